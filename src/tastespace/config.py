@@ -1,0 +1,145 @@
+"""Frozen dataclasses as options: documented, checked, read from text and written to JSON."""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tastespace.errors import OptionError
+from tastespace.suggest import did_you_mean, shown
+
+T = TypeVar("T")
+
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def option(
+    default: Any,
+    doc: str,
+    *,
+    usual: tuple[float, float] | None = None,
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass field with its documentation.
+
+    `usual` is the range worth searching and is never enforced; `at_least`, `above` and `below` bound what is
+    possible at all and are checked by `check`.
+    """
+    metadata = {"doc": doc, "usual": usual, "at_least": at_least, "above": above, "below": below}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check(config: Any) -> None:
+    """Raise `OptionError` for a field of the wrong type or outside what is possible.
+
+    Meant to be the `__post_init__` of a config.
+    """
+    for field, kind in _fields(type(config)).values():
+        value = getattr(config, field.name)
+        name = f"{type(config).__qualname__}.{field.name}"
+        if not _fits(value, kind):
+            raise OptionError(f"{name} is {shown(value)}, but {_describe(kind)} is expected")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        bounds = field.metadata
+        if not math.isfinite(value):
+            raise OptionError(f"{name} is {value}, but a finite number is expected")
+        if bounds.get("at_least") is not None and value < bounds["at_least"]:
+            raise OptionError(f"{name} is {value}, but it must be at least {bounds['at_least']}")
+        if bounds.get("above") is not None and value <= bounds["above"]:
+            raise OptionError(f"{name} is {value}, but it must be above {bounds['above']}")
+        if bounds.get("below") is not None and value >= bounds["below"]:
+            raise OptionError(f"{name} is {value}, but it must be below {bounds['below']}")
+
+
+def names(cls: type) -> list[str]:
+    """Field names of a config class, in order."""
+    return list(_fields(cls))
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """The config as plain values, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_mapping(cls: type[T], mapping: Mapping[str, Any]) -> T:
+    """A config from plain values; an unknown key is an error that names the nearest field."""
+    fields = _fields(cls)
+    for key in mapping:
+        if key not in fields:
+            raise OptionError(f"there is no option {shown(key)}{did_you_mean(str(key), fields)}")
+    return cls(**{key: _number_as_declared(value, fields[key][1]) for key, value in mapping.items()})
+
+
+def from_text(cls: type, name: str, text: str) -> Any:
+    """The value of field `name` from what a user typed, e.g. `from_text(Config, "dim", "128")`."""
+    kind = _fields(cls)[name][1]
+    for choice in _alternatives(kind):
+        if choice is type(None) and text.casefold() in ("none", "null", ""):
+            return None
+        if typing.get_origin(choice) is typing.Literal and text in typing.get_args(choice):
+            return text
+        if choice is bool and text.casefold() in _WORDS:
+            return _WORDS[text.casefold()]
+        if choice in (int, float):
+            try:
+                return choice(text)
+            except ValueError:
+                continue
+        if choice is str:
+            return text
+    raise OptionError(f"{name}={shown(text)} cannot be read: {_describe(kind)} is expected")
+
+
+def describe_type(cls: type, name: str) -> str:
+    """What field `name` takes, in words."""
+    return _describe(_fields(cls)[name][1])
+
+
+def _fields(cls: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+    hints = typing.get_type_hints(cls)
+    return {field.name: (field, hints[field.name]) for field in dataclasses.fields(cls)}
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    for choice in _alternatives(kind):
+        if typing.get_origin(choice) is typing.Literal:
+            if value in typing.get_args(choice):
+                return True
+        elif choice is float:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return True
+        elif choice is int:
+            if isinstance(value, int) and not isinstance(value, bool):
+                return True
+        elif isinstance(value, choice):
+            return True
+    return False
+
+
+def _number_as_declared(value: Any, kind: Any) -> Any:
+    if float in _alternatives(kind) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _describe(kind: Any) -> str:
+    words = []
+    for choice in _alternatives(kind):
+        if typing.get_origin(choice) is typing.Literal:
+            words.extend(repr(value) for value in typing.get_args(choice))
+        else:
+            words.append(
+                {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(
+                    choice, "nothing" if choice is type(None) else str(choice)
+                )
+            )
+    return " or ".join(words)

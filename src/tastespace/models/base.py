@@ -1,0 +1,174 @@
+"""The contract of every model: `Model`, and `Factored` for those whose score is an inner product.
+
+Letters in shapes: U users, N items, B queries, D dimension, C candidates.
+"""
+
+import abc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tastespace.config import check, option
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.errors import OptionError
+from tastespace.models.fold_in import FoldIn
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a gradient model is trained. A model's `OPTIONS` are the defaults that suit it."""
+
+    epochs: int = option(100, "passes over the training rows, at most", usual=(10, 100), at_least=1)
+    batch_size: int = option(1024, "interactions a step", usual=(256, 8192), at_least=1)
+    learning_rate: float = option(1e-3, "Adam's step size at the start", usual=(1e-4, 1e-1), above=0)
+    final_rate: float = option(1.0, "share of the learning rate left at the last epoch (cosine)", at_least=0)
+    weight_decay: float = option(0.0, "pull towards zero a step, decoupled (AdamW)", usual=(0, 1e-2), at_least=0)
+    patience: int = option(10, "epochs without a better validation metric before stopping", at_least=1)
+    metric: str = option("recall@10", "validation metric that chooses the epoch")
+    validate_every: int = option(1, "epochs between two validations", at_least=1)
+    seed: int = option(0, "of initial weights, batch order and negatives", at_least=0)
+    device: str = option("cpu", "where tensors live: cpu, cuda, cuda:1, mps")
+    refit: bool = option(True, "fit again on all training rows for the chosen number of epochs")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What a model's tensors depend on, beside its config."""
+
+    n_users: int
+    n_items: int
+
+
+class Model(nn.Module, abc.ABC):
+    """A recommender: trained by `prepare` alone, or by gradient through `batches` and `loss` after it.
+
+    A file in this folder holds one, sets `MODEL` to it, and needs no other entry anywhere. The constructor makes
+    parameters and buffers of known shapes and nothing else, so that the same arguments rebuild the model at load;
+    `prepare` derives the rest from training rows and keeps it in registered buffers.
+    """
+
+    about: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    OPTIONS: ClassVar[Options] = Options()
+    sigmoid: bool = False
+    """Whether scores are log-odds, so that `predict` is a probability."""
+
+    def __init__(self, config: Any, shapes: Shapes) -> None:
+        super().__init__()
+        self.config = config
+        self.shapes = shapes
+
+    @classmethod
+    def learns_by_gradient(cls) -> bool:
+        """Whether `fit` runs epochs; otherwise `prepare` is the whole training."""
+        return cls.loss is not Model.loss
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+        """Forecast of the most memory that training takes beside the data."""
+        with torch.device("meta"):
+            model = cls(config, shapes)
+        trained = sum(p.numel() * p.element_size() for p in model.parameters())
+        kept = sum(b.numel() * b.element_size() for b in model.buffers())
+        return 4 * trained + kept  # weight, gradient and Adam's two moments
+
+    def prepare(self, train: Interactions) -> None:
+        """Derive everything that scoring needs from training rows; called once, before any epoch."""
+
+    def batches(self, train: Interactions, rng: np.random.Generator) -> Iterator[Any]:
+        """One epoch over `train`, as batches that `loss` understands."""
+        raise OptionError(f"{type(self).__name__} is not trained by gradient")
+
+    def loss(self, batch: Any) -> Tensor:
+        """() mean loss of a batch."""
+        raise OptionError(f"{type(self).__name__} is not trained by gradient")
+
+    @abc.abstractmethod
+    def score(self, queries: Queries) -> Tensor:
+        """(B, N) scores of all items, higher is better, in a fresh tensor that the caller may overwrite."""
+
+    def scorer(self) -> Callable[[Queries], Tensor]:
+        """`score` for many batches against frozen weights: what does not depend on the query is done once."""
+        return self.score
+
+    def score_pairs(self, queries: Queries, items: Tensor) -> Tensor:
+        """(B, C) scores of the candidate `items` (B, C) alone."""
+        return self.score(queries).gather(1, items)
+
+    def item_space(self) -> Tensor | None:
+        """(N, D) vectors whose cosine says how alike two items are, or None where the model has none."""
+        return None
+
+    def query_space(self, queries: Queries) -> Tensor | None:
+        """(B, D) vectors whose cosine says how alike two users are, or None where the model has none."""
+        return None
+
+
+class Factored(Model):
+    """A model whose score is the inner product of a query vector and an item vector.
+
+    The last `n_bias` coordinates carry biases: part of the score, left out where vectors are compared.
+    """
+
+    n_bias: ClassVar[int] = 0
+
+    @abc.abstractmethod
+    def encode_items(self, features: Tensor | None = None) -> Tensor:
+        """(N, D) item vectors; with `features` (M, F), vectors of M new items (models without towers refuse)."""
+
+    def encode_users(self, users: Tensor) -> Tensor:
+        """(B, D) vectors of known users, for models that keep a row a user."""
+        raise OptionError(f"{type(self).__name__} keeps no user rows")
+
+    def fold_in(self) -> FoldIn | None:
+        """How a bare history becomes a query vector without the network; None where the network must run."""
+        return None
+
+    def encode_queries(self, queries: Queries) -> Tensor:
+        """(B, D) query vectors: a user's row where there is one, else their history folded in."""
+        fold_in = self.fold_in()
+        if fold_in is None:
+            raise OptionError(f"{type(self).__name__} must say how a history becomes a vector")
+        known = np.flatnonzero(self.has_row(queries.users))
+        if len(known) == len(queries):
+            return self.encode_users(torch.from_numpy(queries.users))
+        encoded = torch.from_numpy(fold_in(queries.history))
+        if len(known):
+            encoded[known] = self.encode_users(torch.from_numpy(queries.users[known])).to(encoded)
+        return encoded
+
+    def has_row(self, users: np.ndarray) -> np.ndarray:
+        """(B,) whether a trained row stands behind a user index; False throughout where none is kept."""
+        return np.zeros(len(users), dtype=bool)
+
+    def score(self, queries: Queries) -> Tensor:
+        """(B, N) inner products of query and item vectors."""
+        return self.encode_queries(queries) @ self.encode_items().T
+
+    def scorer(self) -> Callable[[Queries], Tensor]:
+        """Scores with the items encoded once."""
+        items = self.encode_items().T.contiguous()
+        return lambda queries: self.encode_queries(queries) @ items
+
+    def score_pairs(self, queries: Queries, items: Tensor) -> Tensor:
+        """(B, C) scores of the candidate `items` (B, C) alone."""
+        return torch.einsum("bd,bcd->bc", self.encode_queries(queries), self.encode_items()[items])
+
+    def item_space(self) -> Tensor:
+        """(N, D) item vectors without the bias coordinates."""
+        return self._without_bias(self.encode_items())
+
+    def query_space(self, queries: Queries) -> Tensor:
+        """(B, D) query vectors without the bias coordinates."""
+        return self._without_bias(self.encode_queries(queries))
+
+    def _without_bias(self, vectors: Tensor) -> Tensor:
+        return vectors[:, : vectors.shape[1] - self.n_bias]

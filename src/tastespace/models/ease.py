@@ -1,0 +1,75 @@
+"""EASE: the closed-form linear item-item model that deep models must first beat.
+
+Steck 2019, "Embarrassingly shallow autoencoders for sparse data", equation 8.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from tastespace.config import check, option
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.models.base import Model, Shapes
+
+
+@dataclass(frozen=True)
+class Config:
+    """One number to choose."""
+
+    penalty: float = option(200.0, "L2 penalty lambda on the item-item weights", usual=(10, 5000), above=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class Ease(Model):
+    """Score of an item: a weighted sum over the history, the weights found by one matrix inversion.
+
+    Costs N x N numbers of memory and about N^3 operations.
+    """
+
+    about = "linear item-item weights in closed form; hard to beat on catalogues up to some 20,000 items"
+    Config = Config
+    weights: Tensor
+
+    def __init__(self, config: Config, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        self.register_buffer("weights", torch.zeros(shapes.n_items, shapes.n_items))  # (N, N)
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+        """Gram matrix and inverse in double precision, and the weights kept in single."""
+        return shapes.n_items**2 * (8 + 8 + 4 + 4)
+
+    def prepare(self, train: Interactions) -> None:
+        """B = I - P diag(P)^-1 with P = (X'X + lambda I)^-1; X is the matrix of likes (U, N)."""
+        liked = train.positives().matrix()
+        gram = np.asfortranarray((liked.T @ liked).toarray(), dtype=np.float64)
+        gram[np.diag_indices_from(gram)] += self.config.penalty
+        factor, _ = scipy.linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)  # lower triangle only
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        weights = -inverse / np.diag(inverse)[None, :]
+        np.fill_diagonal(weights, 0.0)
+        self.weights = torch.from_numpy(weights.astype(np.float32))
+
+    def score(self, queries: Queries) -> Tensor:
+        """(B, N) the history's likes times the weights."""
+        liked = queries.history.positives().matrix(self.shapes.n_items)
+        return torch.from_numpy(np.asarray(liked @ self.weights.numpy()))
+
+    def item_space(self) -> Tensor:
+        """(N, N) each item's weights towards all others."""
+        return self.weights
+
+    def query_space(self, queries: Queries) -> Tensor:
+        """(B, N) scores, which place a user among the items."""
+        return self.score(queries)
+
+
+MODEL = Ease

@@ -1,0 +1,83 @@
+"""ItemKNN: items liked by the same people as those in the history.
+
+Sarwar, Karypis, Konstan and Riedl 2001, "Item-based collaborative filtering recommendation algorithms"; cosine with
+a shrinkage term that discounts similarities resting on few users.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from tastespace.config import check, option
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.models.base import Model, Shapes
+
+_ITEMS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Config:
+    """Size of the neighbourhood and caution with rare items."""
+
+    neighbours: int = option(100, "similar items kept for each item", usual=(10, 1000), at_least=1)
+    shrink: float = option(10.0, "added to the cosine's denominator", usual=(0, 100), at_least=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class ItemKNN(Model):
+    """Score of an item: the summed similarity to the items of the history."""
+
+    about = "items liked together with those of the history; needs no training, explains itself"
+    Config = Config
+    near: Tensor
+    similarity: Tensor
+
+    def __init__(self, config: Config, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        kept = min(config.neighbours, shapes.n_items)
+        self.register_buffer("near", torch.zeros(shapes.n_items, kept, dtype=torch.int32))  # (N, K)
+        self.register_buffer("similarity", torch.zeros(shapes.n_items, kept))  # (N, K)
+
+    def prepare(self, train: Interactions) -> None:
+        """Cosines of all pairs of items, a block of items at a time; the best K of each are kept."""
+        users_by_item = train.positives().matrix().tocsc()  # (U, N)
+        norms = np.sqrt(np.asarray(users_by_item.multiply(users_by_item).sum(axis=0)).ravel())
+        by_item = users_by_item.T.tocsr()  # (N, U)
+        n_items, kept = self.near.shape
+        for start in range(0, n_items, _ITEMS_AT_ONCE):
+            block = slice(start, min(start + _ITEMS_AT_ONCE, n_items))
+            shared = (by_item[block] @ users_by_item).toarray()  # (b, N)
+            cosine = shared / (norms[block, None] * norms[None, :] + self.config.shrink + 1e-12)
+            rows = np.arange(cosine.shape[0])
+            cosine[rows, rows + start] = 0.0
+            values, columns = torch.from_numpy(cosine.astype(np.float32)).topk(kept, dim=1)
+            self.similarity[block], self.near[block] = values, columns.int()
+
+    def weights(self) -> sp.csr_matrix:
+        """(N, N) similarities, row by row."""
+        n_items, kept = self.near.shape
+        offsets = np.arange(0, n_items * kept + 1, kept)
+        cells = (self.similarity.numpy().ravel(), self.near.numpy().ravel(), offsets)
+        return sp.csr_matrix(cells, shape=(n_items, n_items))
+
+    def score(self, queries: Queries) -> Tensor:
+        """(B, N) summed similarities."""
+        liked = queries.history.positives().matrix(self.shapes.n_items)
+        return torch.from_numpy((liked @ self.weights()).toarray())
+
+    def item_space(self) -> Tensor:
+        """(N, N) each item's similarities, itself included."""
+        return torch.from_numpy((self.weights() + sp.eye(self.shapes.n_items, dtype=np.float32)).toarray())
+
+    def query_space(self, queries: Queries) -> Tensor:
+        """(B, N) summed similarities, which place a user among the items."""
+        return self.score(queries)
+
+
+MODEL = ItemKNN

@@ -1,0 +1,85 @@
+"""Spectral: a truncated SVD of the degree-normalised matrix of likes. Nothing is trained.
+
+The low-pass filter that graph models learn slowly, in closed form: Shen et al. 2021, "How powerful is graph
+convolution for recommendation?" (GF-CF), its ideal-filter part. Unlike GF-CF there is no linear part, and the item
+side's degree exponent is a choice.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scipy.sparse.linalg import svds
+from torch import Tensor
+
+from tastespace.config import check, option
+from tastespace.data.interactions import Interactions
+from tastespace.models.base import Factored, Shapes
+from tastespace.models.fold_in import FoldIn
+
+_DENSE_UP_TO = 500  # a full decomposition of so small a side costs less than the iteration, and never fails
+
+
+@dataclass(frozen=True)
+class Config:
+    """Width, and how much popular items are favoured."""
+
+    dim: int = option(64, "singular vectors kept", usual=(16, 512), at_least=1)
+    item_power: float = option(0.5, "item vectors are multiplied by likes**item_power", usual=(0, 1), at_least=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class Spectral(Factored):
+    """Score: the history's likes, projected on the leading singular vectors and back."""
+
+    about = "truncated SVD of the normalised matrix; ready in a second, close to graph models"
+    Config = Config
+    into: Tensor
+    out: Tensor
+
+    def __init__(self, config: Config, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        self.register_buffer("into", torch.zeros(shapes.n_items, config.dim))  # (N, D) history -> vector
+        self.register_buffer("out", torch.zeros(shapes.n_items, config.dim))  # (N, D) vector -> scores
+
+    def prepare(self, train: Interactions) -> None:
+        """Decompose once; coordinates beyond the matrix's rank stay zero."""
+        liked = train.positives().matrix()
+        degrees = np.asarray(liked.sum(axis=0)).ravel()
+        vectors = leading_item_vectors(liked, self.config.dim)  # (N, d <= D)
+        scale = np.sqrt(np.maximum(degrees, 1e-12))[:, None]
+        kept = vectors.shape[1]
+        self.into[:, :kept] = torch.from_numpy((vectors / scale).astype(np.float32))
+        self.out[:, :kept] = torch.from_numpy((vectors * degrees[:, None] ** self.config.item_power).astype(np.float32))
+
+    def encode_items(self, features: Tensor | None = None) -> Tensor:
+        """(N, D) right singular vectors, scaled by popularity."""
+        return self.out
+
+    def fold_in(self) -> FoldIn:
+        """A history's normalised likes, projected: linear, and exact for known users too."""
+        return FoldIn(self.into.numpy(), unit=False, tail=np.zeros(0, dtype=np.float32))
+
+
+def leading_item_vectors(liked: sp.csr_matrix, dim: int) -> np.ndarray:
+    """(N, d) right singular vectors of Du^-1/2 X Di^-1/2, largest first; d is at most the matrix's rank bound."""
+    normalised = normalise_degrees(liked)
+    if min(liked.shape) <= max(_DENSE_UP_TO, dim + 1):
+        return np.linalg.svd(normalised.toarray(), full_matrices=False)[2][:dim].T
+    start = np.ones(min(liked.shape), dtype=normalised.dtype)  # fixed, so that equal data give equal vectors
+    _, values, right = svds(normalised, k=dim, v0=start, return_singular_vectors="vh")
+    return np.asarray(right[np.argsort(-values)].T)
+
+
+def normalise_degrees(liked: sp.csr_matrix) -> sp.csr_matrix:
+    """Du^-1/2 X Di^-1/2; rows and columns without likes stay zero."""
+    users = np.asarray(liked.sum(axis=1)).ravel()
+    items = np.asarray(liked.sum(axis=0)).ravel()
+    inverse = [np.where(d > 0, 1.0 / np.sqrt(np.maximum(d, 1e-12)), 0.0) for d in (users, items)]
+    return (sp.diags(inverse[0]) @ liked @ sp.diags(inverse[1])).tocsr()
+
+
+MODEL = Spectral
