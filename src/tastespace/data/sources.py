@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tastespace.atomic import fresh_folder
 from tastespace.data import readers
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.interactions import Interactions
@@ -251,25 +251,17 @@ def _checked(source: Source, films: Films, where: str) -> Films:
 
 
 def _write_cache(folder: Path, films: Films) -> None:
-    """Write beside the place and rename, so that no reader sees half of it."""
+    parts = {
+        "ratings.tsv": films.ratings,
+        "items.json": json.dumps(films.items).encode(),
+        "users.json": json.dumps(films.users).encode(),
+    }
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            parts = {
-                "ratings.tsv": films.ratings,
-                "items.json": json.dumps(films.items).encode(),
-                "users.json": json.dumps(films.users).encode(),
-            }
+        with fresh_folder(folder) as fresh:
             for name, data in parts.items():
                 (fresh / name).write_bytes(data)
-            digests = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
             (fresh / "sha256.json").write_text(json.dumps(digests))
-            if folder.exists():
-                shutil.rmtree(folder)
-            fresh.rename(folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise FetchError(
             f"cannot write the cache {folder.parent} ({error.strerror}); name another with TASTESPACE_CACHE=FOLDER"

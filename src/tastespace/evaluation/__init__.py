@@ -1,6 +1,15 @@
 """Evaluation: whole-catalogue ranking, metrics with intervals, paired tests, leaks. Knows no model."""
 
-from tastespace.evaluation.evaluate import Report, evaluate
+from tastespace.evaluation.evaluate import Evaluator, Report, average, evaluate, parse_metric
 from tastespace.evaluation.significance import Estimate, Test, compare_pairs
 
-__all__ = ["Estimate", "Report", "Test", "compare_pairs", "evaluate"]
+__all__ = [
+    "Estimate",
+    "Evaluator",
+    "Report",
+    "Test",
+    "average",
+    "compare_pairs",
+    "evaluate",
+    "parse_metric",
+]

@@ -45,32 +45,72 @@ class Report:
         return float(self.per_user[metric].mean())
 
 
+class Evaluator:
+    """A split made ready to be ranked again and again, as validation after each epoch does."""
+
+    def __init__(self, split: Split, k: int = 10) -> None:
+        if k < 1:
+            raise OptionError(f"k is {k}, but at least 1 is expected")
+        self.split, self.k = split, k
+        relevant = split.relevant_items()
+        self.users = np.flatnonzero(relevant.lengths > 0)
+        if len(self.users) == 0:
+            raise TooLittleDataError(f"{split.dataset.name}: no user has a positive test row under {split.protocol}")
+        self._wanted = relevant.take(self.users)
+        self._histories = split.histories()
+        self._hidden = split.hidden_items()
+
+    def rank(self, score: Scorer, *, progress: bool | None = False) -> Rankings:
+        """The K best unhidden items of every user with a relevant test item."""
+        with track("ranking users", total=len(self.users), enabled=progress) as tick:
+            return rank(
+                score, self.users, self._histories, self._hidden, n_items=self.split.train.n_items, k=self.k, tick=tick
+            )
+
+    def hits(self, found: Rankings) -> metrics.Hits:
+        """(R, K) which recommended items are relevant."""
+        return metrics.find_hits(found.items, self._wanted, self.split.train.n_items)
+
+    def mean(self, score: Scorer, metric: str) -> float:
+        """One metric's mean over users, e.g. "recall" at this evaluator's K."""
+        return float(metrics.PER_USER[metric](self.hits(self.rank(score)), self._wanted.lengths).mean())
+
+    def report(self, score: Scorer, *, progress: bool | None = False) -> Report:
+        """All metrics, per user and overall."""
+        started = time.perf_counter()
+        split, k, n_items = self.split, self.k, self.split.train.n_items
+        found = self.rank(score, progress=progress)
+        hits = self.hits(found)
+        per_user = {f"{name}@{k}": metric(hits, self._wanted.lengths) for name, metric in metrics.PER_USER.items()}
+        liked = split.known.positives()
+        popularity = np.bincount(liked.item, minlength=n_items)
+        overall = {
+            f"coverage@{k}": metrics.coverage(found.items, n_items),
+            f"novelty@{k}": metrics.novelty(found.items, popularity, max(1, len(np.unique(liked.user)))),
+            f"popularity@{k}": metrics.average_popularity(found.items, popularity),
+            f"gini@{k}": metrics.gini(found.items, n_items),
+        }
+        groups = {
+            **_by_activity(split, self.users, per_user, k),
+            **_by_popularity(found, hits, split, popularity, k),
+        }
+        return Report(k, self.users, per_user, overall, groups, time.perf_counter() - started)
+
+
 def evaluate(score: Scorer, split: Split, *, k: int = 10, progress: bool | None = False) -> Report:
     """Rank the whole catalogue for every user with a relevant test item.
 
-    `progress=None` shows a bar on a terminal. Raises `TooLittleDataError` where nobody has one.
+    `progress=None` shows a bar on a terminal. Raises `TooLittleDataError` where nobody has a relevant item.
     """
-    started = time.perf_counter()
-    relevant = split.relevant_items()
-    users = np.flatnonzero(relevant.lengths > 0)
-    if len(users) == 0:
-        raise TooLittleDataError(f"{split.dataset.name}: no user has a positive test row under {split.protocol}")
-    n_items = split.train.n_items
-    with track("ranking users", total=len(users), enabled=progress) as tick:
-        found = rank(score, users, split.histories(), split.hidden_items(), n_items=n_items, k=k, tick=tick)
-    wanted = relevant.take(users)
-    hits = metrics.find_hits(found.items, wanted, n_items)
-    per_user = {f"{name}@{k}": metric(hits, wanted.lengths) for name, metric in metrics.PER_USER.items()}
-    liked = split.known.positives()
-    popularity = np.bincount(liked.item, minlength=n_items)
-    overall = {
-        f"coverage@{k}": metrics.coverage(found.items, n_items),
-        f"novelty@{k}": metrics.novelty(found.items, popularity, max(1, len(np.unique(liked.user)))),
-        f"popularity@{k}": metrics.average_popularity(found.items, popularity),
-        f"gini@{k}": metrics.gini(found.items, n_items),
-    }
-    groups = {**_by_activity(split, users, per_user, k), **_by_popularity(found, hits, split, popularity, k)}
-    return Report(k, users, per_user, overall, groups, time.perf_counter() - started)
+    return Evaluator(split, k).report(score, progress=progress)
+
+
+def parse_metric(text: str) -> tuple[str, int]:
+    """A metric's name and cut-off from "recall@10"."""
+    name, _, k = text.partition("@")
+    if name not in metrics.PER_USER or not k.isdigit() or int(k) < 1:
+        raise OptionError(f"{text!r} is no ranking metric; write for example recall@10 or ndcg@20")
+    return name, int(k)
 
 
 def average(reports: Sequence[Report]) -> Report:

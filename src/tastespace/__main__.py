@@ -1,0 +1,5 @@
+"""`python -m tastespace`."""
+
+from tastespace.cli import main
+
+main()

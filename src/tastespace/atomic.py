@@ -1,0 +1,38 @@
+"""Folders that appear whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def fresh_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` to write into; it becomes `target` when the block ends without an error.
+
+    An existing `target` is moved aside first and put back if the exchange fails. On any error, Ctrl-C included,
+    nothing of the new folder stays and the old one is untouched. Raises `OSError` where the disk refuses.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-new-", dir=target.parent))
+    fresh.chmod(0o755)
+    aside: Path | None = None
+    try:
+        yield fresh
+        for file in fresh.iterdir():
+            with open(file, "rb") as handle:
+                os.fsync(handle.fileno())
+        if target.exists():
+            aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+            os.rename(target, aside / "folder")
+        os.rename(fresh, target)
+    except BaseException:
+        if aside is not None and not target.exists() and (aside / "folder").exists():
+            os.rename(aside / "folder", target)
+        raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,222 @@
+"""Bundle: a trained model on disk, in a documented and versioned format (docs/formats.md), never a pickle."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from tastespace.atomic import fresh_folder
+from tastespace.data.dataset import Dataset, Table
+from tastespace.data.histories import Histories
+from tastespace.data.vocabulary import Vocabulary
+from tastespace.errors import BundleError, DataError
+from tastespace.models.fold_in import FoldIn
+
+FORMAT, VERSION = "tastespace-bundle", 1
+_FILES = ("users.parquet", "items.parquet", "histories.safetensors", "vectors.safetensors", "weights.safetensors")
+_LARGEST_MANIFEST = 16 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """What a model directory holds. `vectors` is empty for models without an inner product.
+
+    `vectors`: "users" (U, D) and "items" (N, D) float32, biases in the last `bias_coordinates` coordinates, and
+    "fold" (N, D - biases) where a history folds in without the network. `weights`: the model's tensors by name.
+    """
+
+    manifest: Mapping[str, Any]
+    users: Vocabulary
+    items: Vocabulary
+    user_table: Table
+    item_table: Table
+    histories: Histories
+    vectors: Mapping[str, NDArray[np.float32]]
+    weights: Mapping[str, NDArray[Any]]
+
+    @property
+    def fold_in(self) -> FoldIn | None:
+        """How a history becomes a query vector, where that needs no network."""
+        told = self.manifest.get("fold_in")
+        if told is None or "fold" not in self.vectors:
+            return None
+        return FoldIn(self.vectors["fold"], unit=bool(told["unit"]), tail=np.array(told["tail"], dtype=np.float32))
+
+
+def write_bundle(path: Path, bundle: Bundle, *, force: bool = False) -> None:
+    """Write a bundle so that a reader never sees half of one.
+
+    An existing one is replaced only with `force`; anything else in its place never is.
+    """
+    _check_place(path, force)
+    try:
+        with fresh_folder(path) as folder:
+            _write_table(folder / "users.parquet", bundle.users, bundle.user_table)
+            _write_table(folder / "items.parquet", bundle.items, bundle.item_table)
+            lists = bundle.histories
+            save_file(
+                {"items": lists.items, "offsets": lists.offsets, "weights": lists.weights},
+                folder / "histories.safetensors",
+            )
+            save_file(_contiguous(bundle.vectors), folder / "vectors.safetensors")
+            save_file(_contiguous(bundle.weights), folder / "weights.safetensors")
+            files = {name: _digest(folder / name) for name in _FILES}
+            manifest = {"format": FORMAT, "format_version": VERSION, **bundle.manifest, "files": files}
+            (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+    except (OSError, SafetensorError, duckdb.IOException) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise BundleError(f"cannot write the bundle {path} ({reason}); nothing was changed there") from error
+
+
+def check_can_write(path: Path, *, force: bool) -> None:
+    """Raise `BundleError` before the work rather than after it, where `write_bundle` would refuse the place."""
+    _check_place(path, force)
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with fresh_folder(folder / ".tastespace-probe") as probe:
+            (probe / "probe").write_text("")
+        (folder / ".tastespace-probe" / "probe").unlink()
+        (folder / ".tastespace-probe").rmdir()
+    except OSError as error:
+        raise BundleError(f"cannot write in {folder} ({error.strerror}); choose another place for the model") from error
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Open a bundle; version, checksums and shapes are verified before anything of it is used."""
+    manifest = _read_manifest(path)
+    try:
+        for name in _FILES:
+            if _digest(path / name) != manifest["files"].get(name):
+                raise BundleError(f"{path / name} is damaged: its checksum is not the one in the manifest")
+        users, user_table = _read_table(path / "users.parquet", "user")
+        items, item_table = _read_table(path / "items.parquet", "item")
+        lists = load_file(path / "histories.safetensors")
+        histories = Histories(lists["items"], lists["offsets"], lists["weights"])
+        vectors = load_file(path / "vectors.safetensors")
+        weights = load_file(path / "weights.safetensors")
+    except FileNotFoundError as error:
+        raise BundleError(f"{path} is not a whole bundle: {Path(error.filename or '').name} is missing") from error
+    except (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError) as error:
+        raise BundleError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    _check_shapes(path, manifest, len(users), len(items), histories, vectors)
+    return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights)
+
+
+def describe_run(
+    *, model: str, config: Mapping[str, Any], options: Mapping[str, Any], dataset: Dataset, protocol: str, seed: int
+) -> dict[str, Any]:
+    """The part of a manifest that says how the model came to be."""
+    log = dataset.interactions
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "model": model,
+        "config": dict(config),
+        "options": dict(options),
+        "counts": {"users": log.n_users, "items": log.n_items, "rows": len(log)},
+        "data": {"name": dataset.name, "fingerprint": log.fingerprint(), "signal": list(dataset.notes)},
+        "split": {"protocol": protocol, "seed": seed},
+    }
+
+
+def _check_place(path: Path, force: bool) -> None:
+    if not path.exists():
+        return
+    if not (path / "manifest.json").is_file():
+        raise BundleError(f"{path} exists and is not a bundle; choose another place for the model")
+    if not force:
+        raise BundleError(f"{path} holds a model already; replace it with --force (force=True), or choose another place")
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / "manifest.json"
+    try:
+        if file.stat().st_size > _LARGEST_MANIFEST:
+            raise BundleError(f"{file} is too large to be a manifest")
+        manifest = json.loads(file.read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BundleError(f"there is no bundle at {path} (no manifest.json); train one with --out {path}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{file} cannot be read as JSON") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(f"{path} is not a tastespace bundle")
+    if manifest.get("format_version") != VERSION:
+        raise BundleError(
+            f"{path} has format version {manifest.get('format_version')!r}; this tastespace reads version {VERSION}"
+        )
+    expected = {"model": str, "config": dict, "counts": dict, "split": dict, "files": dict, "bias_coordinates": int}
+    for key, kind in expected.items():
+        if not isinstance(manifest.get(key), kind):
+            raise BundleError(f"{file} has no valid entry {key!r}")
+    told = manifest.get("fold_in")
+    if told is not None and not (
+        isinstance(told, dict)
+        and isinstance(told.get("tail"), list)
+        and all(isinstance(number, int | float) for number in told["tail"])
+    ):
+        raise BundleError(f"{file} has no valid entry 'fold_in'")
+    return manifest
+
+
+def _check_shapes(
+    path: Path,
+    manifest: Mapping[str, Any],
+    n_users: int,
+    n_items: int,
+    histories: Histories,
+    vectors: Mapping[str, NDArray[np.float32]],
+) -> None:
+    sound = manifest["counts"].get("users") == n_users and manifest["counts"].get("items") == n_items
+    sound &= len(histories) == n_users
+    if len(histories.items):
+        sound &= bool(histories.items.min() >= 0 and histories.items.max() < n_items)
+    sizes = {"users": n_users, "items": n_items, "fold": n_items}
+    sound &= all(array.ndim == 2 and len(array) == sizes.get(name, -1) for name, array in vectors.items())
+    if "items" in vectors and "users" in vectors:
+        sound &= vectors["items"].shape[1:] == vectors["users"].shape[1:]
+        sound &= 0 <= manifest["bias_coordinates"] <= vectors["items"].shape[1]
+    if not sound:
+        raise BundleError(f"{path} is damaged: its tables, histories and vectors do not fit each other")
+
+
+def _digest(file: Path) -> str:
+    with open(file, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _contiguous(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _write_table(file: Path, vocabulary: Vocabulary, table: Table) -> None:
+    columns: dict[str, NDArray[Any]] = {"id": vocabulary.ids}
+    for name, values in table.columns.items():
+        empty = values.dtype.kind == "O" and all(value is None for value in values)
+        columns[f"column {name}"] = np.full(len(values), np.nan) if empty else values
+    with duckdb.connect() as connection:
+        connection.register("rows", columns)
+        connection.execute(f"COPY rows TO '{str(file).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)")
+
+
+def _read_table(file: Path, noun: str) -> tuple[Vocabulary, Table]:
+    with duckdb.connect() as connection:
+        fetched = connection.read_parquet(str(file)).fetchnumpy()
+    columns: dict[str, NDArray[Any]] = {}
+    for name, values in fetched.items():
+        if isinstance(values, np.ma.MaskedArray):
+            missing = np.ma.getmaskarray(values)
+            values = values.data.astype(np.float64 if values.dtype.kind in "iuf" else object)
+            values[missing] = np.nan if values.dtype.kind == "f" else None
+        columns[name] = values
+    ids = columns.pop("id")
+    return Vocabulary(ids, noun), Table({name.removeprefix("column "): values for name, values in columns.items()})

@@ -1,0 +1,54 @@
+"""The command `tastespace`: a thin skin over the library. Every import that costs time happens inside a command."""
+
+from typing import Annotated
+
+import typer
+
+from tastespace.cli import ask, demo, learn, stock
+from tastespace.cli.guard import guarded
+
+app = typer.Typer(
+    name="tastespace",
+    help="Turn a log of who-used-what into embeddings, and those into recommendations.\n\n"
+    "Start with: tastespace demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+for command in (
+    demo.demo,
+    stock.fetch,
+    learn.train,
+    learn.evaluate,
+    learn.compare,
+    ask.recommend,
+    ask.similar_items,
+    ask.similar_users,
+    stock.models,
+    stock.doctor,
+):
+    app.command(command.__name__.replace("_", "-"))(guarded(command))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import tastespace
+
+        typer.echo(f"tastespace {tastespace.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turn a log of who-used-what into embeddings, and those into recommendations."""
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()

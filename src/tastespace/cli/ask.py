@@ -1,0 +1,92 @@
+"""Commands that answer: recommend, similar-items, similar-users."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tastespace.cli import show
+from tastespace.cli.options import AsJson, K
+
+Bundle = Annotated[Path, typer.Argument(help="A model directory.", show_default=False)]
+
+
+def recommend(
+    bundle: Bundle,
+    user: Annotated[str | None, typer.Option(help="A user's id.", show_default=False)] = None,
+    history: Annotated[
+        str | None, typer.Option(help="Item ids, oldest first, with commas between.", show_default=False)
+    ] = None,
+    exclude: Annotated[str | None, typer.Option(help="Item ids that must not come back.", show_default=False)] = None,
+    k: K = 10,
+    json: AsJson = False,
+) -> None:
+    """Recommend items to a known user, to a history, or (with neither) to anybody.
+
+    Example: tastespace recommend models/films --user 42
+    """
+    from tastespace.recommender import Recommender
+
+    recommender = Recommender.load(bundle)
+    users, items = recommender.bundle.users, recommender.bundle.items
+    answer = recommender.recommend(
+        user=None if user is None else users.parse(user),
+        history=None if history is None else [items.parse(text) for text in _listed(history)],
+        exclude=[items.parse(text) for text in _listed(exclude)],
+        k=k,
+    )
+    if json:
+        show.as_json(show.answer_to_json(recommender, answer, user=user, k=k))
+        return
+    show.say(f"route: {answer.route}")
+    show.items(recommender, answer)
+    if len(answer.items) < k:
+        show.hint(f"only {len(answer.items)} items were left to recommend")
+
+
+def similar_items(
+    bundle: Bundle,
+    item: Annotated[str, typer.Argument(help="An item's id, or a title.", show_default=False)],
+    k: K = 10,
+    json: AsJson = False,
+) -> None:
+    """Items liked by the same taste as this one.
+
+    Example: tastespace similar-items models/films "Toy Story"
+    """
+    from tastespace.recommender import Recommender
+
+    recommender = Recommender.load(bundle)
+    identifier = recommender.find_item(item)
+    answer = recommender.similar_items(identifier, k)
+    if json:
+        show.as_json(show.answer_to_json(recommender, answer, item=identifier, k=k))
+        return
+    show.say(f"like {recommender.label(identifier)}:")
+    show.items(recommender, answer)
+
+
+def similar_users(
+    bundle: Bundle,
+    user: Annotated[str, typer.Argument(help="A user's id.", show_default=False)],
+    k: K = 10,
+    json: AsJson = False,
+) -> None:
+    """Users of the same taste as this one.
+
+    Example: tastespace similar-users models/films 42
+    """
+    from tastespace.recommender import Recommender
+
+    recommender = Recommender.load(bundle)
+    identifier = recommender.bundle.users.parse(user)
+    answer = recommender.similar_users(identifier, k)
+    pairs = list(zip(answer.items, answer.scores, strict=True))
+    if json:
+        show.as_json({"user": identifier, "k": k, "users": [{"user": u, "score": s} for u, s in pairs]})
+        return
+    show.table(["user", "cosine"], [[str(u), f"{s:.3f}"] for u, s in pairs])
+
+
+def _listed(text: str | None) -> list[str]:
+    return [part for part in (text or "").split(",") if part.strip()]

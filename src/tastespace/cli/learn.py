@@ -1,0 +1,186 @@
+"""Commands that train and judge: train, evaluate, compare."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tastespace.cli import show
+from tastespace.cli import options as o
+
+if TYPE_CHECKING:
+    from tastespace.training import Forecast
+
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        help="How the log is cut: article, article-rated, random-811, leave-last-out.", show_default=False
+    ),
+]
+Bundle = Annotated[Path, typer.Argument(help="A model directory.", show_default=False)]
+
+
+def train(
+    data: o.Data = None,
+    model: Annotated[str, typer.Option(help="The model; `tastespace models` lists them.")] = "mf",
+    out: Annotated[Path, typer.Option(help="Where the model directory goes.")] = Path("models/default"),
+    protocol: Protocol = None,
+    settings: o.Settings = None,
+    force: Annotated[bool, typer.Option(help="Replace a model that is there already.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on where an interrupted training stopped.")] = False,
+    train_file: o.TrainFile = None,
+    test_file: o.TestFile = None,
+    user_column: o.UserColumn = None,
+    item_column: o.ItemColumn = None,
+    value_column: o.ValueColumn = None,
+    time_column: o.TimeColumn = None,
+    like_from: o.LikeFrom = None,
+    duplicates: o.Duplicates = "error",
+    format: o.Format = None,
+    encoding: o.Encoding = "utf-8",
+    json: o.AsJson = False,
+) -> None:
+    """Train a model and write it as a bundle.
+
+    Without --protocol every row is trained on; with one, the test rows are kept out and the model is tested on them.
+
+    Example: tastespace train --data ml-100k --model mf --out models/films
+    """
+    from tastespace.bundle import check_can_write
+    from tastespace.comparison import evaluate as evaluate_fit
+    from tastespace.comparison import report_to_json
+    from tastespace.recommender import Recommender
+    from tastespace.training import configure, fit
+
+    config, options = configure(model, o.parse_settings(settings))
+    check_can_write(out, force=force)
+    dataset = None if train_file or test_file else o.open_dataset(
+        data, user_column=user_column, item_column=item_column, value_column=value_column, time_column=time_column,
+        like_from=like_from, duplicates=duplicates, format=format, encoding=encoding,
+    )
+    split = o.open_split(dataset, train_file, test_file, protocol)
+    checkpoint = out.parent / f".{out.name}.checkpoint"
+    if not json:
+        show.say(split.describe())
+    try:
+        fitted = fit(
+            model, split, config=config, options=options, checkpoint=checkpoint, resume=resume,
+            tell=None if json else lambda forecast: _tell(model, forecast),
+        )
+    except KeyboardInterrupt:
+        left = "the same command with --resume goes on from there" if checkpoint.exists() else "start it again"
+        raise KeyboardInterrupt(f"interrupted; no model was written, {left}") from None
+    report = evaluate_fit(fitted) if len(split.test) else None
+    metrics = {} if report is None else report_to_json(report)
+    recommender = Recommender.build(fitted, out, metrics=metrics, force=force)
+    if json:
+        show.as_json(
+            {"model": model, "out": str(out), "protocol": split.protocol, "epochs": fitted.best_epoch,
+             "train_seconds": fitted.seconds, "metrics": metrics}
+        )
+        return
+    epochs = f", {fitted.best_epoch} epochs" if fitted.best_epoch else ""
+    show.say(f"trained {model} in {fitted.seconds:.1f} s{epochs}")
+    if report is not None:
+        show.say(f"  Recall@10 {show.interval(metrics, 'recall@10')}  NDCG@10 {show.interval(metrics, 'ndcg@10')}")
+    show.say(f"the bundle lies in {out}")
+    some = recommender.bundle.users.ids[0]
+    show.say(f"try: tastespace recommend {out} --user {some}")
+
+
+def evaluate(
+    bundle: Bundle,
+    data: o.Data = None,
+    protocol: Protocol = None,
+    k: o.K = 10,
+    train_file: o.TrainFile = None,
+    test_file: o.TestFile = None,
+    user_column: o.UserColumn = None,
+    item_column: o.ItemColumn = None,
+    value_column: o.ValueColumn = None,
+    time_column: o.TimeColumn = None,
+    like_from: o.LikeFrom = None,
+    duplicates: o.Duplicates = "error",
+    format: o.Format = None,
+    encoding: o.Encoding = "utf-8",
+    json: o.AsJson = False,
+) -> None:
+    """Test a bundle on the test rows of a protocol; refused where it was trained on them.
+
+    Example: tastespace evaluate models/films --data ml-100k --protocol article
+    """
+    from tastespace.comparison import report_to_json
+    from tastespace.errors import OptionError
+    from tastespace.evaluation.leaks import find_leaks
+    from tastespace.recommender import Recommender
+
+    recommender = Recommender.load(bundle)
+    dataset = None if train_file or test_file else o.open_dataset(
+        data, user_column=user_column, item_column=item_column, value_column=value_column, time_column=time_column,
+        like_from=like_from, duplicates=duplicates, format=format, encoding=encoding,
+    )
+    if dataset is not None and protocol is None:
+        raise OptionError("say which rows to test on with --protocol, for example --protocol article")
+    split = o.open_split(dataset, train_file, test_file, protocol)
+    report = recommender.evaluate(split, k=k)
+    figures = report_to_json(report)
+    findings = find_leaks(split)
+    if json:
+        show.as_json(
+            {"bundle": str(bundle), "model": recommender.bundle.manifest["model"], "data": split.dataset.name,
+             "protocol": split.protocol, "k": k, "users": len(report.users), **figures,
+             "findings": [{"kind": f.kind, "name": f.name, "rows": f.rows, "message": f.message} for f in findings]}
+        )
+        return
+    show.say(split.describe())
+    show.say(f"{recommender.bundle.manifest['model']}, {len(report.users)} users with a test positive")
+    for metric in report.per_user:
+        show.say(f"  {metric:14} {show.interval(figures, metric)}")
+    for metric, value in report.overall.items():
+        show.say(f"  {metric:14} {value:.4f}")
+    for group, values in report.groups.items():
+        told = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        show.say(f"  {group}: {told}")
+    for finding in findings:
+        show.say(f"  {finding.kind}: {finding.message}")
+
+
+def compare(
+    data: o.Data = None,
+    protocol: Protocol = None,
+    models: Annotated[str, typer.Option(help="Names with commas between; references join by themselves.")] = "mf",
+    seeds: Annotated[int, typer.Option(help="Model seeds 0 to SEEDS - 1, averaged.")] = 1,
+    k: o.K = 10,
+    train_file: o.TrainFile = None,
+    test_file: o.TestFile = None,
+    user_column: o.UserColumn = None,
+    item_column: o.ItemColumn = None,
+    value_column: o.ValueColumn = None,
+    time_column: o.TimeColumn = None,
+    like_from: o.LikeFrom = None,
+    duplicates: o.Duplicates = "error",
+    format: o.Format = None,
+    encoding: o.Encoding = "utf-8",
+    json: o.AsJson = False,
+) -> None:
+    """Train and test models under one protocol, beside popularity, item_knn and ease.
+
+    Example: tastespace compare --data ml-100k --protocol article --models mf,spectral
+    """
+    from tastespace.comparison import compare as compare_models
+
+    dataset = None if train_file or test_file else o.open_dataset(
+        data, user_column=user_column, item_column=item_column, value_column=value_column, time_column=time_column,
+        like_from=like_from, duplicates=duplicates, format=format, encoding=encoding,
+    )
+    split = o.open_split(dataset, train_file, test_file, (protocol or "article") if dataset is not None else protocol)
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    found = compare_models(names, split, seeds=seeds, k=k)
+    if json:
+        show.as_json(found.to_json())
+    else:
+        show.comparison(found)
+
+
+def _tell(model: str, forecast: "Forecast") -> None:
+    show.say(f"{model}: {forecast}")

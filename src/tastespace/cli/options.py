@@ -1,0 +1,113 @@
+"""Options that several commands share, and the data that they name."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tastespace.errors import OptionError
+
+if TYPE_CHECKING:
+    from tastespace.data.dataset import Dataset
+    from tastespace.data.split import Split
+
+Data = Annotated[
+    str | None, typer.Option("--data", help="A data set's name (ml-100k), a file or a folder.", show_default=False)
+]
+TrainFile = Annotated[
+    Path | None, typer.Option("--train", help="Training part of a ready split, a line a user.", show_default=False)
+]
+TestFile = Annotated[
+    Path | None, typer.Option("--test", help="Test part of a ready split, a line a user.", show_default=False)
+]
+UserColumn = Annotated[str | None, typer.Option(help="Column of the user id; usual names are found.", show_default=False)]
+ItemColumn = Annotated[str | None, typer.Option(help="Column of the item id; usual names are found.", show_default=False)]
+ValueColumn = Annotated[str | None, typer.Option(help="Column of the rating or amount.", show_default=False)]
+TimeColumn = Annotated[str | None, typer.Option(help="Column of the time.", show_default=False)]
+LikeFrom = Annotated[
+    float | None, typer.Option(help="Lowest rating that says 'liked' (4 for stars).", show_default=False)
+]
+Duplicates = Annotated[
+    str, typer.Option(help="A user meets an item twice: error, keep, first, last or max.")
+]
+Format = Annotated[
+    str | None, typer.Option(help="csv, tsv, parquet, jsonl or lines; by the file's ending.", show_default=False)
+]
+Encoding = Annotated[str, typer.Option(help="How a text file is written.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="A model or training option; repeatable.", show_default=False),
+]
+K = Annotated[int, typer.Option("--k", help="Length of the lists.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+def open_dataset(
+    data: str | None,
+    *,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    value_column: str | None = None,
+    time_column: str | None = None,
+    like_from: float | None = None,
+    duplicates: str = "error",
+    format: str | None = None,
+    encoding: str = "utf-8",
+) -> "Dataset":
+    """The data set that the options name."""
+    from tastespace.data.sources import open_data
+
+    if data is None:
+        raise OptionError("name the data with --data NAME_OR_FILE, for example --data ml-100k")
+    one_of("--duplicates", duplicates, ("error", "keep", "first", "last", "max"))
+    if format is not None:
+        one_of("--format", format, ("csv", "tsv", "parquet", "jsonl", "lines"))
+    options: dict[str, Any] = {
+        "user": user_column,
+        "item": item_column,
+        "value": value_column,
+        "time": time_column,
+        "like_from": like_from,
+        "format": format,
+    }
+    stated = {name: value for name, value in options.items() if value is not None}
+    if duplicates != "error":
+        stated["duplicates"] = duplicates
+    if encoding != "utf-8":
+        stated["encoding"] = encoding
+    return open_data(data, **stated)
+
+
+def open_split(dataset: "Dataset | None", train: Path | None, test: Path | None, protocol: str | None) -> "Split":
+    """A dataset cut by a protocol (whole without one), or the ready split of two files."""
+    from tastespace.data.lines import read_ready_split
+    from tastespace.data.split import ready_split, split, whole
+
+    if train is not None or test is not None:
+        if train is None or test is None:
+            raise OptionError("a ready split needs both --train FILE and --test FILE")
+        if protocol is not None:
+            raise OptionError("a ready split is its own protocol: leave --protocol out")
+        return ready_split(train.resolve().parent.name or train.name, *read_ready_split(train, test))
+    if dataset is None:
+        raise OptionError("name the data with --data NAME_OR_FILE, or a ready split with --train and --test")
+    return whole(dataset) if protocol is None else split(dataset, protocol)
+
+
+def parse_settings(texts: list[str] | None) -> dict[str, str]:
+    """`--set FIELD=VALUE` options as a mapping."""
+    settings = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise OptionError(f"--set {text!r} is not of the form FIELD=VALUE, for example --set dim=128")
+        settings[name.strip()] = value.strip()
+    return settings
+
+
+def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `OptionError` for a value that is not among the choices."""
+    from tastespace.suggest import did_you_mean, shown
+
+    if value not in choices:
+        raise OptionError(f"{option} {shown(value)} is not possible{did_you_mean(value, choices)}")

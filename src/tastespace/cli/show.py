@@ -1,0 +1,106 @@
+"""Tables for people and JSON for programs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from tastespace.comparison import Comparison
+    from tastespace.recommender import Answer, Recommender
+
+
+def say(text: str = "") -> None:
+    """A line on standard output."""
+    typer.echo(text)
+
+
+def hint(text: str) -> None:
+    """A line on standard error, out of the way of anything that reads the output."""
+    typer.echo(text, err=True)
+
+
+def as_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> None:
+    """An aligned table; columns from `numbers_from` on are right-aligned."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for place, column in enumerate(columns):
+        made.add_column(column, justify="left" if place < numbers_from else "right", no_wrap=place >= numbers_from)
+    for row in rows:
+        made.add_row(*row)
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.width = max(console.width, 100)
+    console.print(made)
+
+
+def interval(figures: Mapping[str, Any], metric: str) -> str:
+    """A mean with its interval."""
+    low, high = figures[f"{metric}_ci"]
+    return f"{figures[metric]:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def comparison(found: "Comparison") -> None:
+    """A comparison as tables: figures, then the paired tests against the best."""
+    k = found.k
+    figures = found.to_json()
+    rows = sorted(figures["rows"], key=lambda row: -row[f"ndcg@{k}"])
+    say(figures["protocol_line"])
+    table(
+        ["model", f"Recall@{k} [95 %]", f"NDCG@{k} [95 %]", f"coverage@{k}", "train s", "rank s", "epochs"],
+        [
+            [
+                row["model"],
+                interval(row, f"recall@{k}"),
+                interval(row, f"ndcg@{k}"),
+                f"{row[f'coverage@{k}']:.3f}",
+                f"{row['train_seconds']:.2f}",
+                f"{row['evaluate_seconds']:.2f}",
+                str(row["epochs"] or "-"),
+            ]
+            for row in rows
+        ],
+    )
+    best = rows[0]["model"]
+    parts = []
+    for test in found.tests:
+        if best in (test.a, test.b):
+            other = test.b if test.a == best else test.a
+            parts.append(f"{other} {probability(test.p_corrected)}")
+    if parts:
+        say(f"{best} against the others, NDCG@{k}, Wilcoxon over {figures['users']} users, Holm: {', '.join(parts)}")
+    for name, why in found.skipped.items():
+        hint(f"{name} was skipped: {why}")
+
+
+def probability(p: float) -> str:
+    """A p-value as people write it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def items(recommender: "Recommender", answer: "Answer") -> None:
+    """Recommended or similar items, one a line, with what is known of them."""
+    rows = []
+    for place, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), 1):
+        about = recommender.describe(item)
+        genres = about.get("genres") or []
+        rows.append([str(place), str(item), recommender.label(item), ", ".join(map(str, genres)), f"{score:.3f}"])
+    table(["", "id", "title", "genres", "score"], rows, numbers_from=4)
+
+
+def answer_to_json(recommender: "Recommender", answer: "Answer", **asked: Any) -> dict[str, Any]:
+    """An answer of items as plain values, with their attributes."""
+    return {
+        **asked,
+        "route": answer.route,
+        "items": [
+            {"item": item, "score": score, **recommender.describe(item)}
+            for item, score in zip(answer.items, answer.scores, strict=True)
+        ],
+    }

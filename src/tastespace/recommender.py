@@ -1,0 +1,361 @@
+"""Recommender: a bundle that answers. No HTTP, no terminal; torch only where a network must run."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastespace import config as configs
+from tastespace.bundle import Bundle, describe_run, read_bundle, write_bundle
+from tastespace.data.dataset import find_title
+from tastespace.data.histories import Histories
+from tastespace.data.queries import Queries
+from tastespace.data.split import Split
+from tastespace.errors import BundleError, LeakError, OptionError, UnknownIdError
+from tastespace.index.exact import ExactIndex, best_of
+from tastespace.suggest import shown
+
+if TYPE_CHECKING:
+    from tastespace.evaluation import Report
+    from tastespace.models.base import Model
+    from tastespace.training import Fit
+
+Route = Literal["user", "folded-in", "session", "popular", "similar"]
+_USERS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Ids with their scores, best first, and the route that led to them.
+
+    Scores are the model's own (comparable within one answer), numbers of likes on the `popular` route, cosines for
+    `similar`.
+    """
+
+    items: tuple[Any, ...]
+    scores: tuple[float, ...]
+    route: Route
+
+
+class Recommender:
+    """Answers from a bundle: build one from a fit, or load one from disk."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    @classmethod
+    def build(cls, fit: "Fit", path: str | Path, *, metrics: dict[str, Any] | None = None, force: bool = False) -> "Recommender":
+        """Write a trained model as a bundle at `path` and open it; `metrics` go into its manifest."""
+        write_bundle(Path(path), _bundle_of(fit, metrics or {}), force=force)
+        return cls.load(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Recommender":
+        """Open a bundle; `BundleError` where it is missing, damaged or of another version."""
+        return cls(read_bundle(Path(path)))
+
+    @property
+    def user_vectors(self) -> NDArray[np.float32]:
+        """(U, D) query vectors of the known users, in the order of `bundle.users.ids`."""
+        return self._table("users")
+
+    @property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """(N, D) item vectors, in the order of `bundle.items.ids`; inner products are scores."""
+        return self._table("items")
+
+    def recommend(
+        self,
+        user: Any = None,
+        *,
+        history: Sequence[Any] | None = None,
+        k: int = 10,
+        exclude: Iterable[Any] = (),
+        allow: Iterable[Any] | None = None,
+        exclude_seen: bool = True,
+    ) -> Answer:
+        """The `k` best items for a known user, for a bare history of item ids, or for nobody in particular.
+
+        With both `user` and `history`, the history holds newer events of that user. Seen items, and those of the
+        history, are left out unless `exclude_seen` is false; `exclude` never comes back, and only `allow` does where
+        it is given. Fewer than `k` come back only where fewer are left. Unknown ids raise `UnknownIdError`.
+        """
+        bundle = self.bundle
+        self._check_k(k)
+        newer = bundle.items.index_of(list(history or []))
+        row = int(bundle.users.index_of([user])[0]) if user is not None else -1
+        past = bundle.histories.take(np.array([row])) if row >= 0 else Histories.of([[]])
+        known = _extended(past, newer)
+        hidden = [bundle.items.index_of(list(exclude)), known.items if exclude_seen else np.zeros(0, np.int64)]
+        allowed = None if allow is None else bundle.items.index_of(list(allow))
+        route, query_row = self._route(row, newer, known)
+        if route == "popular":
+            scores = self._likes.astype(np.float32)
+        else:
+            scores = self._scores(Queries(np.array([query_row]), known))
+        return self._answer(scores, k, np.concatenate(hidden).astype(np.int64), allowed, route)
+
+    def similar_items(self, item: Any, k: int = 10) -> Answer:
+        """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
+        place = int(self.bundle.items.index_of([item])[0])
+        if self._likes[place] == 0:
+            raise UnknownIdError(
+                f"nobody in the training data liked item {shown(item)}, so nothing is known of its taste"
+            )
+        return self._similar(self._item_space, place, k, self._likes > 0, self.bundle.items.ids)
+
+    def similar_users(self, user: Any, k: int = 10) -> Answer:
+        """The `k` users of the most similar taste (cosine), among users with a liked item; `.items` holds user ids."""
+        place = int(self.bundle.users.index_of([user])[0])
+        active = np.diff(self.bundle.histories.positives().offsets) > 0
+        if not active[place]:
+            raise UnknownIdError(f"user {shown(user)} liked nothing in the training data, so their taste is unknown")
+        return self._similar(self._user_space, place, k, active, self.bundle.users.ids)
+
+    def evaluate(self, split: Split, *, k: int = 10, progress: bool | None = None) -> "Report":
+        """Test this bundle's model on a split of the data that it was made from.
+
+        Raises `LeakError` where any test row was among the training rows, `OptionError` for data of other ids.
+        """
+        bundle = self.bundle
+        if bundle.users != split.train.users or bundle.items != split.train.items:
+            raise OptionError(
+                f"this bundle was made from {bundle.manifest['data']['name']} with "
+                f"{len(bundle.users)} users and {len(bundle.items)} items, not from {split.dataset.name}"
+            )
+        lists = bundle.histories
+        trained = lists.rows * len(bundle.items) + lists.items
+        test = split.test.positives()
+        leaked = int(np.isin(test.user.astype(np.int64) * len(bundle.items) + test.item, trained).sum())
+        if leaked:
+            raise LeakError(
+                f"this model was trained on {leaked} of the {len(test)} rows that {split.protocol} would test it on; "
+                f"train one with --protocol {split.protocol} and evaluate that"
+            )
+        from tastespace.evaluation import evaluate
+
+        return evaluate(self._model.scorer(), split, k=k, progress=progress)
+
+    def find_item(self, text: str) -> Any:
+        """An item's id from what a person typed: an id, a title, or a part of a title that fits one item."""
+        bundle = self.bundle
+        try:
+            identifier = bundle.items.parse(text)
+            bundle.items.index_of([identifier])
+            return identifier
+        except UnknownIdError:
+            if "title" not in bundle.item_table:
+                raise
+        found = find_title(bundle.item_table, text)
+        if len(found) > 1:
+            listed = "; ".join(
+                f"{bundle.items.ids[place]}: {self.label(bundle.items.ids[place])}" for place in found[:8]
+            )
+            raise UnknownIdError(f"{shown(text)} fits {len(found)} items; name one by its id: {listed}")
+        return _plain(bundle.items.ids[found[0]])
+
+    def label(self, item: Any) -> str:
+        """An item's title and year where known, else its id."""
+        row = self.describe(item)
+        title = row.get("title")
+        if title is None:
+            return str(item)
+        return f"{title} ({row['year']})" if row.get("year") is not None else str(title)
+
+    def describe(self, item: Any) -> dict[str, Any]:
+        """An item's attributes."""
+        return self.bundle.item_table.row(int(self.bundle.items.index_of([item])[0]))
+
+    def _check_k(self, k: int) -> None:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise OptionError(f"k is {shown(k)}, but a whole number of at least 1 is expected")
+        if k > len(self.bundle.items):
+            raise OptionError(f"k is {k}, but the catalogue has only {len(self.bundle.items)} items")
+
+    def _route(self, row: int, newer: NDArray[np.int64], known: Histories) -> tuple[Route, int]:
+        """Which way to answer, and the user row to ask with (-1: from the history alone)."""
+        if not bool(np.any(known.weights > 0)):
+            return "popular", -1
+        if row < 0:
+            return "session", -1
+        return ("folded-in", -1) if len(newer) else ("user", row)
+
+    def _scores(self, queries: Queries) -> NDArray[np.float32]:
+        """(N,) scores of one query: from the vectors alone where they suffice, else from the network."""
+        if "items" in self.bundle.vectors:
+            if queries.users[0] >= 0:
+                return np.asarray(self.item_vectors @ self.user_vectors[queries.users[0]])
+            fold_in = self.bundle.fold_in
+            if fold_in is not None:
+                return np.asarray(self.item_vectors @ fold_in(queries.history)[0])
+        return self._from_network(queries)[0]
+
+    def _from_network(self, queries: Queries) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            return np.asarray(self._model.score(queries).numpy(), dtype=np.float32)
+
+    @cached_property
+    def _model(self) -> "Model":
+        return load_model(self.bundle)
+
+    @cached_property
+    def _likes(self) -> NDArray[np.int64]:
+        liked = self.bundle.histories.positives()
+        return np.bincount(liked.items, minlength=len(self.bundle.items))
+
+    @cached_property
+    def _item_space(self) -> ExactIndex:
+        vectors = self._without_bias("items")
+        if vectors is None:
+            space = self._model.item_space()
+            if space is None:
+                raise OptionError(f"the model {self.bundle.manifest['model']} has no vectors to compare items by")
+            vectors = space.numpy()
+        return ExactIndex.build(_unit(vectors))
+
+    @cached_property
+    def _user_space(self) -> ExactIndex:
+        vectors = self._without_bias("users")
+        if vectors is None:
+            import torch
+
+            everyone = np.arange(len(self.bundle.users))
+            parts = []
+            with torch.inference_mode():
+                for start in range(0, len(everyone), _USERS_AT_ONCE):
+                    chunk = Queries.of_users(everyone[start : start + _USERS_AT_ONCE], self.bundle.histories)
+                    part = self._model.query_space(chunk)
+                    if part is None:
+                        raise OptionError(
+                            f"the model {self.bundle.manifest['model']} has no vectors to compare users by"
+                        )
+                    parts.append(part.numpy())
+            vectors = np.concatenate(parts)
+        return ExactIndex.build(_unit(vectors))
+
+    def _without_bias(self, name: str) -> NDArray[np.float32] | None:
+        vectors = self.bundle.vectors.get(name)
+        return None if vectors is None else vectors[:, : vectors.shape[1] - self.bundle.manifest["bias_coordinates"]]
+
+    def _table(self, name: str) -> NDArray[np.float32]:
+        vectors = self.bundle.vectors.get(name)
+        if vectors is None:
+            raise OptionError(f"the model {self.bundle.manifest['model']} has no {name} vectors")
+        return vectors
+
+    def _answer(
+        self,
+        scores: NDArray[np.float32],
+        k: int,
+        hidden: NDArray[np.int64],
+        allowed: NDArray[np.int64] | None,
+        route: Route,
+    ) -> Answer:
+        scores = scores.copy()
+        scores[hidden] = -np.inf
+        if allowed is not None:
+            outside = np.ones(len(scores), dtype=bool)
+            outside[allowed] = False
+            scores[outside] = -np.inf
+        best = best_of(scores, k)
+        return Answer(tuple(self.bundle.items.ids[best].tolist()), tuple(scores[best].tolist()), route)
+
+    def _similar(
+        self, space: ExactIndex, place: int, k: int, candidates: NDArray[np.bool_], ids: NDArray[Any]
+    ) -> Answer:
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise OptionError(f"k is {shown(k)}, but a whole number of at least 1 is expected")
+        found = space.search(
+            space.vectors[place : place + 1], k, exclude=[np.array([place])], allow=np.flatnonzero(candidates)
+        )
+        kept = found.indices[0] >= 0
+        return Answer(
+            tuple(ids[found.indices[0][kept]].tolist()), tuple(found.scores[0][kept].tolist()), "similar"
+        )
+
+
+def load_model(bundle: Bundle) -> "Model":
+    """The network of a bundle, rebuilt from its config and filled with its weights; needs torch, no training data."""
+    import torch
+
+    from tastespace import models
+    from tastespace.models.base import Shapes
+
+    cls = models.get(bundle.manifest["model"])
+    config = configs.from_mapping(cls.Config, bundle.manifest["config"])
+    model = cls(config, Shapes(len(bundle.users), len(bundle.items)))
+    weights = {name: torch.from_numpy(array) for name, array in bundle.weights.items()}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BundleError(f"the weights of this {bundle.manifest['model']} bundle do not fit its config") from error
+    return model.eval()
+
+
+def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
+    import torch
+
+    from tastespace.models.base import Factored
+
+    split, model = fit.split, fit.model
+    histories = split.histories()
+    vectors: dict[str, NDArray[np.float32]] = {}
+    fold_in = None
+    if isinstance(model, Factored):
+        with torch.inference_mode():
+            everyone = np.arange(split.train.n_users)
+            parts = [
+                model.encode_queries(Queries.of_users(everyone[start : start + _USERS_AT_ONCE], histories)).cpu().numpy()
+                for start in range(0, len(everyone), _USERS_AT_ONCE)
+            ]
+            vectors = {"users": np.concatenate(parts), "items": model.encode_items().cpu().numpy()}
+            fold_in = model.fold_in()
+        if fold_in is not None:
+            vectors["fold"] = fold_in.vectors
+    manifest = {
+        **describe_run(
+            model=fit.name,
+            config=configs.to_mapping(model.config),
+            options=configs.to_mapping(fit.options),
+            dataset=split.dataset,
+            protocol=split.protocol,
+            seed=split.seed,
+        ),
+        "best_epoch": fit.best_epoch,
+        "train_seconds": round(fit.seconds, 3),
+        "metrics": metrics,
+        "bias_coordinates": model.n_bias if isinstance(model, Factored) else 0,
+        "fold_in": None if fold_in is None else {"unit": fold_in.unit, "tail": fold_in.tail.tolist()},
+    }
+    return Bundle(
+        manifest=manifest,
+        users=split.train.users,
+        items=split.train.items,
+        user_table=split.dataset.user_table,
+        item_table=split.dataset.item_table,
+        histories=histories,
+        vectors=vectors,
+        weights={name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()},
+    )
+
+
+def _extended(past: Histories, newer: NDArray[np.int64]) -> Histories:
+    """One history with newer liked items at its end."""
+    items = np.concatenate([past.items, newer]).astype(np.int32)
+    weights = np.concatenate([past.weights, np.ones(len(newer), np.float32)]).astype(np.float32)
+    return Histories(items, np.array([0, len(items)], dtype=np.int64), weights)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
