@@ -49,7 +49,8 @@ class Bundle:
         told = self.manifest.get("fold_in")
         if told is None or "fold" not in self.vectors:
             return None
-        return FoldIn(self.vectors["fold"], unit=bool(told["unit"]), tail=np.array(told["tail"], dtype=np.float32))
+        parts = [(int(width), float(length)) for width, length in told["parts"]]
+        return FoldIn(self.vectors["fold"], parts, np.array(told["tail"], dtype=np.float32))
 
 
 def write_bundle(path: Path, bundle: Bundle, *, force: bool = False) -> None:
@@ -158,14 +159,19 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     for key, kind in expected.items():
         if not isinstance(manifest.get(key), kind):
             raise BundleError(f"{file} has no valid entry {key!r}")
-    told = manifest.get("fold_in")
-    if told is not None and not (
-        isinstance(told, dict)
-        and isinstance(told.get("tail"), list)
-        and all(isinstance(number, int | float) for number in told["tail"])
-    ):
+    if manifest.get("fold_in") is not None and not _is_fold_in(manifest["fold_in"]):
         raise BundleError(f"{file} has no valid entry 'fold_in'")
     return manifest
+
+
+def _is_fold_in(told: Any) -> bool:
+    def numbers(value: Any, count: int | None = None) -> bool:
+        fits = isinstance(value, list) and (count is None or len(value) == count)
+        return fits and all(isinstance(one, int | float) for one in value)
+
+    if not isinstance(told, dict) or not numbers(told.get("tail")) or not isinstance(told.get("parts"), list):
+        return False
+    return all(numbers(part, 2) for part in told["parts"])
 
 
 def _check_shapes(
@@ -185,6 +191,8 @@ def _check_shapes(
     if "items" in vectors and "users" in vectors:
         sound &= vectors["items"].shape[1:] == vectors["users"].shape[1:]
         sound &= 0 <= manifest["bias_coordinates"] <= vectors["items"].shape[1]
+    if "fold" in vectors and manifest.get("fold_in") is not None and "items" in vectors:
+        sound &= vectors["fold"].shape[1] + len(manifest["fold_in"]["tail"]) == vectors["items"].shape[1]
     if not sound:
         raise BundleError(f"{path} is damaged: its tables, histories and vectors do not fit each other")
 

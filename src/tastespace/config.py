@@ -1,5 +1,6 @@
 """Frozen dataclasses as options: documented, checked, read from text and written to JSON."""
 
+import contextlib
 import dataclasses
 import math
 import types
@@ -46,7 +47,7 @@ def check(config: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         bounds = field.metadata
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise OptionError(f"{name} is {value}, but a finite number is expected")
         if bounds.get("at_least") is not None and value < bounds["at_least"]:
             raise OptionError(f"{name} is {value}, but it must be at least {bounds['at_least']}")
@@ -127,7 +128,8 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def _number_as_declared(value: Any, kind: Any) -> Any:
     if float in _alternatives(kind) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     return value
 
 

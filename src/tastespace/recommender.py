@@ -331,7 +331,9 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         "train_seconds": round(fit.seconds, 3),
         "metrics": metrics,
         "bias_coordinates": model.n_bias if isinstance(model, Factored) else 0,
-        "fold_in": None if fold_in is None else {"unit": fold_in.unit, "tail": fold_in.tail.tolist()},
+        "fold_in": None
+        if fold_in is None
+        else {"parts": [list(part) for part in fold_in.parts], "tail": fold_in.tail.tolist()},
     }
     return Bundle(
         manifest=manifest,

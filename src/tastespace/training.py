@@ -201,7 +201,7 @@ class _Run:
             number = len(self.epochs) + 1
             rate = self._rate(number, halvings=self._halvings())
             began = time.perf_counter()
-            loss = _one_epoch(self.name, model, optimizer, inner.train, rate, self.options.seed, number)
+            loss = _one_epoch(self.name, model, optimizer, inner.train, rate, self.options, number)
             value = None
             if number % self.options.validate_every == 0 or number == self.options.epochs:
                 model.eval()
@@ -223,7 +223,7 @@ class _Run:
         model, optimizer = self._start(self.split.train, "refit")
         for number in range(self.refitted + 1, self.best_epoch + 1):
             rate = self.epochs[number - 1].learning_rate if self.epochs else self._rate(number, halvings=0)
-            loss = _one_epoch(self.name, model, optimizer, self.split.train, rate, self.options.seed, number)
+            loss = _one_epoch(self.name, model, optimizer, self.split.train, rate, self.options, number)
             self.refitted = number
             tick(number * self.options.epochs / self.best_epoch, f"refit on all rows, loss {loss:.4f}")
             self._remember("refit", model, optimizer)
@@ -326,17 +326,17 @@ def _one_epoch(
     optimizer: torch.optim.Optimizer,
     rows: Interactions,
     rate: float,
-    seed: int,
+    options: Options,
     number: int,
 ) -> float:
     """One pass over the rows; the mean loss of its batches. Randomness depends on seed and epoch alone."""
-    rng = np.random.default_rng([seed, number])
+    rng = np.random.default_rng([options.seed, number])
     torch.manual_seed(int(rng.integers(2**62)))
     for group in optimizer.param_groups:
         group["lr"] = rate
     model.train()
     losses = []
-    for place, batch in enumerate(model.batches(rows, rng), 1):
+    for place, batch in enumerate(model.batches(rows, rng, options.batch_size), 1):
         loss = model.loss(batch)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -367,7 +367,7 @@ def _check_memory(cls: type[Model], name: str, config: Any, shapes: Shapes, rows
 
 def _most_seconds(model: Model, rows: Interactions, options: Options) -> float:
     """An upper bound on training time, from one batch that changes no weight."""
-    batch = next(iter(model.batches(rows, np.random.default_rng(options.seed))), None)
+    batch = next(iter(model.batches(rows, np.random.default_rng(options.seed), options.batch_size)), None)
     if batch is None:
         return 0.0
     began = time.perf_counter()

@@ -68,14 +68,15 @@ def find_roles(
     `where` names the file in errors.
     """
     return Roles(
-        user=_required("user", columns, where, user),
-        item=_required("item", columns, where, item),
+        user=find_role("user", columns, where, user),
+        item=find_role("item", columns, where, item),
         value=_find("value", columns, where, value),
         time=_find("time", columns, where, time),
     )
 
 
-def _required(role: Role, columns: Sequence[str], where: str, stated: str | None) -> str:
+def find_role(role: Role, columns: Sequence[str], where: str, stated: str | None = None) -> str:
+    """The column of one role that must be there; no other role is looked for."""
     found = _find(role, columns, where, stated)
     if found is None:
         names = ", ".join(shown(name) for name in columns[:12]) or "none"

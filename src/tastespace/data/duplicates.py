@@ -1,13 +1,13 @@
 """What it means when a user meets an item more than once."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tastespace.data.interactions import Interactions
-from tastespace.errors import DataError
-from tastespace.suggest import shown
+from tastespace.errors import DataError, OptionError
+from tastespace.suggest import did_you_mean, shown
 
 Duplicates = Literal["error", "keep", "first", "last", "max"]
 
@@ -18,6 +18,8 @@ def settle_duplicates(log: Interactions, policy: Duplicates, where: str) -> Inte
     `first` and `last` go by time (file order where there is none), `max` by weight, then value; rows stay in
     file order. `error` raises `DataError` if any pair repeats.
     """
+    if policy not in get_args(Duplicates):
+        raise OptionError(f"duplicates is {shown(policy)}{did_you_mean(str(policy), get_args(Duplicates))}")
     if policy == "keep" or len(log) == 0:
         return log
     pairs = log.user.astype(np.int64) * log.n_items + log.item

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tastespace.data.interactions import Interactions
 from tastespace.data.vocabulary import Vocabulary
-from tastespace.errors import DataError
+from tastespace.errors import DataError, OptionError
 from tastespace.suggest import shown
 
 
@@ -31,7 +31,9 @@ def _read_pairs(path: Path, encoding: str) -> tuple[list[str], list[list[str]]]:
     if not path.is_file():
         raise DataError(f"there is no file {shown(str(path))}")
     try:
-        text = path.read_text(encoding=encoding)
+        text = path.read_text(encoding=encoding).removeprefix("\ufeff")
+    except LookupError as error:
+        raise OptionError(f"there is no encoding {shown(encoding)}; write for example utf-8 or latin-1") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not {encoding} text; state how it is written with --encoding latin-1") from error
     rows = [line.split() for line in text.splitlines()]
@@ -68,6 +70,8 @@ def _vocabulary(ids: list[str], noun: str) -> Vocabulary:
     try:
         values: NDArray[Any] = np.unique(np.array(ids, dtype=np.int64))
     except (ValueError, OverflowError):
+        return Vocabulary.of(ids, noun)
+    if not set(values.astype(str)).issuperset(ids):  # 007 or +7: texts, as in every other format
         return Vocabulary.of(ids, noun)
     return Vocabulary(values, noun)
 

@@ -1,9 +1,12 @@
 """MovieLens files as GroupLens publishes them, and as RecBole repackages the 100K set."""
 
+import csv
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,16 +58,17 @@ def members_of_zip(data: bytes, where: str) -> Mapping[str, bytes]:
             if too_large:
                 raise DataError(f"{where} holds a file of over 64 MiB ({too_large[0]}), which MovieLens does not")
             return {Path(info.filename).name: archive.read(info) for info in wanted if not info.is_dir()}
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, zlib.error) as error:
         raise DataError(f"{where} is not a whole zip archive ({error})") from error
 
 
 def parse_100k(files: Mapping[str, bytes], where: str) -> Films:
     """MovieLens 100K from the files of either packaging."""
-    if "u.data" in files and "u.item" in files and "u.user" in files:
-        return _from_grouplens(files)
-    if {"ml-100k.inter", "ml-100k.item", "ml-100k.user"} <= files.keys():
-        return _from_recbole(files)
+    with _explained(where):
+        if "u.data" in files and "u.item" in files and "u.user" in files:
+            return _from_grouplens(files)
+        if {"ml-100k.inter", "ml-100k.item", "ml-100k.user"} <= files.keys():
+            return _from_recbole(files)
     raise DataError(f"{where} does not hold MovieLens 100K: u.data, u.item and u.user are expected")
 
 
@@ -113,10 +117,21 @@ def _user_columns(rows: list[list[str]]) -> dict[str, list[Any]]:
 
 def parse_latest_small(files: Mapping[str, bytes], where: str) -> Films:
     """MovieLens latest-small (ratings.csv and movies.csv; half stars, no user attributes)."""
-    import csv
-
     if not {"ratings.csv", "movies.csv"} <= files.keys():
         raise DataError(f"{where} does not hold MovieLens latest-small: ratings.csv and movies.csv are expected")
+    with _explained(where):
+        return _from_latest_small(files)
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise DataError(f"{where} holds a damaged MovieLens file ({error}); fetch it again") from error
+
+
+def _from_latest_small(files: Mapping[str, bytes]) -> Films:
     ratings = files["ratings.csv"].split(b"\n", 1)[1].replace(b"\r", b"").replace(b",", b"\t")
     items: dict[str, list[Any]] = {"item": [], "title": [], "year": [], "genres": []}
     for row in csv.DictReader(io.StringIO(files["movies.csv"].decode("utf-8"))):

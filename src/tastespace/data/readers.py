@@ -3,17 +3,22 @@
 DuckDB reads and checks; ids become indices here, and nowhere else.
 """
 
+import codecs
 import csv
+import gzip
+import json
+import os
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from tastespace.data.columns import Roles, find_roles
+from tastespace.data.columns import Roles, find_role, find_roles
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.duplicates import Duplicates, settle_duplicates
 from tastespace.data.interactions import Interactions
@@ -21,7 +26,7 @@ from tastespace.data.lines import read_lines
 from tastespace.data.signals import SignalKind, derive_weights
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import DataError, OptionError
-from tastespace.suggest import shown
+from tastespace.suggest import did_you_mean, shown
 
 Format = Literal["csv", "tsv", "parquet", "jsonl", "lines"]
 _SUFFIXES: dict[str, Format] = {
@@ -34,6 +39,8 @@ _SUFFIXES: dict[str, Format] = {
     ".lines": "lines",
 }
 _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "HUGEINT", "UBIGINT"}
+_ENCODINGS = {"utf-8": "utf-8", "iso8859-1": "latin-1", "utf-16": "utf-16"}  # Python's name: DuckDB's
+_GUESSED_TEXTS = ("DATE", "TIME", "UUID", "JSON")  # what DuckDB makes of texts in JSON, or of texts among numbers
 _TIME_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))  # nano-, micro-, milliseconds: 1e11 s is the year 5138
 
 
@@ -87,27 +94,26 @@ def read(
     return Dataset(
         name=name,
         interactions=log,
-        item_table=read_table(item_table, log.items, "item", item) if item_table is not None else Table(),
-        user_table=read_table(user_table, log.users, "user", user) if user_table is not None else Table(),
+        item_table=read_table(item_table, log.items, "item", item, encoding) if item_table is not None else Table(),
+        user_table=read_table(user_table, log.users, "user", user, encoding) if user_table is not None else Table(),
         notes=(meaning,),
     )
 
 
 def read_table(
-    source: Any, vocabulary: Vocabulary, role: Literal["user", "item"], column: str | None = None
+    source: Any,
+    vocabulary: Vocabulary,
+    role: Literal["user", "item"],
+    column: str | None = None,
+    encoding: str = "utf-8",
 ) -> Table:
     """Attributes from a file or dataframe, one row an id; ids without a row get missing values."""
     where, kind = _describe_source(source, None)
     with _Connection() as connection:
-        names = connection.open(source, kind, where, "utf-8")
-        stated: dict[str, str] = {} if column is None or column not in names else {role: column}
-        other = "item" if role == "user" else "user"
-        key = getattr(find_roles([*names, other], where, **stated), role)
+        names = connection.open(source, kind, where, encoding)
+        key = find_role(role, names, where, column if column in names else None)
         rows = connection.rows([key, *[n for n in names if n != key]])
-    ids = rows.pop(key)
-    if not vocabulary.is_text and ids.dtype.kind == "O":
-        ids = np.array([int(v) if str(v).lstrip("-").isdigit() else -1 for v in ids], dtype=np.int64)
-    keys: Any = [str(v) for v in ids.tolist()] if vocabulary.is_text else ids
+    keys = [_as_id(value, vocabulary.is_text) for value in rows.pop(key).tolist()]
     index = vocabulary.index_of(keys, unknown="minus-one")
     known = index >= 0
     columns = {}
@@ -118,6 +124,18 @@ def read_table(
     return Table(columns)
 
 
+def _as_id(value: Any, text: bool) -> str | int | None:
+    """A table's id in the vocabulary's type; None where it cannot be one."""
+    if isinstance(value, float):  # whole numbers that some row without one made floats
+        value = int(value) if value.is_integer() else None
+    if text:
+        return None if value is None else str(value)
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
 def _nones(length: int) -> NDArray[Any]:
     return np.full(length, None, dtype=object)
 
@@ -125,10 +143,12 @@ def _nones(length: int) -> NDArray[Any]:
 def _describe_source(source: Any, format: Format | None) -> tuple[str, Format]:
     if not isinstance(source, str | Path):
         return "the table", "parquet"
+    if format is not None and format not in get_args(Format):
+        raise OptionError(f"format is {shown(format)}{did_you_mean(str(format), get_args(Format))}")
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):  # not path.is_dir(), which raises for a name that is too long
         raise DataError(f"{path} is a folder; name the file in it that holds the log")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"there is no file {shown(str(path))}")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
@@ -156,24 +176,26 @@ class _Connection:
         """Make the source the view `log`; its column names."""
         self._where, self._source = where, source
         self._text_file = isinstance(source, str | Path) and kind in ("csv", "tsv")
-        self._encoding = encoding
+        self._encoding = _known_encoding(encoding)
+        self._run("SET TimeZone = 'UTC'")
         if not isinstance(source, str | Path):
             self._open_frame(source)
         elif self._text_file:
-            self._delimiter, names = _csv_header(Path(source), kind, encoding)
+            self._delimiter, names = _csv_header(Path(source), kind, self._encoding)
             columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
             self._run(
-                f"CREATE TEMP TABLE log AS SELECT * FROM read_csv({_quoted(str(source))}, header = true, "
+                f"CREATE TEMP TABLE log AS SELECT * FROM read_csv({_literal(source)}, header = true, "
                 f"auto_detect = false, delim = {_quoted(self._delimiter)}, quote = '\"', escape = '\"', "
-                f"encoding = {_quoted(encoding)}, columns = {{{columns}}})"
+                f"encoding = {_quoted(self._encoding)}, columns = {{{columns}}})"
             )
         elif kind == "parquet":
-            self._run(f"CREATE VIEW log AS SELECT * FROM read_parquet({_quoted(str(source))})")
+            self._run(f"CREATE VIEW log AS SELECT * FROM read_parquet({_literal(source)})")
         else:
-            self._run(
-                f"CREATE TEMP TABLE log AS SELECT * FROM read_json({_quoted(str(source))}, "
-                "format = 'newline_delimited', sample_size = -1)"
-            )
+            lines = f"read_json({_literal(source)}, format = 'newline_delimited', sample_size = -1"
+            found = self._run(f"DESCRIBE SELECT * FROM {lines})").fetchall()
+            kinds = {row[0]: "VARCHAR" if row[1].startswith(_GUESSED_TEXTS) else row[1] for row in found}
+            columns = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in kinds.items())
+            self._run(f"CREATE TEMP TABLE log AS SELECT * FROM {lines}, columns = {{{columns}}})")
         return [row[0] for row in self._run("DESCRIBE log").fetchall()]
 
     def _open_frame(self, frame: Any) -> None:
@@ -188,7 +210,7 @@ class _Connection:
         try:
             return self._db.execute(query)
         except duckdb.Error as error:
-            raise _explain(error, self._where) from error
+            raise _explain(error, self._where, self._source) from error
 
     def rows(self, columns: list[str]) -> dict[str, NDArray[Any]]:
         """Whole columns as arrays (texts and lists as objects)."""
@@ -208,7 +230,7 @@ class _Connection:
             item,
             users,
             items,
-            value=None if roles.value is None else self._numbers(roles.value, "DOUBLE", "a number"),
+            value=None if roles.value is None else self._numbers(roles.value, "FLOAT", "a number"),
             time=None if roles.time is None else self._times(roles.time),
         )
 
@@ -220,9 +242,11 @@ class _Connection:
         name, kind = _name(column), self._type(column)
         text = f"{name}::VARCHAR"
         if kind.startswith(("DOUBLE", "FLOAT", "DECIMAL")):  # whole numbers that some row without one made floats
-            text = f"CASE WHEN {name} = round({name}) THEN {name}::BIGINT::VARCHAR ELSE {name}::VARCHAR END"
+            whole_text = f"CASE WHEN {name} = round({name}) THEN TRY_CAST({name} AS BIGINT)::VARCHAR END"
+            text = f"coalesce({whole_text}, {name}::VARCHAR)"
         may_be_whole = self._text_file or kind.split("(")[0] in _WHOLE | {"DOUBLE", "FLOAT", "DECIMAL"}
         missing = f"{name} IS NULL" + (f" OR {name} = ''" if kind == "VARCHAR" else "")
+        missing += f" OR isnan({name})" if kind in ("DOUBLE", "FLOAT") else ""
         whole = "true" if kind in ("BIGINT", "INTEGER") else f"coalesce(TRY_CAST({text} AS BIGINT)::VARCHAR = {text}, false)"
         asked = f"count(*) FILTER ({missing}), {f'bool_and({whole})' if may_be_whole else 'false'}"
         n_missing, all_whole = self._run(f"SELECT {asked} FROM log").fetchone() or (0, False)
@@ -232,7 +256,7 @@ class _Connection:
             values = self._run(f"SELECT TRY_CAST({name} AS BIGINT) AS v FROM log").fetchnumpy()["v"]
             return index_numbers(values, noun)
         if kind.startswith(("DOUBLE", "FLOAT")):
-            bad = f"{name} <> round({name}) OR NOT isfinite({name})"
+            bad = f"{name} <> round({name}) OR TRY_CAST({name} AS BIGINT) IS NULL"
             raise DataError(f"{self._place_of_first(bad)} has a {noun} that is neither a whole number nor a text")
         self._run(f"CREATE TYPE {noun}_ids AS ENUM (SELECT DISTINCT {text} FROM log ORDER BY 1)")
         codes = self._run(f"SELECT enum_code(({text})::{noun}_ids) AS v FROM log").fetchnumpy()["v"]
@@ -256,13 +280,14 @@ class _Connection:
             if not bool(np.isfinite(times).all()):
                 self._raise_bad(column, f"{name} IS NULL OR NOT isfinite({name})", "a date")
         else:
-            first = f"SELECT TRY_CAST({name} AS DOUBLE) IS NULL AND TRY_CAST({name} AS TIMESTAMP) IS NOT NULL FROM log"
+            date = f"TRY_CAST({name} AS TIMESTAMPTZ)"  # UTC where the text names no zone
+            first = f"SELECT TRY_CAST({name} AS DOUBLE) IS NULL AND {date} IS NOT NULL FROM log"
             dated = kind == "VARCHAR" and bool((self._run(f"{first} LIMIT 1").fetchone() or (False,))[0])
             if dated:
-                bad = f"TRY_CAST({name} AS TIMESTAMP) IS NULL"
+                bad = f"{date} IS NULL OR NOT isfinite({date})"
                 if self._run(f"SELECT count(*) FROM log WHERE {bad}").fetchone() != (0,):
                     self._raise_bad(column, bad, "a date like the ones above it")
-                times = self._run(f"SELECT epoch({name}::TIMESTAMP) AS v FROM log").fetchnumpy()["v"]
+                times = self._run(f"SELECT epoch({date}) AS v FROM log").fetchnumpy()["v"]
             else:
                 times = self._numbers(column, "DOUBLE", "a time (seconds since 1970, or a date)")
                 largest = times.max()
@@ -282,7 +307,8 @@ class _Connection:
 
     def _first_row(self, condition: str) -> int:
         found = self._run(
-            f"SELECT n FROM (SELECT row_number() OVER () - 1 AS n, * FROM log) WHERE {condition} ORDER BY n LIMIT 1"
+            f"SELECT n FROM (SELECT row_number() OVER () - 1 AS n, ({condition}) AS bad FROM log) "
+            "WHERE bad ORDER BY n LIMIT 1"
         ).fetchone()
         return int(found[0]) if found else 0
 
@@ -296,7 +322,10 @@ class _Connection:
         with open(self._source, encoding=self._encoding, newline="") as file:
             reader = csv.reader(file, delimiter=self._delimiter)
             filled = (reader.line_num for cells in reader if cells)
-            line = next((line for n, line in enumerate(filled) if n == row + 1), row + 2)
+            try:
+                line = next((line for n, line in enumerate(filled) if n == row + 1), row + 2)
+            except csv.Error:  # a cell longer than Python's reader takes
+                return f"{self._where}, row {row + 1},"
         return f"{self._where}, line {line},"
 
 
@@ -314,20 +343,24 @@ def index_numbers(values: NDArray[Any], noun: str) -> tuple[NDArray[np.int64], V
 
 def _csv_header(path: Path, kind: Format, encoding: str) -> tuple[str, list[str]]:
     """The delimiter and the column names of a text table, from its first line."""
-    import gzip
-
     opener: Any = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding=encoding, newline="") as file:
             first = file.readline(1_000_000)
-    except (UnicodeDecodeError, LookupError, OSError, EOFError) as error:
+    except UnicodeError as error:
         raise _not_text(path, encoding) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read or unpacked ({error})") from error
     first = first.lstrip("\ufeff").rstrip("\r\n")
     delimiter = "\t" if kind == "tsv" else max(",\t;|", key=first.count)
-    names = next(csv.reader([first], delimiter=delimiter), [])
+    try:
+        names = next(csv.reader([first], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise DataError(f"{path} has a first line that is no header: {error}") from error
     if "\0" in first or not any(names):
         raise DataError(f"{path} has no header line with column names; the first line is {shown(first)}")
-    repeated = [name for name in names if names.count(name) > 1]
+    lower = [name.lower() for name in names]  # DuckDB compares names without case
+    repeated = [name for name in names if lower.count(name.lower()) > 1]
     if repeated:
         raise DataError(f"{path} has the column {shown(repeated[0])} twice in its header")
     return delimiter, names
@@ -340,10 +373,33 @@ def _not_text(path: Path | str, encoding: str) -> DataError:
     )
 
 
-def _explain(error: duckdb.Error, where: str) -> DataError:
+def _known_encoding(encoding: str) -> str:
+    try:
+        return _ENCODINGS[codecs.lookup(encoding).name]
+    except LookupError:
+        raise OptionError(
+            f"the encoding {shown(encoding)} cannot be read; utf-8, latin-1 or utf-16 is expected"
+        ) from None
+
+
+def _broken_json_line(path: Path) -> str:
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                json.loads(line if line.strip() else "0")
+            except (ValueError, RecursionError):
+                return f"{path}, line {number},"
+    return str(path)
+
+
+def _explain(error: duckdb.Error, where: str, source: Any) -> DataError:
     """A DuckDB error about the user's file in one sentence."""
     message = str(error)
     line = re.search(r"CSV Error on Line: (\d+)", message) or re.search(r"in line (\d+)", message)
+    if "Malformed JSON" in message:
+        place = _broken_json_line(Path(source))
+        return DataError(f"{place} is not a whole JSON object; one object a line is expected")
     place = f"{where}, line {line.group(1)}," if line else where
     if "not utf-8" in message.casefold() or "invalid unicode" in message.casefold():
         return DataError(f"{place} is not UTF-8 text; say how it is written with encoding=... (--encoding latin-1)")
@@ -352,8 +408,8 @@ def _explain(error: duckdb.Error, where: str) -> DataError:
         return DataError(f"{place} has {columns.group(2)} columns, but the header has {columns.group(1)}")
     if "unterminated quote" in message:
         return DataError(f"{place} opens a quote that is never closed")
-    if "Malformed JSON" in message:
-        return DataError(f"{place} is not a whole JSON object; one object a line is expected")
+    if "state machine reached an invalid state" in message:
+        return DataError(f"{place} is no regular CSV: it mixes line ends, or has text after a closing quote")
     first = re.sub(r"^[A-Za-z ]*Error: ", "", message.strip().splitlines()[0])
     return DataError(f"{place} cannot be read: {first}")
 
@@ -366,6 +422,11 @@ def _unmasked(values: Any) -> NDArray[Any]:
         plain[np.ma.getmaskarray(values)] = None
         return plain
     return np.asarray(values)
+
+
+def _literal(path: str | Path) -> str:
+    """The path as DuckDB's first reader arguments: this very file, no pattern, no columns from folder names."""
+    return _quoted(re.sub(r"([*?\[])", r"[\1]", str(path))) + ", hive_partitioning = false"
 
 
 def _name(column: str) -> str:

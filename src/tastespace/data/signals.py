@@ -1,13 +1,14 @@
 """Signals: from what the log says (stars, hours) to what it means (liked, neutral, disliked)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tastespace.config import check, option
-from tastespace.errors import DataError
+from tastespace.errors import DataError, OptionError
+from tastespace.suggest import did_you_mean, shown
 
 SignalKind = Literal["auto", "ratings", "ones"]
 _STARS = 5.0
@@ -51,6 +52,8 @@ def derive_weights(
     `auto` reads a column named like a rating (stars up to 5) as `Ratings`, and otherwise counts every row as
     liked; ratings on another scale need `like_from`.
     """
+    if kind not in get_args(SignalKind):
+        raise OptionError(f"signal is {shown(kind)}{did_you_mean(str(kind), get_args(SignalKind))}")
     if kind == "ratings" or like_from is not None or (kind == "auto" and named_rating):
         if value is None:
             raise DataError(f"{where} has no rating column; say which one with value=... (--value-column)")

@@ -128,11 +128,11 @@ def open_data(
     interactions.* or events.*, and optionally items.* and users.*. `options` are those of `readers.read`.
     """
     name, path = str(spec), Path(spec)
-    if name in SOURCES and not path.is_dir():
-        return load_dataset(name)
-    if path.is_dir():
+    if os.path.isdir(path):  # not path.is_dir(), which raises for a name that is too long
         return _open_folder(path, options)
-    if not path.exists() and not path.suffix and os.sep not in name:
+    if name in SOURCES:
+        return load_dataset(name)
+    if not os.path.exists(path) and not path.suffix and os.sep not in name:
         raise OptionError(f"there is no data set or file {shown(name)}{did_you_mean(name, SOURCES)}")
     return readers.read(path, **{"name": path.name, **options})
 

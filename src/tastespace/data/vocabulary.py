@@ -40,8 +40,11 @@ class Vocabulary:
     @classmethod
     def of(cls, ids: Iterable[Any], noun: str = "item") -> "Vocabulary":
         """The vocabulary of any ids, in any order, repeated or not."""
-        distinct = sorted(set(ids))
-        whole = all(isinstance(value, int | np.integer) and not isinstance(value, bool) for value in distinct)
+        try:
+            distinct = sorted(set(ids))
+        except TypeError as error:
+            raise DataError(f"{noun} ids mix texts with other types; use one type for all") from error
+        whole = all(map(_is_whole, distinct))
         values = np.array(distinct, dtype=np.int64) if whole else np.array(distinct, dtype=object)
         return cls(values, noun)
 
@@ -76,7 +79,7 @@ class Vocabulary:
         return found
 
     def _index_of_numbers(self, ids: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
-        if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu":
+        if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu" and np.can_cast(ids.dtype, np.int64):
             wanted, whole = ids.astype(np.int64), np.ones(len(ids), dtype=bool)
         else:
             values = list(ids)

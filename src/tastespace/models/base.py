@@ -83,8 +83,8 @@ class Model(nn.Module, abc.ABC):
     def prepare(self, train: Interactions) -> None:
         """Derive everything that scoring needs from training rows; called once, before any epoch."""
 
-    def batches(self, train: Interactions, rng: np.random.Generator) -> Iterator[Any]:
-        """One epoch over `train`, as batches that `loss` understands."""
+    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Any]:
+        """One epoch over `train`, as batches of about `batch_size` interactions that `loss` understands."""
         raise OptionError(f"{type(self).__name__} is not trained by gradient")
 
     def loss(self, batch: Any) -> Tensor:
@@ -118,7 +118,7 @@ class Factored(Model):
     The last `n_bias` coordinates carry biases: part of the score, left out where vectors are compared.
     """
 
-    n_bias: ClassVar[int] = 0
+    n_bias: int = 0
 
     @abc.abstractmethod
     def encode_items(self, features: Tensor | None = None) -> Tensor:

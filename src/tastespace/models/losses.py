@@ -34,35 +34,32 @@ def sampled_softmax(positive: Tensor, candidates: Tensor, hit: Tensor, correctio
     return (losses * weight).sum() / weight.sum()
 
 
-class SoftmaxPerUser(torch.autograd.Function):
-    """Softmax cross-entropy of many targets a row, from one row of logits a user.
-
-    forward(logits (B, N), rows (P,), columns (P,), weight (P,)) -> (): the sum over targets of
-    weight * (logsumexp(logits[row]) - logits[row, column]), over the sum of weights. Its gradient equals that of one
-    softmax an interaction, at a cost lower by interactions / users. The gradient is made in place of the logits,
-    which must not be used afterwards: one pass over (B, N) less to write, one less to read.
-    """
-
+class _SoftmaxPerUser(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, rows: Tensor, columns: Tensor, weight: Tensor) -> Tensor:
-        total = weight.sum()
-        per_row = torch.zeros(len(logits)).index_add_(0, rows, weight) / total  # (B,)
+    def forward(ctx: Any, logits: Tensor, rows: Tensor, columns: Tensor, weight: Tensor, total: float) -> Tensor:
+        weight = weight / total
+        per_row = torch.zeros(len(logits)).index_add_(0, rows, weight)  # (B,)
         picked = logits[rows, columns]  # (P,)
         highest = logits.amax(dim=1, keepdim=True)
         gradient = logits.sub_(highest).exp_()  # (B, N)
         sums = gradient.sum(dim=1)  # (B,)
-        loss = (per_row * (sums.log() + highest.squeeze(1))).sum() - (picked * weight).sum() / total
+        loss = (per_row * (sums.log() + highest.squeeze(1))).sum() - (picked * weight).sum()
         gradient.mul_((per_row / sums)[:, None])
-        gradient.index_put_((rows, columns), -weight / total, accumulate=True)
+        gradient.index_put_((rows, columns), -weight, accumulate=True)
         ctx.save_for_backward(gradient)
         return loss
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
         (gradient,) = ctx.saved_tensors
-        return gradient * outer, None, None, None
+        return gradient * outer, None, None, None, None
 
 
-def softmax_per_user(logits: Tensor, rows: Tensor, columns: Tensor, weight: Tensor) -> Tensor:
-    """() mean softmax cross-entropy over the targets (rows, columns) of `logits` (B, N); see `SoftmaxPerUser`."""
-    return SoftmaxPerUser.apply(logits, rows, columns, weight)  # type: ignore[no-any-return,no-untyped-call]
+def softmax_per_user(logits: Tensor, rows: Tensor, columns: Tensor, weight: Tensor, total: float) -> Tensor:
+    """() softmax cross-entropy of many targets a user, from one row of logits a user.
+
+    The sum over targets (rows, columns) (P,) of weight * (logsumexp(logits[row]) - logits[row, column]), divided by
+    `total`. Its gradient is that of one softmax an interaction, at a cost lower by interactions / users. It is made
+    in place of `logits` (B, N), which must not be used afterwards: a pass less to write and to read.
+    """
+    return _SoftmaxPerUser.apply(logits, rows, columns, weight, total)  # type: ignore[no-any-return,no-untyped-call]

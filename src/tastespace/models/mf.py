@@ -2,9 +2,14 @@
 
 Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender systems". The loss decides more than
 anything else: softmax over the whole catalogue by default; sampled softmax, BPR (Rendle et al. 2009) and binary
-cross-entropy are there to compare with. Under softmax the vectors are compared by angle, divided by a temperature.
+cross-entropy are there to compare with. Under softmax vectors are compared by angle, each half for itself.
+
+Unlike textbook factorisations, the softmax also learns from what a user met and did not like. The first half of the
+coordinates is asked to tell what a user meets at all, and both halves together what they like; a disliked item
+weighs more among those that the liked ones must stand above. Without such rows in the log, it is a plain softmax.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -16,69 +21,199 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tastespace.config import check, option
+from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.models import losses
 from tastespace.models.base import Factored, Options, Shapes
 from tastespace.models.fold_in import FoldIn
 from tastespace.models.negatives import KnownPairs, uniform_negatives
-from tastespace.models.spectral import leading_item_vectors, normalise_degrees
 
 
 @dataclass(frozen=True)
 class Config:
-    """Width, loss and what belongs to each loss."""
+    """Width, loss, and what belongs to each loss."""
 
-    dim: int = option(64, "length of the vectors", usual=(16, 512), at_least=1)
+    dim: int = option(64, "length of the vectors", usual=(16, 512), at_least=2)
     loss: Literal["softmax", "sampled-softmax", "bpr", "bce"] = option(
-        "softmax", "softmax over all items, over sampled ones, pairwise (bpr) or pointwise (bce)"
+        "softmax", "softmax over all items or sampled ones, pairwise (bpr) or pointwise (bce)"
     )
-    temperature: float = option(0.35, "divides the cosines under softmax", usual=(0.05, 0.5), above=0)
-    candidates: int = option(1024, "items shared by a step under sampled-softmax", usual=(256, 4096), at_least=1)
-    negatives: int = option(4, "negatives a positive under bpr and bce", usual=(1, 10), at_least=1)
-    regularisation: float = option(0.01, "L2 on the rows of a step under bpr and bce", usual=(0, 0.1), at_least=0)
-    start: Literal["spectral", "random"] = option("spectral", "first vectors: leading singular vectors, or noise")
+    temperature: float = option(0.8, "divides the second half's cosine (softmax)", usual=(0.1, 1), above=0)
+    seen_temperature: float = option(0.35, "divides the first half's cosine (softmax)", usual=(0.1, 1), above=0)
+    seen_weight: float = option(0.5, "weight of telling what a user meets (softmax)", usual=(0, 2), at_least=0)
+    neutral_weight: float = option(0.2, "a neutral row counts as so much of a like (softmax)", at_least=0)
+    neutral_push: float = option(4.0, "extra weight of a neutral item below the line (softmax)", at_least=0)
+    dislike_push: float = option(2.0, "extra weight of a disliked item below the line (softmax)", at_least=0)
+    candidates: int = option(1024, "items shared by a step (sampled-softmax)", usual=(256, 4096), at_least=1)
+    negatives: int = option(4, "negatives a positive (bpr, bce)", usual=(1, 10), at_least=1)
+    l2: float = option(0.01, "L2 on the rows of a step (bpr, bce)", usual=(0, 0.1), at_least=0)
 
     def __post_init__(self) -> None:
         check(self)
 
     @property
     def by_angle(self) -> bool:
-        """Whether vectors are compared by angle (softmax) or by plain inner product."""
+        """Whether vectors are compared by angle (softmax) or by plain inner product (bpr, bce)."""
         return self.loss in ("softmax", "sampled-softmax")
+
+    @property
+    def parts(self) -> tuple[tuple[int, float], ...]:
+        """(width, length) of the two halves of a vector under softmax; lengths make cosine / temperature."""
+        first = self.dim // 2
+        return ((first, self.seen_temperature**-0.5), (self.dim - first, self.temperature**-0.5))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some users with all their likes: P (row of `users`, item, weight) triples; `negatives` (P, n) where asked."""
+    """B users with what they liked (P rows: place among the users, item, weight) and met without liking (S rows)."""
 
     users: Tensor  # (B,)
-    rows: Tensor  # (P,) places in `users`
+    rows: Tensor  # (P,)
     items: Tensor  # (P,)
     weight: Tensor  # (P,)
-    negatives: Tensor | None = None  # (P, n), or (M,) under sampled softmax
-    hit: Tensor | None = None  # (P, M) candidates that the user likes
+    met_rows: Tensor  # (S,)
+    met_items: Tensor  # (S,)
+    met_weight: Tensor  # (S,) 0 neutral, below 0 disliked
+    negatives: Tensor  # (P, n) for bpr and bce, (M,) for sampled softmax, else empty
+    known: Tensor  # (P, M) shared negatives that the user likes, else empty
 
 
 class MF(Factored):
     """User and item vectors with biases."""
 
-    about = "matrix factorisation with softmax over the catalogue; the first one to try"
+    about = "matrix factorisation with softmax over the catalogue: the first to try"
     Config = Config
-    OPTIONS = Options(epochs=60, batch_size=5500, learning_rate=0.03, patience=6)
+    OPTIONS = Options(epochs=30, batch_size=2800, learning_rate=0.06, patience=5)
     config: Config
     trained: Tensor
+    _lists: Histories
+    _known: KnownPairs
 
     def __init__(self, config: Config, shapes: Shapes) -> None:
         super().__init__(config, shapes)
-        self.user = nn.Parameter(torch.empty(shapes.n_users, config.dim).normal_(std=0.1))  # (U, D)
-        self.item = nn.Parameter(torch.empty(shapes.n_items, config.dim).normal_(std=0.1))  # (N, D)
-        if not config.by_angle:
-            self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
+        self.n_bias = 2 if config.loss == "bce" else 1
+        self.sigmoid = config.loss == "bce"
+        self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D)
+        self.item = nn.Parameter(torch.randn(shapes.n_items, config.dim) * 0.1)  # (N, D)
+        self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
         if config.loss == "bce":
-            self.user_bias = nn.Parameter(torch.zeros(shapes.n_users))  # (U,)
-        self.register_buffer("trained", torch.zeros(shapes.n_users, dtype=torch.bool))  # (U,) rows with a like
+            self.user_bias = nn.Parameter(torch.zeros(shapes.n_users))  # (U,) cancels in any ranking loss
+        self.register_buffer("trained", torch.zeros(shapes.n_users, dtype=torch.bool))  # (U,) who liked anything
+
+    def prepare(self, train: Interactions) -> None:
+        """Note who has a row worth using, and start item biases at the logarithm of their likes."""
+        self._lists = train.histories()
+        liked = self._lists.positives()
+        self._known = KnownPairs(liked.matrix(train.n_items))
+        self.trained = torch.from_numpy(liked.lengths > 0)
+        popularity = torch.from_numpy(np.bincount(liked.items, minlength=train.n_items)).float().log1p()
+        with torch.no_grad():
+            self.item_bias.copy_(popularity - popularity.mean())
+
+    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
+        """Users in random order, each with all their rows, about `batch_size` likes at a time."""
+        order = rng.permutation(np.flatnonzero(self.trained.numpy()))
+        likes = np.cumsum(self._lists.positives().lengths[order])
+        steps = max(1, round(likes[-1] / batch_size)) if len(order) else 0
+        cuts = np.searchsorted(likes, np.arange(1, steps) * (likes[-1] / steps)) if steps else []
+        for users in np.split(order, cuts):
+            if len(users):
+                yield self._batch(users, rng)
+
+    def _batch(self, users: NDArray[np.int64], rng: np.random.Generator) -> Batch:
+        lists = self._lists.take(users)
+        liked, met = lists.positives(), lists.keep(lists.weights <= 0)
+        negatives, known = np.zeros(0, np.int64), np.zeros(0, bool)
+        likers = users[liked.rows]  # (P,)
+        n_items = self.shapes.n_items
+        if self.config.loss in ("bpr", "bce"):
+            negatives = uniform_negatives(likers, self.config.negatives, n_items, self._known, rng)
+        elif self.config.loss == "sampled-softmax":
+            negatives = rng.choice(n_items, min(self.config.candidates, n_items), replace=False)
+            known = self._known.contains(likers[:, None], negatives[None, :])
+        return Batch(
+            users=torch.from_numpy(users),
+            rows=torch.from_numpy(liked.rows),
+            items=torch.from_numpy(liked.items.astype(np.int64)),
+            weight=torch.from_numpy(liked.weights),
+            met_rows=torch.from_numpy(met.rows),
+            met_items=torch.from_numpy(met.items.astype(np.int64)),
+            met_weight=torch.from_numpy(met.weights),
+            negatives=torch.from_numpy(negatives),
+            known=torch.from_numpy(known),
+        )
+
+    def loss(self, batch: Batch) -> Tensor:
+        """() the configured loss, per like."""
+        if self.config.loss == "softmax":
+            return self._softmax(batch)
+        users = self._scaled(self.user[batch.users])  # (B, D)
+        users = users[batch.rows]  # (P, D)
+        items = self._scaled(self.item[batch.items])  # (P, D)
+        liked = (users * items).sum(dim=1) + self.item_bias[batch.items]  # (P,)
+        others = self._scaled(self.item[batch.negatives])  # (P, n, D) or (M, D)
+        if self.config.loss == "sampled-softmax":
+            scores = users @ others.T + self.item_bias[batch.negatives]  # (P, M)
+            correction = math.log(self.shapes.n_items / len(batch.negatives))
+            return losses.sampled_softmax(liked, scores, batch.known, correction, batch.weight)
+        unliked = torch.einsum("pd,pnd->pn", users, others) + self.item_bias[batch.negatives]  # (P, n)
+        squares = users.square().sum() + items.square().sum() + others.square().sum() / others.shape[1]
+        penalty = 0.5 * self.config.l2 * squares / len(liked)
+        if self.config.loss == "bpr":
+            return losses.bpr(liked, unliked, batch.weight) + penalty
+        bias = self.user_bias[batch.users][batch.rows]  # (P,)
+        return losses.bce(liked + bias, unliked + bias[:, None], batch.weight) + penalty
+
+    def _softmax(self, batch: Batch) -> Tensor:
+        """() likes against the whole catalogue, and what the user met against what they did not."""
+        config = self.config
+        users, items = self._scaled(self.user[batch.users]), self._scaled(self.item)  # (B, D), (N, D)
+        total = float(batch.weight.sum())
+        logits = users @ items.T + self.item_bias  # (B, N)
+        rows, columns, weight = batch.rows, batch.items, batch.weight
+        if len(batch.met_rows) == 0:
+            return losses.softmax_per_user(logits, rows, columns, weight, total)
+        disliked = batch.met_weight < 0
+        push = torch.where(disliked, math.log1p(config.dislike_push), math.log1p(config.neutral_push))
+        logits = logits.index_put((batch.met_rows, batch.met_items), push, accumulate=True)
+        met = (torch.cat([rows, batch.met_rows]), torch.cat([columns, batch.met_items]))
+        counted = torch.cat([weight, torch.where(disliked, 0.0, config.neutral_weight)])
+        liking = losses.softmax_per_user(logits, *met, counted, total)
+        first = config.parts[0][0]
+        meeting = users[:, :first] @ items[:, :first].T + self.item_bias  # (B, N)
+        every = torch.cat([weight, torch.ones(len(batch.met_rows))])
+        return liking + config.seen_weight * losses.softmax_per_user(meeting, *met, every, total)
+
+    def _scaled(self, vectors: Tensor) -> Tensor:
+        """(..., D) vectors as they enter the inner product: under softmax each half at its fixed length."""
+        if not self.config.by_angle:
+            return vectors
+        halves = vectors.split([width for width, _ in self.config.parts], dim=-1)
+        lengths = [length for _, length in self.config.parts]
+        return torch.cat([F.normalize(h, dim=-1) * length for h, length in zip(halves, lengths, strict=True)], dim=-1)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
-        raise NotImplementedError
+        """(N, D + 1) vectors and bias; under bce a last coordinate of 1 meets the user's bias."""
+        parts = [self._scaled(self.item), self.item_bias[:, None]]
+        if self.config.loss == "bce":
+            parts.append(torch.ones_like(self.item_bias)[:, None])
+        return torch.cat(parts, dim=1)
+
+    def encode_users(self, users: Tensor) -> Tensor:
+        """(B, D + 1) vectors and a coordinate of 1 that meets the item biases; under bce the user's bias follows."""
+        parts = [self._scaled(self.user[users]), torch.ones(len(users), 1)]
+        if self.config.loss == "bce":
+            parts.append(self.user_bias[users][:, None])
+        return torch.cat(parts, dim=1)
+
+    def has_row(self, users: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(B,) whether the user liked anything in training: else their vector is still noise."""
+        found: NDArray[np.bool_] = (users >= 0) & self.trained.numpy()[users]
+        return found
+
+    def fold_in(self) -> FoldIn:
+        """The sum of the liked items' vectors, at the length of a user's vector."""
+        items = self._scaled(self.item).detach().numpy()
+        return FoldIn(items, self.config.parts, np.ones(1, dtype=np.float32))
+
 
 MODEL = MF

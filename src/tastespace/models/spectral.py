@@ -61,7 +61,7 @@ class Spectral(Factored):
 
     def fold_in(self) -> FoldIn:
         """A history's normalised likes, projected: linear, and exact for known users too."""
-        return FoldIn(self.into.numpy(), unit=False, tail=np.zeros(0, dtype=np.float32))
+        return FoldIn(self.into.numpy(), parts=(), tail=np.zeros(0, dtype=np.float32))
 
 
 def leading_item_vectors(liked: sp.csr_matrix, dim: int) -> np.ndarray:

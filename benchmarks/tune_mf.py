@@ -1,0 +1,99 @@
+"""Choose the defaults of `mf` on validation rows alone; the test rows of no protocol are read.
+
+    .venv/bin/python benchmarks/tune_mf.py [--only NAME]
+
+Every candidate is trained and judged on the validation part of each protocol (for `article` three different draws of
+it), its epoch picked on a further cut of what is left. Writes results/tune_mf.json and prints a table.
+"""
+
+import argparse
+import dataclasses
+import json
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+
+import tastespace as ts
+from tastespace.data.split import Split
+
+RESULTS = Path(__file__).parent / "results" / "tune_mf.json"
+PLAIN = {"seen_weight": 0.0, "neutral_weight": 0.0, "neutral_push": 0.0, "dislike_push": 0.0}
+CANDIDATES: dict[str, dict[str, object]] = {
+    "default": {},
+    "plain softmax (low ratings unused)": PLAIN,
+    "plain softmax, temperature 0.5": {**PLAIN, "temperature": 0.5, "seen_temperature": 0.5},
+    "seen_weight 0": {"seen_weight": 0.0},
+    "seen_weight 0.25": {"seen_weight": 0.25},
+    "seen_weight 1": {"seen_weight": 1.0},
+    "push 0": {"neutral_push": 0.0, "dislike_push": 0.0},
+    "push 2, 4": {"neutral_push": 2.0, "dislike_push": 4.0},
+    "push 8, 8": {"neutral_push": 8.0, "dislike_push": 8.0},
+    "neutral_weight 0": {"neutral_weight": 0.0},
+    "neutral_weight 0.1": {"neutral_weight": 0.1},
+    "temperature 0.5": {"temperature": 0.5},
+    "temperature 1.2": {"temperature": 1.2},
+    "seen_temperature 0.25": {"seen_temperature": 0.25},
+    "seen_temperature 0.45": {"seen_temperature": 0.45},
+    "learning_rate 0.03": {"learning_rate": 0.03},
+    "batch 5500": {"batch_size": 5500},
+    "batch 5500, learning_rate 0.1": {"batch_size": 5500, "learning_rate": 0.1},
+    "cosine schedule, 16 epochs": {"final_rate": 0.0, "epochs": 16, "patience": 16},
+    "batch 5500, cosine schedule, 16 epochs": {
+        "final_rate": 0.0,
+        "epochs": 16,
+        "patience": 16,
+        "batch_size": 5500,
+        "learning_rate": 0.08,
+    },
+    "dim 128": {"dim": 128},
+}
+
+
+def validation_parts() -> dict[str, Split]:
+    """Splits whose test rows are validation rows of the protocols."""
+    data = ts.load_dataset("ml-100k")
+    article = ts.split(data, "article")
+    parts = {f"article/{seed}": dataclasses.replace(article, seed=seed).for_validation() for seed in (42, 1, 2)}
+    for protocol in ("article-rated", "random-811", "leave-last-out"):
+        parts[protocol] = ts.split(data, protocol).for_validation()
+    return parts
+
+
+def judge(model: str, settings: dict[str, object], parts: dict[str, Split]) -> dict[str, object]:
+    """Recall@10 and NDCG@10 of one candidate on every part (article: mean of its draws), and seconds on average."""
+    figures: dict[str, list[tuple[float, float]]] = {}
+    seconds, epochs = [], []
+    for name, part in parts.items():
+        fit = ts.train(model, part, **settings)
+        report = ts.evaluate(fit)
+        seconds.append(fit.seconds)
+        epochs.append(fit.best_epoch)
+        figures.setdefault(name.split("/")[0], []).append((report.mean("recall@10"), report.mean("ndcg@10")))
+    means = {name: [round(float(v), 4) for v in np.mean(pairs, axis=0)] for name, pairs in figures.items()}
+    return {"settings": settings, **means, "epochs": epochs, "seconds": round(float(np.mean(seconds)), 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="one candidate, by name")
+    asked = parser.parse_args().only
+    parts = validation_parts()
+    runs = {}
+    for reference in ("popularity", "ease", "spectral"):
+        if asked is None:
+            runs[reference] = judge(reference, {}, parts)
+            print(f"{reference:48}", runs[reference], flush=True)
+    for name, settings in CANDIDATES.items():
+        if asked is None or asked == name:
+            runs[name] = judge("mf", settings, parts)
+            print(f"{name:48}", runs[name], flush=True)
+    if asked is None:
+        RESULTS.parent.mkdir(exist_ok=True)
+        about = {"machine": f"{platform.machine()}, 2 cores", "date": time.strftime("%Y-%m-%d"), "seed": 0}
+        RESULTS.write_text(json.dumps({**about, "runs": runs}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

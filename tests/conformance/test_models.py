@@ -1,0 +1,265 @@
+"""What every model promises. A new file in `models` is tested here without another line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import tastespace as ts
+from tastespace import config as configs
+from tastespace import models
+from tastespace.data.histories import Histories
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.data.split import Split, split, whole
+from tastespace.data.synthetic import checkerboard, ring_walk
+from tastespace.data.vocabulary import Vocabulary
+from tastespace.evaluation import Evaluator, evaluate
+from tastespace.models.base import Factored, Model, Shapes
+from tastespace.training import Fit, configure, fit
+from tests.conformance.throwaway import Network, Transformer
+
+THROWAWAY = {"throwaway-transformer": Transformer, "throwaway-network": Network}
+NAMES = [*models.names(), *THROWAWAY]
+IN_ORDER = ["throwaway-transformer"]  # models that promise to use the order of a history
+PERSONAL = [name for name in NAMES if name != "popularity"]
+GRADIENT = [name for name in NAMES if (THROWAWAY.get(name) or models.get(name)).learns_by_gradient()]
+_known_get, _known_names = models.get, models.names
+
+
+@pytest.fixture(autouse=True)
+def _throwaway_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "get", lambda name: THROWAWAY.get(name) or _known_get(name))
+
+
+def board_split() -> Split:
+    return split(checkerboard(), "article")
+
+
+def fitted(name: str, on: Split | None = None, **settings: object) -> Fit:
+    config, options = configure(name, settings)
+    return fit(name, on or board_split(), config=config, options=options, progress=False)
+
+
+def prepared(name: str, rows: Interactions, seed: int = 0) -> Model:
+    torch.manual_seed(seed)
+    cls = models.get(name)
+    model = cls(cls.Config(), Shapes(rows.n_users, rows.n_items))
+    model.prepare(rows)
+    return model
+
+
+def questions(rows: Interactions) -> Queries:
+    return Queries.of_users(np.arange(rows.n_users), rows.histories())
+
+
+def scores(model: Model, queries: Queries) -> np.ndarray:
+    with torch.inference_mode():
+        return model.eval().score(queries).numpy()
+
+
+def log(pairs: list[tuple[int, int]], n_users: int, n_items: int) -> Interactions:
+    user, item = np.array(pairs).T
+    users, items = (Vocabulary(np.arange(n), noun) for n, noun in ((n_users, "user"), (n_items, "item")))
+    return Interactions.of(user, item, users, items, time=np.arange(len(pairs), dtype=float))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_survives_json(name: str) -> None:
+    cls = models.get(name).Config
+    assert configs.from_mapping(cls, json.loads(json.dumps(configs.to_mapping(cls())))) == cls()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_is_documented(name: str) -> None:
+    cls = models.get(name)
+    assert cls.about
+    for field, _ in configs._fields(cls.Config).values():
+        assert field.metadata.get("doc"), f"{name}.{field.name} has no documentation"
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_gradient_reaches_every_parameter(name: str) -> None:
+    rows = board_split().train
+    model = prepared(name, rows)
+    total = sum(model.loss(batch) for batch in model.batches(rows, np.random.default_rng(0), 512))
+    total.backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_loss_falls_in_thirty_steps(name: str) -> None:
+    rows = board_split().train
+    model = prepared(name, rows)
+    optimizer = torch.optim.Adam(model.parameters(), lr=models.get(name).OPTIONS.learning_rate)
+    model.train()
+    batch = next(iter(model.batches(rows, np.random.default_rng(0), 10_000)))
+    losses = []
+    for _ in range(30):
+        loss = model.loss(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < 0.98 * losses[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_seeds_give_equal_weights(name: str) -> None:
+    first, second = (fitted(name, seed=3, epochs=4).model.state_dict() for _ in range(2))
+    for key, tensor in first.items():
+        assert torch.equal(tensor, second[key]), key
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_other_seeds_give_other_weights(name: str) -> None:
+    first, second = (fitted(name, seed=seed, epochs=2).model.state_dict() for seed in (0, 1))
+    assert any(not torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_checkerboard_is_solved(name: str) -> None:
+    on = board_split()
+    found = Evaluator(on, 5).rank(fitted(name, on).model.scorer())
+    own_colour = (found.items % 2) == (found.users % 2)[:, None]
+    assert own_colour.mean() > 0.95
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_models_of_order_beat_popularity_on_the_ring(name: str) -> None:
+    on = split(ring_walk(), "leave-last-out")
+    assert evaluate(fitted(name, on).model.scorer(), on).mean("ndcg@10") > 2 * evaluate(
+        fitted("popularity", on).model.scorer(), on
+    ).mean("ndcg@10")
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if issubclass((THROWAWAY.get(n) or models.get(n)), Factored)])
+def test_scores_are_products_of_vectors(name: str) -> None:
+    rows = board_split().train
+    model = fitted(name, epochs=2).model
+    assert isinstance(model, Factored)
+    queries = questions(rows)
+    with torch.inference_mode():
+        products = model.encode_queries(queries) @ model.encode_items().T
+        torch.testing.assert_close(model.score(queries), products)
+        torch.testing.assert_close(model.scorer()(queries), products)
+    assert model.encode_items().shape[0] == rows.n_items
+    assert model.item_space().shape[1] == model.encode_items().shape[1] - model.n_bias
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_have_one_finite_column_an_item(name: str) -> None:
+    rows = board_split().train
+    found = scores(fitted(name, epochs=2).model, questions(rows))
+    assert found.shape == (rows.n_users, rows.n_items)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_may_be_overwritten(name: str) -> None:
+    rows, model = board_split().train, fitted(name, epochs=2).model
+    queries = questions(rows)
+    before = scores(model, queries).copy()
+    with torch.inference_mode():
+        model.score(queries).fill_(-1.0)
+    assert np.array_equal(scores(model, queries), before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_query_is_answered_alike_alone_and_in_a_batch(name: str) -> None:
+    rows, model = board_split().train, fitted(name, epochs=2).model
+    queries = questions(rows)
+    alone = scores(model, queries.take(np.array([5])))
+    np.testing.assert_allclose(alone[0], scores(model, queries)[5], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pairs_score_as_in_the_full_row(name: str) -> None:
+    rows, model = board_split().train, fitted(name, epochs=2).model
+    queries = questions(rows).take(np.array([0, 3]))
+    items = torch.tensor([[1, 4, 7], [0, 2, 59]])
+    with torch.inference_mode():
+        np.testing.assert_allclose(
+            model.score_pairs(queries, items), model.score(queries).gather(1, items), rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("pairs", "n_users", "n_items"),
+    [([(0, 0)], 1, 1), ([(0, 0), (0, 1)], 1, 2), ([(0, 0), (1, 0)], 2, 1), ([(0, 0), (1, 1), (1, 0)], 3, 4)],
+)
+def test_the_smallest_data_work(name: str, pairs: list[tuple[int, int]], n_users: int, n_items: int) -> None:
+    rows = log(pairs, n_users, n_items)
+    made = fitted(name, whole(ts.Dataset("tiny", rows)), epochs=2)
+    found = scores(made.model, questions(rows))
+    assert found.shape == (n_users, n_items)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_history_without_a_user_is_answered(name: str) -> None:
+    model = fitted(name, epochs=2).model
+    assert np.isfinite(scores(model, Queries.of_histories(Histories.of([[], [1]])))).all()
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_a_new_user_folds_in(name: str) -> None:
+    model = fitted(name).model
+    even, odd = list(range(0, 40, 2)), list(range(1, 41, 2))
+    found = scores(model, Queries.of_histories(Histories.of([even, odd])))
+    for row, parity in ((0, 0), (1, 1)):
+        unseen = [item for item in range(60) if item >= 42]
+        best = sorted(unseen, key=lambda item: -found[row, item])[:5]
+        assert sum(item % 2 == parity for item in best) >= 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_disliked_items_of_a_history_do_not_attract(name: str) -> None:
+    model = fitted(name, epochs=2).model
+    liked = Histories.of([[0, 2, 4]], [[1, 1, 1]])
+    mixed = Histories.of([[0, 2, 4, 1, 3]], [[1, 1, 1, 0, -1]])
+    if name in THROWAWAY:
+        pytest.skip("throwaway models read every item of a history")
+    np.testing.assert_allclose(
+        scores(model, Queries.of_histories(liked)), scores(model, Queries.of_histories(mixed)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_loaded_scores_are_equal(name: str, tmp_path: object) -> None:
+    on = board_split()
+    made = fitted(name, on, epochs=3)
+    loaded = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
+    again = scores(loaded._model, questions(on.train))
+    np.testing.assert_allclose(again, scores(made.model, questions(on.train)), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recommender_ranks_as_the_model_does(name: str, tmp_path: object) -> None:
+    on = board_split()
+    made = fitted(name, on, epochs=3)
+    answers = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
+    row = scores(made.model, made.queries(np.array([7])))[0]
+    row[on.histories().take(np.array([7])).items] = -np.inf
+    best = np.lexsort((np.arange(len(row)), -row.round(4)))[:5]
+    found = answers.recommend(user=7, k=5)
+    np.testing.assert_allclose(found.scores, row[best], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n in GRADIENT if torch.cuda.is_available()])
+def test_gpu_and_cpu_agree(name: str) -> None:
+    first, second = (fitted(name, device=device, epochs=2).model.cpu() for device in ("cpu", "cuda"))
+    rows = board_split().train
+    np.testing.assert_allclose(scores(first, questions(rows)), scores(second, questions(rows)), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_memory_forecast_covers_the_weights(name: str) -> None:
+    cls, shapes = models.get(name), Shapes(50, 40)
+    model = cls(cls.Config(), shapes)
+    held = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    assert cls.memory_bytes(cls.Config(), shapes, 500) >= held

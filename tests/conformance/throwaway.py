@@ -1,0 +1,108 @@
+"""Models that exist to prove that the contract holds kinds that are not in the package: a transformer over histories,
+and a network without vectors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tastespace.config import check, option
+from tastespace.data.histories import Histories
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.models.base import Factored, Model, Options, Shapes
+
+LENGTH = 8
+
+
+@dataclass(frozen=True)
+class Config:
+    """Width alone."""
+
+    dim: int = option(16, "length of the vectors", at_least=2)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class Transformer(Factored):
+    """Causal self-attention over the last items; the query vector is the last position's."""
+
+    about = "causal transformer"
+    Config = Config
+    OPTIONS = Options(epochs=30, batch_size=512, learning_rate=0.01, patience=8)
+
+    def __init__(self, config: Config, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        self.item = nn.Embedding(shapes.n_items + 1, config.dim, padding_idx=shapes.n_items)
+        self.place = nn.Embedding(LENGTH, config.dim)
+        layer = nn.TransformerEncoderLayer(config.dim, 2, 2 * config.dim, 0.1, batch_first=True)
+        self.blocks = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+    def _windows(self, history: Histories) -> Tensor:
+        """(B, T) the last T items, padded on the left."""
+        padded = np.full((len(history), LENGTH), self.shapes.n_items, dtype=np.int64)
+        for row in range(len(history)):
+            last = history.items[history.offsets[row] : history.offsets[row + 1]][-LENGTH:]
+            if len(last):
+                padded[row, LENGTH - len(last) :] = last
+        return torch.from_numpy(padded)
+
+    def _encode(self, windows: Tensor) -> Tensor:
+        """(B, T, D) a vector after every position."""
+        causal = torch.triu(torch.ones(LENGTH, LENGTH, dtype=torch.bool), 1)
+        padding = windows == self.shapes.n_items
+        padding[padding.all(dim=1), -1] = False  # a window of padding alone still attends to one place
+        inputs = self.item(windows) + self.place.weight  # (B, T, D)
+        blocked = torch.zeros(padding.shape).masked_fill(padding, -1e9)
+        return self.blocks(inputs, mask=torch.zeros(LENGTH, LENGTH).masked_fill(causal, -1e9), src_key_padding_mask=blocked)
+
+    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Tensor]:
+        lists = train.histories()
+        users = rng.permutation(np.flatnonzero(lists.lengths > 1))
+        for start in range(0, len(users), max(1, batch_size // LENGTH)):
+            yield self._windows(lists.take(users[start : start + max(1, batch_size // LENGTH)]))
+
+    def loss(self, batch: Tensor) -> Tensor:
+        inputs = torch.cat([torch.full((len(batch), 1), self.shapes.n_items), batch[:, :-1]], dim=1)
+        logits = self._encode(inputs) @ self.encode_items().T  # (B, T, N)
+        target = batch.masked_fill(inputs == self.shapes.n_items, self.shapes.n_items)
+        return F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=self.shapes.n_items)
+
+    def encode_items(self, features: Tensor | None = None) -> Tensor:
+        return self.item.weight[:-1]
+
+    def encode_queries(self, queries: Queries) -> Tensor:
+        return self._encode(self._windows(queries.history))[:, -1]
+
+
+class Network(Model):
+    """A score that is no inner product: a small network over the sum of liked items, one output an item."""
+
+    about = "network without vectors"
+    Config = Config
+    OPTIONS = Options(epochs=40, batch_size=512, learning_rate=0.02, patience=8)
+
+    def __init__(self, config: Config, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        self.inside = nn.Linear(shapes.n_items, config.dim)
+        self.outside = nn.Linear(config.dim, shapes.n_items)
+
+    def _likes(self, history: Histories) -> Tensor:
+        return torch.from_numpy(history.positives().matrix(self.shapes.n_items).toarray())
+
+    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Tensor]:
+        lists = train.positives().histories()
+        users = rng.permutation(np.flatnonzero(lists.lengths))
+        for part in np.array_split(users, max(1, len(train) // batch_size)):
+            yield self._likes(lists.take(part))
+
+    def loss(self, batch: Tensor) -> Tensor:
+        logits = F.log_softmax(self.outside(torch.tanh(self.inside(batch))), dim=1)
+        return -(logits * batch).sum() / batch.sum()
+
+    def score(self, queries: Queries) -> Tensor:
+        return self.outside(torch.tanh(self.inside(self._likes(queries.history))))

@@ -1,0 +1,75 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from tastespace.atomic import fresh_folder
+
+
+def _filled(folder: Path, text: str) -> None:
+    with fresh_folder(folder) as fresh:
+        (fresh / "a.txt").write_text(text)
+
+
+def test_the_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "model"
+    with fresh_folder(target) as fresh:
+        (fresh / "a.txt").write_text("new")
+        assert not target.exists()
+    assert (target / "a.txt").read_text() == "new"
+
+
+def test_an_old_folder_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    _filled(target, "new")
+    assert [file.name for file in target.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+def test_after_an_error_the_old_folder_is_untouched_and_nothing_new_stays(
+    tmp_path: Path, error: BaseException
+) -> None:
+    target = tmp_path / "model"
+    _filled(target, "old")
+    with pytest.raises(type(error)), fresh_folder(target) as fresh:
+        (fresh / "a.txt").write_text("half")
+        raise error
+    assert (target / "a.txt").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failed_exchange_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "model"
+    _filled(target, "old")
+    rename, renamed = os.rename, []
+
+    def rename_once(source: Path, to: Path) -> None:
+        renamed.append(to)
+        if to == target and renamed.count(target) == 1:
+            raise OSError("disk full")
+        rename(source, to)
+
+    monkeypatch.setattr(os, "rename", rename_once)
+    with pytest.raises(OSError, match="disk full"):
+        _filled(target, "new")
+    assert (target / "a.txt").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_nothing_else_stays_beside_the_folder(tmp_path: Path) -> None:
+    _filled(tmp_path / "model", "one")
+    _filled(tmp_path / "model", "two")
+    assert list(tmp_path.iterdir()) == [tmp_path / "model"]
+
+
+def test_others_may_read_the_folder(tmp_path: Path) -> None:
+    _filled(tmp_path / "model", "x")
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_parent_that_is_a_file_raises_the_systems_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"), fresh_folder(tmp_path / "file" / "model"):
+        pass
