@@ -19,34 +19,32 @@ import tastespace as ts
 from tastespace.data.split import Split
 
 RESULTS = Path(__file__).parent / "results" / "tune_mf.json"
-PLAIN = {"seen_weight": 0.0, "neutral_weight": 0.0, "neutral_push": 0.0, "dislike_push": 0.0}
+PLAIN = {"seen_weight": 0.0, "neutral_weight": 0.0, "push": 0.0}
 CANDIDATES: dict[str, dict[str, object]] = {
     "default": {},
-    "plain softmax (low ratings unused)": PLAIN,
-    "plain softmax, temperature 0.5": {**PLAIN, "temperature": 0.5, "seen_temperature": 0.5},
+    "low ratings unused": PLAIN,
+    "low ratings unused, temperatures 0.35": {**PLAIN, "temperature": 0.35, "seen_temperature": 0.35},
+    "low ratings unused, temperatures 0.5": {**PLAIN, "temperature": 0.5, "seen_temperature": 0.5},
+    "bpr": {"loss": "bpr", "learning_rate": 0.01, "epochs": 60},
+    "bce": {"loss": "bce", "learning_rate": 0.01, "epochs": 60},
+    "sampled-softmax": {"loss": "sampled-softmax"},
     "seen_weight 0": {"seen_weight": 0.0},
-    "seen_weight 0.25": {"seen_weight": 0.25},
     "seen_weight 1": {"seen_weight": 1.0},
-    "push 0": {"neutral_push": 0.0, "dislike_push": 0.0},
-    "push 2, 4": {"neutral_push": 2.0, "dislike_push": 4.0},
-    "push 8, 8": {"neutral_push": 8.0, "dislike_push": 8.0},
+    "push 0": {"push": 0.0},
+    "push 2": {"push": 2.0},
+    "push 8": {"push": 8.0},
     "neutral_weight 0": {"neutral_weight": 0.0},
-    "neutral_weight 0.1": {"neutral_weight": 0.1},
-    "temperature 0.5": {"temperature": 0.5},
-    "temperature 1.2": {"temperature": 1.2},
-    "seen_temperature 0.25": {"seen_temperature": 0.25},
-    "seen_temperature 0.45": {"seen_temperature": 0.45},
+    "neutral_weight 0.4": {"neutral_weight": 0.4},
+    "temperature 0.8": {"temperature": 0.8},
+    "temperature 1.6": {"temperature": 1.6},
+    "seen_temperature 0.35": {"seen_temperature": 0.35},
+    "seen_temperature 0.55": {"seen_temperature": 0.55},
     "learning_rate 0.03": {"learning_rate": 0.03},
-    "batch 5500": {"batch_size": 5500},
-    "batch 5500, learning_rate 0.1": {"batch_size": 5500, "learning_rate": 0.1},
+    "learning_rate 0.1": {"learning_rate": 0.1},
+    "batch 2800": {"batch_size": 2800},
+    "batch 11000": {"batch_size": 11000},
     "cosine schedule, 16 epochs": {"final_rate": 0.0, "epochs": 16, "patience": 16},
-    "batch 5500, cosine schedule, 16 epochs": {
-        "final_rate": 0.0,
-        "epochs": 16,
-        "patience": 16,
-        "batch_size": 5500,
-        "learning_rate": 0.08,
-    },
+    "dim 32": {"dim": 32},
     "dim 128": {"dim": 128},
 }
 
@@ -77,7 +75,7 @@ def judge(model: str, settings: dict[str, object], parts: dict[str, Split]) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", help="one candidate, by name")
+    parser.add_argument("--only", help="candidates whose name starts so; writes no file")
     asked = parser.parse_args().only
     parts = validation_parts()
     runs = {}
@@ -86,7 +84,7 @@ def main() -> None:
             runs[reference] = judge(reference, {}, parts)
             print(f"{reference:48}", runs[reference], flush=True)
     for name, settings in CANDIDATES.items():
-        if asked is None or asked == name:
+        if asked is None or name.startswith(asked):
             runs[name] = judge("mf", settings, parts)
             print(f"{name:48}", runs[name], flush=True)
     if asked is None:

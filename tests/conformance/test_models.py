@@ -38,7 +38,9 @@ def board_split() -> Split:
 
 
 def fitted(name: str, on: Split | None = None, **settings: object) -> Fit:
-    config, options = configure(name, settings)
+    fields = configs.names(models.get(name).Config)
+    narrow = {"dim": 8} if "dim" in fields else {}  # the small data have a rank of two
+    config, options = configure(name, {**narrow, **settings})
     return fit(name, on or board_split(), config=config, options=options, progress=False)
 
 

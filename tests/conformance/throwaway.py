@@ -33,12 +33,14 @@ class Transformer(Factored):
 
     about = "causal transformer"
     Config = Config
-    OPTIONS = Options(epochs=30, batch_size=512, learning_rate=0.01, patience=8)
+    OPTIONS = Options(epochs=60, batch_size=128, learning_rate=0.01, patience=20)
 
     def __init__(self, config: Config, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.item = nn.Embedding(shapes.n_items + 1, config.dim, padding_idx=shapes.n_items)
         self.place = nn.Embedding(LENGTH, config.dim)
+        nn.init.normal_(self.item.weight, std=0.1)
+        nn.init.normal_(self.place.weight, std=0.1)
         layer = nn.TransformerEncoderLayer(config.dim, 2, 2 * config.dim, 0.1, batch_first=True)
         self.blocks = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
 

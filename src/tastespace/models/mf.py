@@ -37,12 +37,11 @@ class Config:
     loss: Literal["softmax", "sampled-softmax", "bpr", "bce"] = option(
         "softmax", "softmax over all items or sampled ones, pairwise (bpr) or pointwise (bce)"
     )
-    temperature: float = option(0.8, "divides the second half's cosine (softmax)", usual=(0.1, 1), above=0)
-    seen_temperature: float = option(0.35, "divides the first half's cosine (softmax)", usual=(0.1, 1), above=0)
+    temperature: float = option(1.2, "divides the second half's cosine (softmax)", usual=(0.1, 2), above=0)
+    seen_temperature: float = option(0.45, "divides the first half's cosine (softmax)", usual=(0.1, 2), above=0)
     seen_weight: float = option(0.5, "weight of telling what a user meets (softmax)", usual=(0, 2), at_least=0)
     neutral_weight: float = option(0.2, "a neutral row counts as so much of a like (softmax)", at_least=0)
-    neutral_push: float = option(4.0, "extra weight of a neutral item below the line (softmax)", at_least=0)
-    dislike_push: float = option(2.0, "extra weight of a disliked item below the line (softmax)", at_least=0)
+    push: float = option(4.0, "extra weight of an item met but not liked, below the line (softmax)", at_least=0)
     candidates: int = option(1024, "items shared by a step (sampled-softmax)", usual=(256, 4096), at_least=1)
     negatives: int = option(4, "negatives a positive (bpr, bce)", usual=(1, 10), at_least=1)
     l2: float = option(0.01, "L2 on the rows of a step (bpr, bce)", usual=(0, 0.1), at_least=0)
@@ -82,7 +81,7 @@ class MF(Factored):
 
     about = "matrix factorisation with softmax over the catalogue: the first to try"
     Config = Config
-    OPTIONS = Options(epochs=30, batch_size=2800, learning_rate=0.06, patience=5)
+    OPTIONS = Options(epochs=30, batch_size=5500, learning_rate=0.06, patience=5)
     config: Config
     trained: Tensor
     _lists: Histories
@@ -172,11 +171,10 @@ class MF(Factored):
         rows, columns, weight = batch.rows, batch.items, batch.weight
         if len(batch.met_rows) == 0:
             return losses.softmax_per_user(logits, rows, columns, weight, total)
-        disliked = batch.met_weight < 0
-        push = torch.where(disliked, math.log1p(config.dislike_push), math.log1p(config.neutral_push))
-        logits = logits.index_put((batch.met_rows, batch.met_items), push, accumulate=True)
+        push = torch.full((len(batch.met_rows),), math.log1p(config.push))
+        logits.index_put_((batch.met_rows, batch.met_items), push, accumulate=True)
         met = (torch.cat([rows, batch.met_rows]), torch.cat([columns, batch.met_items]))
-        counted = torch.cat([weight, torch.where(disliked, 0.0, config.neutral_weight)])
+        counted = torch.cat([weight, torch.where(batch.met_weight < 0, 0.0, config.neutral_weight)])
         liking = losses.softmax_per_user(logits, *met, counted, total)
         first = config.parts[0][0]
         meeting = users[:, :first] @ items[:, :first].T + self.item_bias  # (B, N)
