@@ -16,9 +16,7 @@ def numbered(n: int, noun: str) -> Vocabulary:
     return Vocabulary(np.arange(n, dtype=np.int64), noun)
 
 
-def log(
-    rows: Sequence[Sequence[float]], *, n_users: int | None = None, n_items: int | None = None
-) -> Interactions:
+def log(rows: Sequence[Sequence[float]], *, n_users: int | None = None, n_items: int | None = None) -> Interactions:
     """From rows of (user, item), (user, item, weight) or (user, item, weight, time), as indices."""
     columns = list(zip(*rows, strict=True)) if rows else [(), ()]
     user, item = (np.array(column, dtype=np.int64) for column in columns[:2])
@@ -49,9 +47,7 @@ def logs(draw: st.DrawFn, *, max_users: int = 5, max_items: int = 8, max_rows: i
     cells = st.integers(0, n_users * n_items - 1)
     drawn = draw(st.lists(cells, min_size=1, max_size=max_rows, unique=True))
     weights = draw(st.lists(st.sampled_from([-1, 0, 1, 1, 1]), min_size=len(drawn), max_size=len(drawn)))
-    rows: list[tuple[float, ...]] = [
-        (c // n_items, c % n_items, w) for c, w in zip(drawn, weights, strict=True)
-    ]
+    rows: list[tuple[float, ...]] = [(c // n_items, c % n_items, w) for c, w in zip(drawn, weights, strict=True)]
     if draw(st.booleans()):
         times = draw(st.lists(st.integers(0, 4), min_size=len(drawn), max_size=len(drawn)))
         rows = [(*row, time) for row, time in zip(rows, times, strict=True)]

@@ -28,9 +28,7 @@ def test_an_old_folder_is_replaced_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
-def test_after_an_error_the_old_folder_is_untouched_and_nothing_new_stays(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_after_an_error_the_old_folder_is_untouched_and_nothing_new_stays(tmp_path: Path, error: BaseException) -> None:
     target = tmp_path / "model"
     _filled(target, "old")
     with pytest.raises(type(error)), fresh_folder(target) as fresh:

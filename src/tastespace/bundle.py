@@ -22,7 +22,13 @@ from tastespace.errors import BundleError, DataError
 from tastespace.models.fold_in import FoldIn
 
 FORMAT, VERSION = "tastespace-bundle", 1
-_FILES = ("users.parquet", "items.parquet", "histories.safetensors", "vectors.safetensors", "weights.safetensors")
+_FILES = (
+    "users.parquet",
+    "items.parquet",
+    "histories.safetensors",
+    "vectors.safetensors",
+    "weights.safetensors",
+)
 _LARGEST_MANIFEST = 16 * 2**20
 
 
@@ -115,7 +121,13 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def describe_run(
-    *, model: str, config: Mapping[str, Any], options: Mapping[str, Any], dataset: Dataset, protocol: str, seed: int
+    *,
+    model: str,
+    config: Mapping[str, Any],
+    options: Mapping[str, Any],
+    dataset: Dataset,
+    protocol: str,
+    seed: int,
 ) -> dict[str, Any]:
     """The part of a manifest that says how the model came to be."""
     log = dataset.interactions
@@ -136,7 +148,9 @@ def _check_place(path: Path, force: bool) -> None:
     if not (path / "manifest.json").is_file():
         raise BundleError(f"{path} exists and is not a bundle; choose another place for the model")
     if not force:
-        raise BundleError(f"{path} holds a model already; replace it with --force (force=True), or choose another place")
+        raise BundleError(
+            f"{path} holds a model already; replace it with --force (force=True), or choose another place"
+        )
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -155,7 +169,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise BundleError(
             f"{path} has format version {manifest.get('format_version')!r}; this tastespace reads version {VERSION}"
         )
-    expected = {"model": str, "config": dict, "counts": dict, "split": dict, "files": dict, "bias_coordinates": int}
+    expected = {
+        "model": str,
+        "config": dict,
+        "counts": dict,
+        "split": dict,
+        "files": dict,
+        "bias_coordinates": int,
+    }
     for key, kind in expected.items():
         if not isinstance(manifest.get(key), kind):
             raise BundleError(f"{file} has no valid entry {key!r}")
@@ -219,12 +240,14 @@ def _write_table(file: Path, vocabulary: Vocabulary, table: Table) -> None:
 def _read_table(file: Path, noun: str) -> tuple[Vocabulary, Table]:
     with duckdb.connect() as connection:
         fetched = connection.read_parquet(str(file)).fetchnumpy()
-    columns: dict[str, NDArray[Any]] = {}
-    for name, values in fetched.items():
-        if isinstance(values, np.ma.MaskedArray):
-            missing = np.ma.getmaskarray(values)
-            values = values.data.astype(np.float64 if values.dtype.kind in "iuf" else object)
-            values[missing] = np.nan if values.dtype.kind == "f" else None
-        columns[name] = values
+    columns = {name: _with_missing(values) for name, values in fetched.items()}
     ids = columns.pop("id")
     return Vocabulary(ids, noun), Table({name.removeprefix("column "): values for name, values in columns.items()})
+
+
+def _with_missing(values: NDArray[Any]) -> NDArray[Any]:
+    """A fetched column with NaN (numbers) or None (anything else) where it has no value."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    numeric = values.dtype.kind in "iuf"
+    return np.ma.filled(values.astype(np.float64 if numeric else object), np.nan if numeric else None)

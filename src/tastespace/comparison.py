@@ -87,7 +87,11 @@ def report_to_json(report: Report) -> dict[str, Any]:
     for metric, estimate in report.values.items():
         figures[metric] = estimate.value
         figures[f"{metric}_ci"] = [estimate.low, estimate.high]
-    return {**figures, **report.overall, "groups": {group: dict(values) for group, values in report.groups.items()}}
+    return {
+        **figures,
+        **report.overall,
+        "groups": {group: dict(values) for group, values in report.groups.items()},
+    }
 
 
 def evaluate(fitted: Fit, *, k: int = 10, progress: bool | None = None) -> Report:
@@ -128,9 +132,7 @@ def compare(
     return Comparison(split, k, seeds, tuple(rows), tuple(tests), skipped)
 
 
-def _run(
-    name: str, split: Split, config: Any, options: Options, seeds: int, k: int, progress: bool | None
-) -> Row:
+def _run(name: str, split: Split, config: Any, options: Options, seeds: int, k: int, progress: bool | None) -> Row:
     repeats = seeds if models.get(name).learns_by_gradient() else 1
     fits, reports = [], []
     for seed in range(repeats):

@@ -134,7 +134,7 @@ def _number_as_declared(value: Any, kind: Any) -> Any:
 
 
 def _describe(kind: Any) -> str:
-    words = []
+    words: list[str] = []
     for choice in _alternatives(kind):
         if typing.get_origin(choice) is typing.Literal:
             words.extend(repr(value) for value in typing.get_args(choice))

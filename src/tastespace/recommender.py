@@ -48,7 +48,9 @@ class Recommender:
         self.bundle = bundle
 
     @classmethod
-    def build(cls, fit: "Fit", path: str | Path, *, metrics: dict[str, Any] | None = None, force: bool = False) -> "Recommender":
+    def build(
+        cls, fit: "Fit", path: str | Path, *, metrics: dict[str, Any] | None = None, force: bool = False
+    ) -> "Recommender":
         """Write a trained model as a bundle at `path` and open it; `metrics` go into its manifest."""
         write_bundle(Path(path), _bundle_of(fit, metrics or {}), force=force)
         return cls.load(path)
@@ -90,7 +92,10 @@ class Recommender:
         row = int(bundle.users.index_of([user])[0]) if user is not None else -1
         past = bundle.histories.take(np.array([row])) if row >= 0 else Histories.of([[]])
         known = _extended(past, newer)
-        hidden = [bundle.items.index_of(list(exclude)), known.items if exclude_seen else np.zeros(0, np.int64)]
+        hidden = [
+            bundle.items.index_of(list(exclude)),
+            known.items if exclude_seen else np.zeros(0, np.int64),
+        ]
         allowed = None if allow is None else bundle.items.index_of(list(allow))
         route, query_row = self._route(row, newer, known)
         if route == "popular":
@@ -275,9 +280,7 @@ class Recommender:
             space.vectors[place : place + 1], k, exclude=[np.array([place])], allow=np.flatnonzero(candidates)
         )
         kept = found.indices[0] >= 0
-        return Answer(
-            tuple(ids[found.indices[0][kept]].tolist()), tuple(found.scores[0][kept].tolist()), "similar"
-        )
+        return Answer(tuple(ids[found.indices[0][kept]].tolist()), tuple(found.scores[0][kept].tolist()), "similar")
 
 
 def load_model(bundle: Bundle) -> "Model":
@@ -311,7 +314,9 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         with torch.inference_mode():
             everyone = np.arange(split.train.n_users)
             parts = [
-                model.encode_queries(Queries.of_users(everyone[start : start + _USERS_AT_ONCE], histories)).cpu().numpy()
+                model.encode_queries(Queries.of_users(everyone[start : start + _USERS_AT_ONCE], histories))
+                .cpu()
+                .numpy()
                 for start in range(0, len(everyone), _USERS_AT_ONCE)
             ]
             vectors = {"users": np.concatenate(parts), "items": model.encode_items().cpu().numpy()}

@@ -1,9 +1,9 @@
 """Training: the only gradient loop of the project.
 
-    fit("mf", split)            one call from a split to a trained model
-      build, prepare            parameters, and what is derived from the training rows
-      epochs on the inner split validation picks the best epoch
-      refit                     all training rows, that many epochs
+fit("mf", split)            one call from a split to a trained model
+  build, prepare            parameters, and what is derived from the training rows
+  epochs on the inner split validation picks the best epoch
+  refit                     all training rows, that many epochs
 """
 
 import math
@@ -371,7 +371,7 @@ def _most_seconds(model: Model, rows: Interactions, options: Options) -> float:
     if batch is None:
         return 0.0
     began = time.perf_counter()
-    model.loss(batch).backward()  # type: ignore[no-untyped-call]
+    model.loss(batch).backward()
     model.zero_grad()
     batches = math.ceil(len(rows.positives()) / options.batch_size)
     return (time.perf_counter() - began) * batches * options.epochs * (2 if options.refit else 1)

@@ -60,7 +60,9 @@ class Transformer(Factored):
         padding[padding.all(dim=1), -1] = False  # a window of padding alone still attends to one place
         inputs = self.item(windows) + self.place.weight  # (B, T, D)
         blocked = torch.zeros(padding.shape).masked_fill(padding, -1e9)
-        return self.blocks(inputs, mask=torch.zeros(LENGTH, LENGTH).masked_fill(causal, -1e9), src_key_padding_mask=blocked)
+        return self.blocks(
+            inputs, mask=torch.zeros(LENGTH, LENGTH).masked_fill(causal, -1e9), src_key_padding_mask=blocked
+        )
 
     def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Tensor]:
         lists = train.histories()

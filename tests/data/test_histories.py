@@ -10,11 +10,7 @@ _lists = st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=6)
 
 
 def _as_lists(histories: Histories) -> list[list[int]]:
-    return (
-        [part.tolist() for part in np.split(histories.items, histories.offsets[1:-1])]
-        if len(histories)
-        else []
-    )
+    return [part.tolist() for part in np.split(histories.items, histories.offsets[1:-1])] if len(histories) else []
 
 
 @given(_lists)

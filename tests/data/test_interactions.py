@@ -14,12 +14,7 @@ from tests.build import log, logs, numbered, pairs
 def test_histories_are_a_stable_sort_by_user_then_time(rows: Interactions) -> None:
     times = rows.time if rows.time is not None else np.zeros(len(rows))
     expected = [
-        [
-            item
-            for _, _, item in sorted(
-                (times[n], n, rows.item[n]) for n in range(len(rows)) if rows.user[n] == user
-            )
-        ]
+        [item for _, _, item in sorted((times[n], n, rows.item[n]) for n in range(len(rows)) if rows.user[n] == user)]
         for user in range(rows.n_users)
     ]
     histories = rows.histories()

@@ -9,8 +9,7 @@ from tastespace.cli.guard import guarded
 
 app = typer.Typer(
     name="tastespace",
-    help="Turn a log of who-used-what into embeddings, and those into recommendations.\n\n"
-    "Start with: tastespace demo",
+    help="Turn a log of who-used-what into embeddings, and those into recommendations.\n\nStart with: tastespace demo",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -5,17 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tastespace.cli import show
 from tastespace.cli import options as o
+from tastespace.cli import show
 
 if TYPE_CHECKING:
     from tastespace.training import Forecast
 
 Protocol = Annotated[
     str | None,
-    typer.Option(
-        help="How the log is cut: article, article-rated, random-811, leave-last-out.", show_default=False
-    ),
+    typer.Option(help="How the log is cut: article, article-rated, random-811, leave-last-out.", show_default=False),
 ]
 Bundle = Annotated[Path, typer.Argument(help="A model directory.", show_default=False)]
 
@@ -54,9 +52,20 @@ def train(
 
     config, options = configure(model, o.parse_settings(settings))
     check_can_write(out, force=force)
-    dataset = None if train_file or test_file else o.open_dataset(
-        data, user_column=user_column, item_column=item_column, value_column=value_column, time_column=time_column,
-        like_from=like_from, duplicates=duplicates, format=format, encoding=encoding,
+    dataset = (
+        None
+        if train_file or test_file
+        else o.open_dataset(
+            data,
+            user_column=user_column,
+            item_column=item_column,
+            value_column=value_column,
+            time_column=time_column,
+            like_from=like_from,
+            duplicates=duplicates,
+            format=format,
+            encoding=encoding,
+        )
     )
     split = o.open_split(dataset, train_file, test_file, protocol)
     checkpoint = out.parent / f".{out.name}.checkpoint"
@@ -64,7 +73,12 @@ def train(
         show.say(split.describe())
     try:
         fitted = fit(
-            model, split, config=config, options=options, checkpoint=checkpoint, resume=resume,
+            model,
+            split,
+            config=config,
+            options=options,
+            checkpoint=checkpoint,
+            resume=resume,
             tell=None if json else lambda forecast: _tell(model, forecast),
         )
     except KeyboardInterrupt:
@@ -75,8 +89,14 @@ def train(
     recommender = Recommender.build(fitted, out, metrics=metrics, force=force)
     if json:
         show.as_json(
-            {"model": model, "out": str(out), "protocol": split.protocol, "epochs": fitted.best_epoch,
-             "train_seconds": fitted.seconds, "metrics": metrics}
+            {
+                "model": model,
+                "out": str(out),
+                "protocol": split.protocol,
+                "epochs": fitted.best_epoch,
+                "train_seconds": fitted.seconds,
+                "metrics": metrics,
+            }
         )
         return
     epochs = f", {fitted.best_epoch} epochs" if fitted.best_epoch else ""
@@ -115,9 +135,20 @@ def evaluate(
     from tastespace.recommender import Recommender
 
     recommender = Recommender.load(bundle)
-    dataset = None if train_file or test_file else o.open_dataset(
-        data, user_column=user_column, item_column=item_column, value_column=value_column, time_column=time_column,
-        like_from=like_from, duplicates=duplicates, format=format, encoding=encoding,
+    dataset = (
+        None
+        if train_file or test_file
+        else o.open_dataset(
+            data,
+            user_column=user_column,
+            item_column=item_column,
+            value_column=value_column,
+            time_column=time_column,
+            like_from=like_from,
+            duplicates=duplicates,
+            format=format,
+            encoding=encoding,
+        )
     )
     if dataset is not None and protocol is None:
         raise OptionError("say which rows to test on with --protocol, for example --protocol article")
@@ -127,9 +158,16 @@ def evaluate(
     findings = find_leaks(split)
     if json:
         show.as_json(
-            {"bundle": str(bundle), "model": recommender.bundle.manifest["model"], "data": split.dataset.name,
-             "protocol": split.protocol, "k": k, "users": len(report.users), **figures,
-             "findings": [{"kind": f.kind, "name": f.name, "rows": f.rows, "message": f.message} for f in findings]}
+            {
+                "bundle": str(bundle),
+                "model": recommender.bundle.manifest["model"],
+                "data": split.dataset.name,
+                "protocol": split.protocol,
+                "k": k,
+                "users": len(report.users),
+                **figures,
+                "findings": [{"kind": f.kind, "name": f.name, "rows": f.rows, "message": f.message} for f in findings],
+            }
         )
         return
     show.say(split.describe())
@@ -169,9 +207,20 @@ def compare(
     """
     from tastespace.comparison import compare as compare_models
 
-    dataset = None if train_file or test_file else o.open_dataset(
-        data, user_column=user_column, item_column=item_column, value_column=value_column, time_column=time_column,
-        like_from=like_from, duplicates=duplicates, format=format, encoding=encoding,
+    dataset = (
+        None
+        if train_file or test_file
+        else o.open_dataset(
+            data,
+            user_column=user_column,
+            item_column=item_column,
+            value_column=value_column,
+            time_column=time_column,
+            like_from=like_from,
+            duplicates=duplicates,
+            format=format,
+            encoding=encoding,
+        )
     )
     split = o.open_split(dataset, train_file, test_file, (protocol or "article") if dataset is not None else protocol)
     names = [name.strip() for name in models.split(",") if name.strip()]

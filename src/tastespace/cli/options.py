@@ -12,26 +12,31 @@ if TYPE_CHECKING:
     from tastespace.data.split import Split
 
 Data = Annotated[
-    str | None, typer.Option("--data", help="A data set's name (ml-100k), a file or a folder.", show_default=False)
+    str | None,
+    typer.Option("--data", help="A data set's name (ml-100k), a file or a folder.", show_default=False),
 ]
 TrainFile = Annotated[
-    Path | None, typer.Option("--train", help="Training part of a ready split, a line a user.", show_default=False)
+    Path | None,
+    typer.Option("--train", help="Training part of a ready split, a line a user.", show_default=False),
 ]
 TestFile = Annotated[
     Path | None, typer.Option("--test", help="Test part of a ready split, a line a user.", show_default=False)
 ]
-UserColumn = Annotated[str | None, typer.Option(help="Column of the user id; usual names are found.", show_default=False)]
-ItemColumn = Annotated[str | None, typer.Option(help="Column of the item id; usual names are found.", show_default=False)]
+UserColumn = Annotated[
+    str | None, typer.Option(help="Column of the user id; usual names are found.", show_default=False)
+]
+ItemColumn = Annotated[
+    str | None, typer.Option(help="Column of the item id; usual names are found.", show_default=False)
+]
 ValueColumn = Annotated[str | None, typer.Option(help="Column of the rating or amount.", show_default=False)]
 TimeColumn = Annotated[str | None, typer.Option(help="Column of the time.", show_default=False)]
 LikeFrom = Annotated[
     float | None, typer.Option(help="Lowest rating that says 'liked' (4 for stars).", show_default=False)
 ]
-Duplicates = Annotated[
-    str, typer.Option(help="A user meets an item twice: error, keep, first, last or max.")
-]
+Duplicates = Annotated[str, typer.Option(help="A user meets an item twice: error, keep, first, last or max.")]
 Format = Annotated[
-    str | None, typer.Option(help="csv, tsv, parquet, jsonl or lines; by the file's ending.", show_default=False)
+    str | None,
+    typer.Option(help="csv, tsv, parquet, jsonl or lines; by the file's ending.", show_default=False),
 ]
 Encoding = Annotated[str, typer.Option(help="How a text file is written.")]
 Settings = Annotated[

@@ -1,7 +1,7 @@
 """Commands about what there is: data, models, the installation."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,7 +25,12 @@ def fetch(
     found = fetch_data(name, source)
     if json:
         show.as_json(
-            {"name": name, "folder": str(found.folder), "served_by": found.served_by, "tried": list(found.tried)}
+            {
+                "name": name,
+                "folder": str(found.folder),
+                "served_by": found.served_by,
+                "tried": list(found.tried),
+            }
         )
         return
     for line in found.tried:
@@ -43,7 +48,7 @@ def models(json: AsJson = False) -> None:
     from tastespace import models as registry
     from tastespace.config import describe_type
 
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in registry.names():
         cls = registry.get(name)
         found[name] = {
@@ -83,8 +88,19 @@ def doctor(json: AsJson = False) -> None:
     from tastespace.data.sources import SOURCES, cache_folder
     from tastespace.machine import free_memory
 
-    packages = {}
-    for package in ("torch", "numpy", "scipy", "duckdb", "safetensors", "typer", "rich", "pandas", "polars", "pyarrow"):
+    packages: dict[str, str | None] = {}
+    for package in (
+        "torch",
+        "numpy",
+        "scipy",
+        "duckdb",
+        "safetensors",
+        "typer",
+        "rich",
+        "pandas",
+        "polars",
+        "pyarrow",
+    ):
         try:
             packages[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -103,7 +119,9 @@ def doctor(json: AsJson = False) -> None:
     if json:
         show.as_json(report)
         return
-    show.say(f"tastespace {report['tastespace']}, Python {report['python']}, {report['system']}, {report['cores']} cores")
+    show.say(
+        f"tastespace {report['tastespace']}, Python {report['python']}, {report['system']}, {report['cores']} cores"
+    )
     if free is not None:
         show.say(f"free memory: {free / 2**30:.1f} GiB")
     needed = {"torch", "numpy", "scipy", "duckdb", "safetensors", "typer", "rich"}

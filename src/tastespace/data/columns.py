@@ -51,7 +51,7 @@ def folded(name: str) -> str:
     >>> folded("User_ID:token")
     'userid'
     """
-    return "".join(c for c in name.split(":")[0].casefold() if c not in " _-")
+    return "".join(c for c in name.split(":", maxsplit=1)[0].casefold() if c not in " _-")
 
 
 def find_roles(

@@ -74,9 +74,7 @@ def find_title(table: Table, text: str) -> NDArray[np.int64]:
     within = [index for index, title in enumerate(titles) if wanted and wanted in title]
     found = exact or within
     if not found:
-        raise UnknownIdError(
-            f"there is no item titled {shown(text)}{did_you_mean(text, map(str, table['title']))}"
-        )
+        raise UnknownIdError(f"there is no item titled {shown(text)}{did_you_mean(text, map(str, table['title']))}")
     return np.array(found, dtype=np.int64)
 
 

@@ -38,9 +38,24 @@ _SUFFIXES: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".lines": "lines",
 }
-_WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "HUGEINT", "UBIGINT"}
+_WHOLE = {
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "HUGEINT",
+    "UBIGINT",
+}
 _ENCODINGS = {"utf-8": "utf-8", "iso8859-1": "latin-1", "utf-16": "utf-16"}  # Python's name: DuckDB's
-_GUESSED_TEXTS = ("DATE", "TIME", "UUID", "JSON")  # what DuckDB makes of texts in JSON, or of texts among numbers
+_GUESSED_TEXTS = (
+    "DATE",
+    "TIME",
+    "UUID",
+    "JSON",
+)  # what DuckDB makes of texts in JSON, or of texts among numbers
 _TIME_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))  # nano-, micro-, milliseconds: 1e11 s is the year 5138
 
 
@@ -222,7 +237,9 @@ class _Connection:
         """The log with every weight 1."""
         (rows,) = self._run("SELECT count(*) FROM log").fetchone() or (0,)
         if rows == 0:
-            raise DataError(f"{self._where} has a header, but no rows" if self._text_file else f"{self._where} has no rows")
+            raise DataError(
+                f"{self._where} has a header, but no rows" if self._text_file else f"{self._where} has no rows"
+            )
         user, users = self._indexed(roles.user, "user")
         item, items = self._indexed(roles.item, "item")
         return Interactions.of(
@@ -247,7 +264,11 @@ class _Connection:
         may_be_whole = self._text_file or kind.split("(")[0] in _WHOLE | {"DOUBLE", "FLOAT", "DECIMAL"}
         missing = f"{name} IS NULL" + (f" OR {name} = ''" if kind == "VARCHAR" else "")
         missing += f" OR isnan({name})" if kind in ("DOUBLE", "FLOAT") else ""
-        whole = "true" if kind in ("BIGINT", "INTEGER") else f"coalesce(TRY_CAST({text} AS BIGINT)::VARCHAR = {text}, false)"
+        whole = (
+            "true"
+            if kind in ("BIGINT", "INTEGER")
+            else f"coalesce(TRY_CAST({text} AS BIGINT)::VARCHAR = {text}, false)"
+        )
         asked = f"count(*) FILTER ({missing}), {f'bool_and({whole})' if may_be_whole else 'false'}"
         n_missing, all_whole = self._run(f"SELECT {asked} FROM log").fetchone() or (0, False)
         if n_missing:

@@ -65,6 +65,8 @@ def derive_weights(
         like = 4.0 if like_from is None else like_from
         neutral = min(3.0, like) if like_from is None else like
         recipe = Ratings(like, neutral if dislike_below is None else dislike_below)
-        return recipe.weights(value, where), f"rating >= {recipe.like_from:g} liked, < {recipe.dislike_below:g} disliked"
+        return recipe.weights(
+            value, where
+        ), f"rating >= {recipe.like_from:g} liked, < {recipe.dislike_below:g} disliked"
     rows = n_rows if value is None else len(value)
     return np.ones(rows, dtype=np.float32), "every row liked"

@@ -114,14 +114,13 @@ def fetch(name: str, path: str | Path | None = None) -> Fetched:
         _write_cache(folder, films)
         return Fetched(name, folder, place, tuple(tried))
     raise FetchError(
-        f"no place could serve {name}. " + " ".join(f"{line.rstrip('.')}." for line in tried)
+        f"no place could serve {name}. "
+        + " ".join(f"{line.rstrip('.')}." for line in tried)
         + f" If you have {source.url.rsplit('/', 1)[1]}, use: tastespace fetch {name} --from PATH"
     )
 
 
-def open_data(
-    spec: str | Path, **options: Any
-) -> Dataset:
+def open_data(spec: str | Path, **options: Any) -> Dataset:
     """What `--data` takes: a data set's name, a log file, or a folder.
 
     A folder may be MovieLens as published, an S3-Rec folder (sequences.txt), or your own: a file named
@@ -139,7 +138,11 @@ def open_data(
 
 def _open_folder(folder: Path, options: Mapping[str, Any]) -> Dataset:
     files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file()}
-    for mark, name in (("u.data", "ml-100k"), ("ml-100k.inter", "ml-100k"), ("movies.csv", "ml-latest-small")):
+    for mark, name in (
+        ("u.data", "ml-100k"),
+        ("ml-100k.inter", "ml-100k"),
+        ("movies.csv", "ml-latest-small"),
+    ):
         if mark in files:
             source = SOURCES[name]
             return _dataset(name, _checked(source, source.parse(members_of(folder), str(folder)), str(folder)))
@@ -306,5 +309,3 @@ def _aligned(columns: Mapping[str, list[Any]], key: str, ids: np.ndarray) -> Tab
             if name != key
         }
     )
-
-

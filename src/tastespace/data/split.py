@@ -124,7 +124,10 @@ def split(dataset: Dataset, protocol: str = "article", *, seed: int = SPLIT_SEED
         rows = rows.weighted(np.ones(len(rows), dtype=np.float32))
     test, validation = rule.cut(rows, seed)
     made = _assemble(protocol, dataset, rows, test, validation, rule.hidden, seed)
-    _require(len(made.train.positives()) > 0, f"{dataset.name}: protocol {protocol} leaves no positive row to train on")
+    _require(
+        len(made.train.positives()) > 0,
+        f"{dataset.name}: protocol {protocol} leaves no positive row to train on",
+    )
     _require(
         len(made.test.positives()) > 0,
         f"{dataset.name}: protocol {protocol} leaves no positive row to test on "
@@ -136,7 +139,10 @@ def split(dataset: Dataset, protocol: str = "article", *, seed: int = SPLIT_SEED
 def whole(dataset: Dataset) -> Split:
     """Every row to train on and none to test: what a product trains on."""
     rows = dataset.interactions
-    _require(len(rows.positives()) > 0, f"{dataset.name} has no row that says 'liked', so there is nothing to learn")
+    _require(
+        len(rows.positives()) > 0,
+        f"{dataset.name} has no row that says 'liked', so there is nothing to learn",
+    )
     return _assemble("all", dataset, rows, np.zeros(len(rows), dtype=bool), None, "seen", SPLIT_SEED)
 
 
@@ -162,7 +168,13 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _assemble(
-    protocol: str, dataset: Dataset, rows: Interactions, test: Mask, validation: Mask | None, hidden: Hidden, seed: int
+    protocol: str,
+    dataset: Dataset,
+    rows: Interactions,
+    test: Mask,
+    validation: Mask | None,
+    hidden: Hidden,
+    seed: int,
 ) -> Split:
     in_train = ~test if validation is None else ~(test | validation)
     train, tested = rows.take(in_train), rows.take(test)
@@ -231,7 +243,10 @@ PROTOCOLS: dict[str, Protocol] = {
     "article": Protocol("a random fifth of all positives is test", _cut_article, "positives"),
     "article-rated": Protocol("a random fifth of all positives is test", _cut_article, "seen"),
     "random-811": Protocol(
-        "every row positive; per user a random tenth test, a tenth validation", _cut_random_811, "positives", True
+        "every row positive; per user a random tenth test, a tenth validation",
+        _cut_random_811,
+        "positives",
+        True,
     ),
     "leave-last-out": Protocol(
         "every row positive; per user the last row test, the one before it validation",

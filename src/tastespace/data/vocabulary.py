@@ -106,11 +106,12 @@ class Vocabulary:
         if len(self.ids) == 0 or len(self.ids) > _SUGGEST_UP_TO:
             return []
         if not self.is_text:
-            if not _is_whole(value):
+            if not isinstance(value, int | np.integer) or not _is_whole(value):
                 return []
-            place = int(np.searchsorted(self.ids, value))  # type: ignore[call-overload]
-            window = self.ids[max(0, place - n) : place + n]
-            return sorted(window.tolist(), key=lambda known: abs(known - value))[:n]  # type: ignore[operator]
+            wanted = int(value)
+            place = int(np.searchsorted(self.ids, wanted))
+            window: list[int] = self.ids[max(0, place - n) : place + n].tolist()
+            return sorted(window, key=lambda known: abs(known - wanted))[:n]
         return list(nearest(str(value), self.ids.tolist(), n))
 
     def _unknown(self, value: object) -> UnknownIdError:
@@ -123,7 +124,7 @@ class Vocabulary:
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63
 
 
 def _plain(value: object) -> object:

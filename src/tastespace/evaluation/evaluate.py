@@ -64,7 +64,13 @@ class Evaluator:
         """The K best unhidden items of every user with a relevant test item."""
         with track("ranking users", total=len(self.users), enabled=progress) as tick:
             return rank(
-                score, self.users, self._histories, self._hidden, n_items=self.split.train.n_items, k=self.k, tick=tick
+                score,
+                self.users,
+                self._histories,
+                self._hidden,
+                n_items=self.split.train.n_items,
+                k=self.k,
+                tick=tick,
             )
 
     def hits(self, found: Rankings) -> metrics.Hits:

@@ -36,7 +36,12 @@ def find_leaks(split: Split) -> list[Finding]:
         ties = int((last[test.user] == test.time).sum())
         findings += [
             _finding("leak", "future rows", future, "test rows that are older than a training row of their user"),
-            _finding("note", "time ties", ties, "test rows as old as the user's last training row: file order decided"),
+            _finding(
+                "note",
+                "time ties",
+                ties,
+                "test rows as old as the user's last training row: file order decided",
+            ),
         ]
     return [finding for finding in findings if finding.rows]
 

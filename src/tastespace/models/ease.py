@@ -18,7 +18,7 @@ from tastespace.models.base import Model, Shapes
 
 
 @dataclass(frozen=True)
-class Config:
+class EaseConfig:
     """One number to choose."""
 
     penalty: float = option(200.0, "L2 penalty lambda on the item-item weights", usual=(10, 5000), above=0)
@@ -34,10 +34,10 @@ class Ease(Model):
     """
 
     about = "linear item-item weights in closed form; hard to beat on catalogues up to some 20,000 items"
-    Config = Config
+    Config = EaseConfig
     weights: Tensor
 
-    def __init__(self, config: Config, shapes: Shapes) -> None:
+    def __init__(self, config: EaseConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.register_buffer("weights", torch.zeros(shapes.n_items, shapes.n_items))  # (N, N)
 

@@ -20,7 +20,7 @@ _ITEMS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
-class Config:
+class ItemKNNConfig:
     """Size of the neighbourhood and caution with rare items."""
 
     neighbours: int = option(100, "similar items kept for each item", usual=(10, 1000), at_least=1)
@@ -34,11 +34,11 @@ class ItemKNN(Model):
     """Score of an item: the summed similarity to the items of the history."""
 
     about = "items liked together with those of the history; needs no training, explains itself"
-    Config = Config
+    Config = ItemKNNConfig
     near: Tensor
     similarity: Tensor
 
-    def __init__(self, config: Config, shapes: Shapes) -> None:
+    def __init__(self, config: ItemKNNConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         kept = min(config.neighbours, shapes.n_items)
         self.register_buffer("near", torch.zeros(shapes.n_items, kept, dtype=torch.int32))  # (N, K)

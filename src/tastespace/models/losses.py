@@ -50,7 +50,7 @@ class _SoftmaxPerUser(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * outer, None, None, None, None
 
@@ -62,4 +62,4 @@ def softmax_per_user(logits: Tensor, rows: Tensor, columns: Tensor, weight: Tens
     `total`. Its gradient is that of one softmax an interaction, at a cost lower by interactions / users. It is made
     in place of `logits` (B, N), which must not be used afterwards: a pass less to write and to read.
     """
-    return _SoftmaxPerUser.apply(logits, rows, columns, weight, total)  # type: ignore[no-any-return,no-untyped-call]
+    return _SoftmaxPerUser.apply(logits, rows, columns, weight, total)  # type: ignore[no-untyped-call]

@@ -30,7 +30,7 @@ from tastespace.models.negatives import KnownPairs, uniform_negatives
 
 
 @dataclass(frozen=True)
-class Config:
+class MFConfig:
     """Width, loss, and what belongs to each loss."""
 
     dim: int = option(64, "length of the vectors", usual=(16, 512), at_least=2)
@@ -80,14 +80,14 @@ class MF(Factored):
     """User and item vectors with biases."""
 
     about = "matrix factorisation with softmax over the catalogue: the first to try"
-    Config = Config
+    Config = MFConfig
     OPTIONS = Options(epochs=30, batch_size=5500, learning_rate=0.06, patience=5)
-    config: Config
+    config: MFConfig
     trained: Tensor
     _lists: Histories
     _known: KnownPairs
 
-    def __init__(self, config: Config, shapes: Shapes) -> None:
+    def __init__(self, config: MFConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.n_bias = 2 if config.loss == "bce" else 1
         self.sigmoid = config.loss == "bce"

@@ -16,7 +16,7 @@ _DAY = 86_400.0  # seconds
 
 
 @dataclass(frozen=True)
-class Config:
+class PopularityConfig:
     """Counts over all time, or over a recent window."""
 
     days: float | None = option(None, "count only the last so many days of the log", usual=(1, 365), above=0)
@@ -29,10 +29,10 @@ class Popularity(Model):
     """Score of an item: the number of its likes."""
 
     about = "most liked items, all time or of the last days; the floor of every comparison"
-    Config = Config
+    Config = PopularityConfig
     counts: Tensor
 
-    def __init__(self, config: Config, shapes: Shapes) -> None:
+    def __init__(self, config: PopularityConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.register_buffer("counts", torch.zeros(shapes.n_items))  # (N,)
 

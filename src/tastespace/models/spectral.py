@@ -22,7 +22,7 @@ _DENSE_UP_TO = 500  # a full decomposition of so small a side costs less than th
 
 
 @dataclass(frozen=True)
-class Config:
+class SpectralConfig:
     """Width, and how much popular items are favoured."""
 
     dim: int = option(64, "singular vectors kept", usual=(16, 512), at_least=1)
@@ -36,11 +36,11 @@ class Spectral(Factored):
     """Score: the history's likes, projected on the leading singular vectors and back."""
 
     about = "truncated SVD of the normalised matrix; ready in a second, close to graph models"
-    Config = Config
+    Config = SpectralConfig
     into: Tensor
     out: Tensor
 
-    def __init__(self, config: Config, shapes: Shapes) -> None:
+    def __init__(self, config: SpectralConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.register_buffer("into", torch.zeros(shapes.n_items, config.dim))  # (N, D) history -> vector
         self.register_buffer("out", torch.zeros(shapes.n_items, config.dim))  # (N, D) vector -> scores
