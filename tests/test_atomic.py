@@ -27,13 +27,18 @@ def test_an_old_folder_is_replaced_whole(tmp_path: Path) -> None:
     assert [file.name for file in target.iterdir()] == ["a.txt"]
 
 
+def _broken_off(folder: Path, error: BaseException) -> None:
+    with fresh_folder(folder) as fresh:
+        (fresh / "a.txt").write_text("half")
+        raise error
+
+
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
 def test_after_an_error_the_old_folder_is_untouched_and_nothing_new_stays(tmp_path: Path, error: BaseException) -> None:
     target = tmp_path / "model"
     _filled(target, "old")
-    with pytest.raises(type(error)), fresh_folder(target) as fresh:
-        (fresh / "a.txt").write_text("half")
-        raise error
+    with pytest.raises(type(error)):
+        _broken_off(target, error)
     assert (target / "a.txt").read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 

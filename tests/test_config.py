@@ -55,7 +55,7 @@ def test_names_keep_their_order() -> None:
         ("dim", True, "Knobs.dim is True, but a whole number is expected"),
         ("dim", 0, "Knobs.dim is 0, but it must be at least 1"),
         ("rate", True, "Knobs.rate is True, but a number is expected"),
-        ("rate", 0, "Knobs.rate is 0, but it must be above 0"),
+        ("rate", 0, "Knobs.rate is 0.0, but it must be above 0"),
         ("rate", 1.0, "Knobs.rate is 1.0, but it must be below 1"),
         ("rate", 10**400, "but it must be below 1"),
         ("rate", float("nan"), "Knobs.rate is nan, but a finite number is expected"),

@@ -373,7 +373,7 @@ def _csv_header(path: Path, kind: Format, encoding: str) -> tuple[str, list[str]
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read or unpacked ({error})") from error
     first = first.lstrip("\ufeff").rstrip("\r\n")
-    delimiter = "\t" if kind == "tsv" else max(",\t;|", key=first.count)
+    delimiter = "\t" if kind == "tsv" else max(",\t;|", key=re.sub(r'"[^"]*"', "", first).count)
     try:
         names = next(csv.reader([first], delimiter=delimiter), [])
     except csv.Error as error:

@@ -36,7 +36,8 @@ def hit(hits: Hits, n_relevant: Counts) -> Values:
 
 def mrr(hits: Hits, n_relevant: Counts) -> Values:
     """1 / place of the first relevant item, 0 where the list holds none."""
-    return hits.any(axis=1) / (np.asarray(hits.argmax(axis=1)) + 1.0)
+    place: Counts = hits.argmax(axis=1) + 1
+    return hits.any(axis=1) / place
 
 
 def average_precision(hits: Hits, n_relevant: Counts) -> Values:

@@ -78,7 +78,7 @@ def rank(
         rows = torch.from_numpy(left_out.rows)
         scores[rows, torch.from_numpy(left_out.items.astype(np.int64))] = -torch.inf
         _, best = top_k(scores, min(k, n_items))
-        items[start : start + len(part), : best.shape[1]] = best.numpy()
+        items[start : start + len(part), : best.shape[1]] = best.cpu().numpy()
         if tick is not None:
             tick(start + len(part))
     return Rankings(users, items)

@@ -138,11 +138,12 @@ class Factored(Model):
         if fold_in is None:
             raise OptionError(f"{type(self).__name__} must say how a history becomes a vector")
         known = np.flatnonzero(self.has_row(queries.users))
+        device = self.encode_items().device
         if len(known) == len(queries):
-            return self.encode_users(torch.from_numpy(queries.users))
-        encoded = torch.from_numpy(fold_in(queries.history))
+            return self.encode_users(torch.from_numpy(queries.users).to(device))
+        encoded = torch.from_numpy(fold_in(queries.history)).to(device)
         if len(known):
-            encoded[known] = self.encode_users(torch.from_numpy(queries.users[known])).to(encoded)
+            encoded[known] = self.encode_users(torch.from_numpy(queries.users[known]).to(device))
         return encoded
 
     def has_row(self, users: np.ndarray) -> np.ndarray:

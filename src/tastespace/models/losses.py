@@ -37,8 +37,8 @@ def sampled_softmax(positive: Tensor, candidates: Tensor, hit: Tensor, correctio
 class _SoftmaxPerUser(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, rows: Tensor, columns: Tensor, weight: Tensor, total: float) -> Tensor:
-        weight = weight / total
-        per_row = torch.zeros(len(logits)).index_add_(0, rows, weight)  # (B,)
+        weight = weight.to(logits) / total
+        per_row = logits.new_zeros(len(logits)).index_add_(0, rows, weight)  # (B,)
         picked = logits[rows, columns]  # (P,)
         highest = logits.amax(dim=1, keepdim=True)
         gradient = logits.sub_(highest).exp_()  # (B, N)

@@ -110,7 +110,7 @@ class MF(Factored):
 
     def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
         """Users in random order, each with all their rows, about `batch_size` likes at a time."""
-        order = rng.permutation(np.flatnonzero(self.trained.numpy()))
+        order = rng.permutation(np.flatnonzero(self.trained.cpu().numpy()))
         likes = np.cumsum(self._lists.positives().lengths[order])
         steps = max(1, round(likes[-1] / batch_size)) if len(order) else 0
         cuts = np.searchsorted(likes, np.arange(1, steps) * (likes[-1] / steps)) if steps else []
@@ -129,17 +129,18 @@ class MF(Factored):
         elif self.config.loss == "sampled-softmax":
             negatives = rng.choice(n_items, min(self.config.candidates, n_items), replace=False)
             known = self._known.contains(likers[:, None], negatives[None, :])
-        return Batch(
-            users=torch.from_numpy(users),
-            rows=torch.from_numpy(liked.rows),
-            items=torch.from_numpy(liked.items.astype(np.int64)),
-            weight=torch.from_numpy(liked.weights),
-            met_rows=torch.from_numpy(met.rows),
-            met_items=torch.from_numpy(met.items.astype(np.int64)),
-            met_weight=torch.from_numpy(met.weights),
-            negatives=torch.from_numpy(negatives),
-            known=torch.from_numpy(known),
+        arrays = (
+            users,
+            liked.rows,
+            liked.items.astype(np.int64),
+            liked.weights,
+            met.rows,
+            met.items.astype(np.int64),
+            met.weights,
+            negatives,
+            known,
         )
+        return Batch(*(torch.from_numpy(array).to(self.user.device) for array in arrays))
 
     def loss(self, batch: Batch) -> Tensor:
         """() the configured loss, per like."""
@@ -171,14 +172,14 @@ class MF(Factored):
         rows, columns, weight = batch.rows, batch.items, batch.weight
         if len(batch.met_rows) == 0:
             return losses.softmax_per_user(logits, rows, columns, weight, total)
-        push = torch.full((len(batch.met_rows),), math.log1p(config.push))
+        push = logits.new_full((len(batch.met_rows),), math.log1p(config.push))
         logits.index_put_((batch.met_rows, batch.met_items), push, accumulate=True)
         met = (torch.cat([rows, batch.met_rows]), torch.cat([columns, batch.met_items]))
         counted = torch.cat([weight, torch.where(batch.met_weight < 0, 0.0, config.neutral_weight)])
         liking = losses.softmax_per_user(logits, *met, counted, total)
         first = config.parts[0][0]
         meeting = users[:, :first] @ items[:, :first].T + self.item_bias  # (B, N)
-        every = torch.cat([weight, torch.ones(len(batch.met_rows))])
+        every = torch.cat([weight, torch.ones_like(batch.met_weight)])
         return liking + config.seen_weight * losses.softmax_per_user(meeting, *met, every, total)
 
     def _scaled(self, vectors: Tensor) -> Tensor:
@@ -198,19 +199,19 @@ class MF(Factored):
 
     def encode_users(self, users: Tensor) -> Tensor:
         """(B, D + 1) vectors and a coordinate of 1 that meets the item biases; under bce the user's bias follows."""
-        parts = [self._scaled(self.user[users]), torch.ones(len(users), 1)]
+        parts = [self._scaled(self.user[users]), self.item_bias.new_ones(len(users), 1)]
         if self.config.loss == "bce":
             parts.append(self.user_bias[users][:, None])
         return torch.cat(parts, dim=1)
 
     def has_row(self, users: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(B,) whether the user liked anything in training: else their vector is still noise."""
-        found: NDArray[np.bool_] = (users >= 0) & self.trained.numpy()[users]
+        found: NDArray[np.bool_] = (users >= 0) & self.trained.cpu().numpy()[users]
         return found
 
     def fold_in(self) -> FoldIn:
         """The sum of the liked items' vectors, at the length of a user's vector."""
-        items = self._scaled(self.item).detach().numpy()
+        items = self._scaled(self.item).detach().cpu().numpy()
         return FoldIn(items, self.config.parts, np.ones(1, dtype=np.float32))
 
 

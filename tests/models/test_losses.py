@@ -1,0 +1,63 @@
+"""Each loss against its formula, and its gradient against autograd's."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from tastespace.models import losses
+
+
+def test_bpr_is_minus_log_sigmoid_of_the_margin() -> None:
+    found = losses.bpr(torch.tensor([2.0]), torch.tensor([[0.5, 1.0]]), torch.ones(1))
+    expected = -(math.log(1 / (1 + math.exp(-1.5))) + math.log(1 / (1 + math.exp(-1.0)))) / 2
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+
+
+def test_bce_labels_positives_one_and_negatives_zero() -> None:
+    found = losses.bce(torch.tensor([1.0]), torch.tensor([[-2.0, 0.0]]), torch.ones(1))
+    expected = -math.log(1 / (1 + math.exp(-1))) - (math.log(1 - 1 / (1 + math.exp(2))) + math.log(0.5)) / 2
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+
+
+def test_losses_stay_finite_at_extreme_scores() -> None:
+    far = torch.tensor([-1000.0])
+    for loss in (losses.bpr, losses.bce):
+        assert math.isfinite(float(loss(far, -far[:, None], torch.ones(1))))
+
+
+def test_sampling_the_whole_catalogue_is_the_full_softmax() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(4, 9)
+    target = torch.tensor([0, 3, 3, 8])
+    hit = F.one_hot(target, 9).bool()
+    positive = logits.gather(1, target[:, None]).squeeze(1)
+    found = losses.sampled_softmax(positive, logits, hit, 0.0, torch.ones(4))
+    assert float(found) == pytest.approx(float(F.cross_entropy(logits, target)), rel=1e-6)
+
+
+def test_the_correction_makes_a_sample_estimate_the_catalogue() -> None:
+    logits = torch.zeros(1, 4)  # 4 of 40 items sampled, all alike
+    found = losses.sampled_softmax(torch.zeros(1), logits, torch.zeros(1, 4).bool(), math.log(10), torch.ones(1))
+    assert float(found) == pytest.approx(math.log(41), rel=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 12), st.integers(0, 2**31 - 1))
+def test_softmax_per_user_equals_one_softmax_an_interaction(n_users: int, n_items: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 15))
+    rows, columns = torch.from_numpy(rng.integers(0, n_users, n)), torch.from_numpy(rng.integers(0, n_items, n))
+    weight = torch.from_numpy(rng.uniform(0.1, 2, n)).double()
+    first = torch.from_numpy(rng.normal(0, 3, (n_users, n_items))).requires_grad_()
+    second = first.detach().clone().requires_grad_()
+    slow = (F.cross_entropy(first[rows], columns, reduction="none") * weight).sum() / float(weight.sum())
+    slow.backward()
+    fast = losses.softmax_per_user(second * 1.0, rows, columns, weight.float(), float(weight.sum()))
+    fast.backward()
+    assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-4, abs=1e-5)
+    np.testing.assert_allclose(second.grad, first.grad, atol=1e-5)

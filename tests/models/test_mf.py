@@ -1,0 +1,104 @@
+"""Matrix factorisation: every loss learns, biases fold into coordinates, low ratings are used as said."""
+
+import numpy as np
+import pytest
+import torch
+
+import tastespace as ts
+from tastespace.data.dataset import Dataset
+from tastespace.data.histories import Histories
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.data.split import split, whole
+from tastespace.evaluation import Evaluator
+from tastespace.models.base import Shapes
+from tastespace.models.mf import MF, MFConfig
+from tastespace.models.negatives import KnownPairs, uniform_negatives
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled-softmax", "bpr", "bce"])
+def test_every_loss_solves_the_checkerboard(board: Dataset, loss: str) -> None:
+    on = split(board, "article")
+    fit = ts.train("mf", on, loss=loss, dim=8, learning_rate=0.05, epochs=40, batch_size=200, patience=20)
+    found = Evaluator(on, 5).rank(fit.model.scorer())
+    assert ((found.items % 2) == (found.users % 2)[:, None]).mean() > 0.95
+
+
+def test_bce_scores_are_log_odds_with_both_biases(board: Dataset) -> None:
+    fit = ts.train("mf", split(board, "article"), loss="bce", dim=8, epochs=3, batch_size=200)
+    model = fit.model
+    assert isinstance(model, MF)
+    assert model.sigmoid
+    assert model.n_bias == 2
+    with torch.inference_mode():
+        expected = model.user[3] @ model.item[5] + model.user_bias[3] + model.item_bias[5]
+        found = model.score(fit.queries(np.array([3])))[0, 5]
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def _rated(weights: dict[tuple[int, int], float], board: Dataset) -> Dataset:
+    log = board.interactions
+    pairs = np.array(list(weights))
+    extra = Interactions.of(
+        np.concatenate([log.user, pairs[:, 0]]),
+        np.concatenate([log.item, pairs[:, 1]]),
+        log.users,
+        log.items,
+        weight=np.concatenate([log.weight, list(weights.values())]),
+    )
+    return Dataset("board with dislikes", extra)
+
+
+def test_a_disliked_item_falls_in_its_user_s_ranking(board: Dataset) -> None:
+    log = board.interactions
+    met = {(int(u), int(i)) for u, i in zip(log.user, log.item, strict=True)}
+    disliked = {(user, next(i for i in range(user % 2, 60, 2) if (user, i) not in met)): -1.0 for user in range(80)}
+    places = {}
+    for push in (0.0, 20.0):
+        fit = ts.train("mf", whole(_rated(disliked, board)), dim=16, epochs=30, push=push, seen_weight=0.0)
+        with torch.inference_mode():
+            scores = fit.model.score(fit.queries(np.arange(80)))
+        places[push] = np.mean([float((scores[u] > scores[u, i]).sum()) for u, i in disliked])
+    assert places[20.0] > places[0.0] + 5
+
+
+def test_without_low_ratings_their_options_change_nothing(board: Dataset) -> None:
+    on = split(board, "article")
+    plain = ts.train("mf", on, epochs=3, push=0.0, seen_weight=0.0, neutral_weight=0.0).model.state_dict()
+    usual = ts.train("mf", on, epochs=3).model.state_dict()
+    assert all(torch.equal(plain[key], usual[key]) for key in plain)
+
+
+def test_who_liked_nothing_gets_the_item_biases(board: Dataset) -> None:
+    log = board.interactions
+    on = whole(Dataset("board", log.take(log.user != 4)))
+    fit = ts.train("mf", on, epochs=3)
+    with torch.inference_mode():
+        scores = fit.model.score(Queries(np.array([4]), Histories.of([[]])))
+    torch.testing.assert_close(scores[0], fit.model.item_bias)
+
+
+def test_a_batch_holds_every_like_once(board: Dataset) -> None:
+    rows = board.interactions
+    model = MF(MFConfig(), Shapes(rows.n_users, rows.n_items))
+    model.prepare(rows)
+    for size in (1, 100, 10_000):
+        pairs = [
+            (int(batch.users[row]), int(item))
+            for batch in model.batches(rows, np.random.default_rng(0), size)
+            for row, item in zip(batch.rows, batch.items, strict=True)
+        ]
+        assert sorted(pairs) == sorted(zip(rows.user.tolist(), rows.item.tolist(), strict=True))
+
+
+def test_negatives_are_never_known_positives() -> None:
+    rng = np.random.default_rng(0)
+    liked = Histories.of([[0, 1, 2, 3], [5]])
+    drawn = uniform_negatives(np.array([0, 0, 1]), 50, 6, KnownPairs(liked.matrix(6)), rng)
+    assert set(drawn[:2].ravel()) == {4, 5}
+    assert set(drawn[2]) == {0, 1, 2, 3, 4}
+
+
+def test_a_user_who_knows_everything_still_gets_negatives() -> None:
+    known = KnownPairs(Histories.of([[0, 1]]).matrix(2))
+    assert uniform_negatives(np.array([0]), 3, 2, known, np.random.default_rng(0)).shape == (1, 3)

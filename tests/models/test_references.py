@@ -1,0 +1,91 @@
+"""The references against slow, obvious versions of their formulas."""
+
+import numpy as np
+import pytest
+import torch
+
+import tastespace as ts
+from tastespace import models
+from tastespace.data.dataset import Dataset
+from tastespace.data.interactions import Interactions
+from tastespace.data.split import whole
+from tastespace.data.vocabulary import Vocabulary
+from tastespace.errors import DataError, OptionError
+
+
+def small(seed: int = 0, n_users: int = 12, n_items: int = 9) -> Dataset:
+    rng = np.random.default_rng(seed)
+    user, item = np.nonzero(rng.random((n_users, n_items)) < 0.4)
+    users, items = (Vocabulary(np.arange(n), noun) for n, noun in ((n_users, "user"), (n_items, "item")))
+    time = np.arange(len(user)) * 86_400.0
+    return Dataset("small", Interactions.of(user, item, users, items, time=time))
+
+
+def matrix(data: Dataset) -> np.ndarray:
+    return data.interactions.matrix().toarray().astype(np.float64)
+
+
+def scores(name: str, data: Dataset, **settings: object) -> np.ndarray:
+    fit = ts.train(name, whole(data), **settings)
+    with torch.inference_mode():
+        return fit.model.score(fit.queries(np.arange(data.interactions.n_users))).numpy()
+
+
+def test_ease_is_its_closed_form() -> None:
+    data = small()
+    X = matrix(data)
+    P = np.linalg.inv(X.T @ X + 5.0 * np.eye(X.shape[1]))
+    B = np.eye(len(P)) - P / np.diag(P)[None, :]
+    np.testing.assert_allclose(scores("ease", data, penalty=5.0), X @ B, atol=1e-5)
+
+
+def test_item_knn_is_shrunk_cosine() -> None:
+    data = small()
+    X = matrix(data)
+    norms = np.sqrt((X**2).sum(axis=0))
+    similar = X.T @ X / (norms[:, None] * norms[None, :] + 3.0)
+    np.fill_diagonal(similar, 0)
+    np.testing.assert_allclose(scores("item_knn", data, shrink=3.0), X @ similar, atol=1e-5)
+
+
+def test_item_knn_keeps_the_nearest() -> None:
+    fit = ts.train("item_knn", whole(small()), neighbours=2)
+    assert (np.diff(fit.model.weights().indptr) == 2).all()
+
+
+def test_spectral_of_full_width_reproduces_the_normalised_matrix() -> None:
+    data = small()
+    X = matrix(data)
+    with np.errstate(divide="ignore"):
+        per_item = np.where(X.sum(axis=0) > 0, X.sum(axis=0) ** -0.5, 0.0)
+    found = scores("spectral", data, dim=9, item_power=0.0)
+    np.testing.assert_allclose(found, X * per_item[None, :], atol=1e-5)
+
+
+def test_popularity_counts_likes() -> None:
+    data = small()
+    assert np.array_equal(scores("popularity", data)[3], matrix(data).sum(axis=0))
+
+
+def test_recent_popularity_counts_the_last_days_only() -> None:
+    data = small()
+    log = data.interactions
+    recent = np.bincount(log.item[-3:], minlength=log.n_items)
+    assert np.array_equal(scores("popularity", data, days=3.0)[0], recent)
+
+
+def test_recent_popularity_needs_times() -> None:
+    log = small().interactions
+    timeless = Interactions.of(log.user, log.item, log.users, log.items)
+    with pytest.raises(DataError, match="needs a log with times"):
+        ts.train("popularity", whole(Dataset("timeless", timeless)), days=3.0)
+
+
+def test_a_misspelt_model_is_told_the_nearest() -> None:
+    with pytest.raises(OptionError, match=r"no model 'easy'; did you mean 'ease'"):
+        models.get("easy")
+
+
+def test_every_model_file_holds_its_model() -> None:
+    for name in models.names():
+        assert models.get(name).__module__ == f"tastespace.models.{name}"

@@ -1,0 +1,334 @@
+"""Recommender and bundle: routes, exclusions, damage, replacement."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tastespace as ts
+from tastespace import bundle as bundles
+from tastespace.data.dataset import Dataset, Table
+from tastespace.data.interactions import Interactions
+from tastespace.data.split import split, whole
+from tastespace.data.vocabulary import Vocabulary
+from tastespace.errors import BundleError, LeakError, OptionError, UnknownIdError
+
+
+@pytest.fixture(scope="module")
+def shop(board: Dataset) -> Dataset:
+    """The checkerboard with text ids, awkward ones too, and titles of which two are equal."""
+    log = board.interactions
+    odd = ["a b", 'quote"d', "it's", "comma,d", "😀", "x" * 10_000]
+    names = sorted([*odd, *(f"item-{n:02}" for n in range(log.n_items - len(odd)))])
+    items = Vocabulary(np.array(names, dtype=object), "item")
+    titles = np.array([f"Title {n}" for n in range(log.n_items)], dtype=object)
+    titles[1] = titles[3] = "Twin"
+    years = np.where(np.arange(log.n_items) % 2 == 0, 1990.0, np.nan)
+    kinds = np.empty(log.n_items, dtype=object)
+    kinds[:] = [["even"] if n % 2 == 0 else [] for n in range(log.n_items)]
+    table = Table({"title": titles, "year": years, "genres": kinds, "nothing": np.full(log.n_items, None, object)})
+    rows = Interactions.of(log.user, log.item, log.users, items, weight=log.weight)
+    return Dataset("shop", rows, item_table=table)
+
+
+@pytest.fixture(scope="module")
+def recommender(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ts.Recommender:
+    fit = ts.train("mf", whole(shop), dim=8, epochs=10)
+    return ts.Recommender.build(fit, tmp_path_factory.mktemp("shop") / "bundle")
+
+
+def seen(recommender: ts.Recommender, user: int) -> set[str]:
+    lists = recommender.bundle.histories
+    return set(recommender.bundle.items.ids[lists.take(np.array([user])).items])
+
+
+def test_a_known_user_gets_unseen_items(recommender: ts.Recommender) -> None:
+    answer = recommender.recommend(user=5, k=7)
+    assert answer.route == "user"
+    assert len(set(answer.items)) == 7
+    assert not seen(recommender, 5) & set(answer.items)
+    assert list(answer.scores) == sorted(answer.scores, reverse=True)
+
+
+def test_newer_events_fold_in_and_are_hidden(recommender: ts.Recommender) -> None:
+    newer = recommender.recommend(user=5, k=1).items[0]
+    answer = recommender.recommend(user=5, history=[newer], k=5)
+    assert answer.route == "folded-in"
+    assert newer not in answer.items
+
+
+def test_a_history_without_a_user_is_a_session(recommender: ts.Recommender) -> None:
+    ids = recommender.bundle.items.ids[[0, 2, 4]].tolist()
+    answer = recommender.recommend(history=ids, k=5)
+    assert answer.route == "session"
+    assert not set(ids) & set(answer.items)
+    assert all(np.flatnonzero(recommender.bundle.items.ids == item)[0] % 2 == 0 for item in answer.items)
+
+
+@pytest.mark.parametrize("asked", [{}, {"history": []}])
+def test_nobody_gets_the_most_liked(recommender: ts.Recommender, shop: Dataset, asked: dict[str, list[str]]) -> None:
+    likes = np.bincount(shop.interactions.item, minlength=shop.interactions.n_items)
+    best = np.lexsort((np.arange(len(likes)), -likes))[:4]
+    answer = recommender.recommend(k=4, **asked)
+    assert answer.route == "popular"
+    assert answer.items == tuple(shop.interactions.items.ids[best])
+    assert answer.scores == tuple(likes[best].astype(float))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_always_k_items_when_k_exist(recommender: ts.Recommender, data: st.DataObject) -> None:
+    ids = recommender.bundle.items.ids.tolist()
+    some = st.lists(st.sampled_from(ids), unique=True)
+    user = data.draw(st.none() | st.integers(0, 79))
+    exclude, allow = data.draw(some), data.draw(st.none() | some)
+    exclude_seen = data.draw(st.booleans())
+    k = data.draw(st.integers(1, len(ids)))
+    answer = recommender.recommend(user=user, k=k, exclude=exclude, allow=allow, exclude_seen=exclude_seen)
+    left = set(ids if allow is None else allow) - set(exclude)
+    if user is not None and exclude_seen:
+        left -= seen(recommender, user)
+    assert set(answer.items) <= left
+    assert len(answer.items) == min(k, len(left)) == len(set(answer.items))
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ({"user": 999}, UnknownIdError, "no user 999; nearest: 79"),
+        ({"user": "5"}, UnknownIdError, "no user '5'"),
+        ({"history": ["item-0"]}, UnknownIdError, "no item 'item-0'; nearest: 'item-"),
+        ({"exclude": ["nope"]}, UnknownIdError, "no item 'nope'"),
+        ({"k": 0}, OptionError, "k is 0, but a whole number of at least 1"),
+        ({"k": True}, OptionError, "k is True"),
+        ({"k": 61}, OptionError, "k is 61, but the catalogue has only 60 items"),
+    ],
+)
+def test_impossible_questions_are_refused(
+    recommender: ts.Recommender, asked: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        recommender.recommend(**asked)  # type: ignore[arg-type]
+
+
+def test_similar_items_and_users_leave_themselves_out(recommender: ts.Recommender) -> None:
+    ids = recommender.bundle.items.ids
+    near = recommender.similar_items(ids[2], k=6)
+    assert ids[2] not in near.items
+    assert sum(np.flatnonzero(ids == item)[0] % 2 == 0 for item in near.items) >= 5
+    users = recommender.similar_users(3, k=6)
+    assert 3 not in users.items
+    assert sum(user % 2 == 1 for user in users.items) >= 5
+    assert all(-1.001 <= score <= 1.001 for score in near.scores + users.scores)
+
+
+def test_similarity_of_the_unknown_is_refused(board: Dataset, tmp_path: Path) -> None:
+    log = board.interactions
+    rows = log.take((log.item != 7) & (log.user != 9))
+    answers = ts.Recommender.build(ts.train("mf", whole(Dataset("b", rows)), dim=8, epochs=2), tmp_path / "b")
+    with pytest.raises(UnknownIdError, match="nobody in the training data liked item 7"):
+        answers.similar_items(7)
+    with pytest.raises(UnknownIdError, match="user 9 liked nothing"):
+        answers.similar_users(9)
+    assert answers.recommend(user=9).route == "popular"
+    assert 7 not in answers.similar_items(3, k=59).items
+
+
+def test_popularity_says_that_it_has_no_vectors(board: Dataset, tmp_path: Path) -> None:
+    answers = ts.Recommender.build(ts.train("popularity", whole(board)), tmp_path / "b")
+    with pytest.raises(OptionError, match="popularity has no vectors to compare items by"):
+        answers.similar_items(3)
+    with pytest.raises(OptionError, match="popularity has no vectors to compare users by"):
+        answers.similar_users(3)
+    with pytest.raises(OptionError, match="popularity has no items vectors"):
+        _ = answers.item_vectors
+
+
+def test_an_item_is_found_by_id_title_or_part_of_it(recommender: ts.Recommender) -> None:
+    ids = recommender.bundle.items.ids
+    assert recommender.find_item(ids[5]) == ids[5]
+    assert recommender.find_item("title 12") == ids[12]
+    with pytest.raises(UnknownIdError, match=r"'Twin' fits 2 items; name one by its id: "):
+        recommender.find_item("Twin")
+    with pytest.raises(UnknownIdError, match=r"no item titled 'Titel 12'; did you mean 'Title 12'"):
+        recommender.find_item("Titel 12")
+
+
+def test_a_label_is_title_and_year_or_the_id(recommender: ts.Recommender) -> None:
+    ids = recommender.bundle.items.ids
+    assert recommender.label(ids[2]) == "Title 2 (1990)"
+    assert recommender.label(ids[5]) == "Title 5"
+    assert recommender.describe(ids[2]) == {"title": "Title 2", "year": 1990, "genres": ["even"], "nothing": None}
+
+
+def test_vectors_are_exposed(recommender: ts.Recommender) -> None:
+    assert recommender.user_vectors.shape == (80, 9)
+    assert recommender.item_vectors.shape == (60, 9)
+    answer = recommender.recommend(user=5, k=1)
+    best = recommender.item_vectors[np.flatnonzero(recommender.bundle.items.ids == answer.items[0])[0]]
+    assert float(best @ recommender.user_vectors[5]) == pytest.approx(answer.scores[0], rel=1e-5)
+
+
+def test_known_users_are_answered_without_torch(recommender: ts.Recommender, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    path = tmp_path / "b"
+    bundles.write_bundle(path, recommender.bundle)
+    code = (
+        "import sys; from tastespace import Recommender; r = Recommender.load(sys.argv[1]); "
+        "r.recommend(user=1); r.recommend(history=[r.bundle.items.ids[0]]); r.similar_users(1); "
+        "r.similar_items(r.bundle.items.ids[0]); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+def test_evaluation_on_training_rows_is_refused(shop: Dataset, recommender: ts.Recommender, tmp_path: Path) -> None:
+    on = split(shop, "article")
+    with pytest.raises(LeakError, match=f"trained on {len(on.test)} of the {len(on.test)} rows that article"):
+        recommender.evaluate(on)
+    fit = ts.train("mf", on, dim=8, epochs=5)
+    honest = ts.Recommender.build(fit, tmp_path / "b")
+    assert honest.evaluate(on).mean("ndcg@10") == pytest.approx(ts.evaluate(fit).mean("ndcg@10"), abs=1e-6)
+    assert honest.evaluate(split(shop, "article-rated")).mean("recall@10") > 0
+
+
+def test_evaluation_on_other_ids_is_refused(recommender: ts.Recommender, ring: Dataset) -> None:
+    with pytest.raises(OptionError, match="made from shop with 80 users and 60 items, not from ring-walk"):
+        recommender.evaluate(split(ring, "leave-last-out"))
+
+
+@pytest.fixture
+def copy(recommender: ts.Recommender, tmp_path: Path) -> Path:
+    path = tmp_path / "copy"
+    bundles.write_bundle(path, recommender.bundle)
+    return path
+
+
+def test_a_bundle_survives_the_disk(recommender: ts.Recommender, copy: Path) -> None:
+    again = bundles.read_bundle(copy)
+    first = recommender.bundle
+    assert again.users == first.users
+    assert again.items == first.items
+    assert np.array_equal(again.histories.items, first.histories.items)
+    assert all(np.array_equal(again.vectors[name], first.vectors[name]) for name in first.vectors)
+    assert ts.Recommender(again).recommend(user=3) == recommender.recommend(user=3)
+
+
+FILES = ["users.parquet", "items.parquet", "histories.safetensors", "vectors.safetensors", "weights.safetensors"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_byte_is_noticed(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(bytes(data))
+    with pytest.raises(BundleError, match=f"{name} is damaged: its checksum"):
+        bundles.read_bundle(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(BundleError, match=f"not a whole bundle: {name} is missing"):
+        bundles.read_bundle(copy)
+
+
+def _forge(path: Path, **changes: object) -> None:
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest.update(changes)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "other"}, "not a tastespace bundle"),
+        ({"format_version": 99}, "format version 99; this tastespace reads version 1"),
+        ({"counts": {"users": 1, "items": 1}}, "do not fit each other"),
+        ({"bias_coordinates": 1000}, "do not fit each other"),
+        ({"bias_coordinates": "1"}, "no valid entry 'bias_coordinates'"),
+        ({"fold_in": {"parts": "x", "tail": []}}, "no valid entry 'fold_in'"),
+        ({"fold_in": {"parts": [], "tail": [1, 1, 1]}}, "do not fit each other"),
+        ({"files": {}}, "is damaged: its checksum"),
+        ({"model": 3}, "no valid entry 'model'"),
+    ],
+)
+def test_a_forged_manifest_is_refused(copy: Path, changes: dict[str, object], message: str) -> None:
+    _forge(copy, **changes)
+    with pytest.raises(BundleError, match=message):
+        bundles.read_bundle(copy)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200))
+def test_any_bytes_as_a_manifest_are_an_error(copy: Path, noise: bytes) -> None:
+    (copy / "manifest.json").write_bytes(noise)
+    with pytest.raises(BundleError):
+        bundles.read_bundle(copy)
+
+
+def test_weights_of_another_shape_are_refused(copy: Path) -> None:
+    _forge(copy, config={"dim": 16})
+    answers = ts.Recommender.load(copy)
+    with pytest.raises(BundleError, match="weights of this mf bundle do not fit its config"):
+        _ = answers._model
+
+
+def test_no_bundle_at_all_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"no bundle at .*nowhere \(no manifest.json\); train one with --out"):
+        ts.Recommender.load(tmp_path / "nowhere")
+
+
+def test_an_existing_bundle_is_replaced_only_by_force(recommender: ts.Recommender, copy: Path) -> None:
+    before = (copy / "manifest.json").read_bytes()
+    with pytest.raises(BundleError, match="holds a model already; replace it with --force"):
+        bundles.write_bundle(copy, recommender.bundle)
+    assert (copy / "manifest.json").read_bytes() == before
+    bundles.write_bundle(copy, recommender.bundle, force=True)
+    bundles.read_bundle(copy)
+
+
+def test_what_is_no_bundle_is_never_replaced(recommender: ts.Recommender, tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("keep me")
+    with pytest.raises(BundleError, match="exists and is not a bundle"):
+        bundles.write_bundle(tmp_path / "letters", recommender.bundle, force=True)
+    assert (tmp_path / "letters" / "dear.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_an_interrupted_write_leaves_the_old_bundle(
+    recommender: ts.Recommender, copy: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(bundles, "save_file", fail)
+    with pytest.raises((KeyboardInterrupt, BundleError)) as caught:
+        bundles.write_bundle(copy, recommender.bundle, force=True)
+    if isinstance(error, OSError):
+        assert "No space left on device" in str(caught.value)
+    monkeypatch.undo()
+    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+    assert ts.Recommender.load(copy).recommend(user=3) == recommender.recommend(user=3)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleError, match="cannot write in"):
+        bundles.check_can_write(tmp_path / "file" / "model", force=False)
+    bundles.check_can_write(tmp_path / "new" / "model", force=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_bundles_of_every_released_version_still_open() -> None:
+    """Each folder under tests/bundles was written by the version that it is named after."""
+    kept = sorted((Path(__file__).parent / "bundles").iterdir())
+    assert kept
+    for path in kept:
+        answers = ts.Recommender.load(path)
+        assert answers.recommend(user=1, k=3).route == "user"
