@@ -202,7 +202,7 @@ class Recommender:
     def _from_network(self, queries: Queries) -> NDArray[np.float32]:
         import torch
 
-        with torch.inference_mode():
+        with torch.no_grad():
             return np.asarray(self._model.score(queries).numpy(), dtype=np.float32)
 
     @cached_property
@@ -232,7 +232,7 @@ class Recommender:
 
             everyone = np.arange(len(self.bundle.users))
             parts = []
-            with torch.inference_mode():
+            with torch.no_grad():
                 for start in range(0, len(everyone), _USERS_AT_ONCE):
                     chunk = Queries.of_users(everyone[start : start + _USERS_AT_ONCE], self.bundle.histories)
                     part = self._model.query_space(chunk)
@@ -311,7 +311,7 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
     vectors: dict[str, NDArray[np.float32]] = {}
     fold_in = None
     if isinstance(model, Factored):
-        with torch.inference_mode():
+        with torch.no_grad():
             everyone = np.arange(split.train.n_users)
             parts = [
                 model.encode_queries(Queries.of_users(everyone[start : start + _USERS_AT_ONCE], histories))

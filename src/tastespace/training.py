@@ -216,6 +216,7 @@ class _Run:
             self._remember("search", model, optimizer)
         if self._best:
             model.load_state_dict(self._best)
+        model.finish(inner.train)
         return model
 
     def _refit(self, tick: Ticker) -> Model:
@@ -227,6 +228,7 @@ class _Run:
             self.refitted = number
             tick(number * self.options.epochs / self.best_epoch, f"refit on all rows, loss {loss:.4f}")
             self._remember("refit", model, optimizer)
+        model.finish(self.split.train)
         return model
 
     def _start(self, rows: Interactions, stage: str) -> tuple[Model, torch.optim.Optimizer]:

@@ -59,7 +59,7 @@ def test_spectral_of_full_width_reproduces_the_normalised_matrix() -> None:
     with np.errstate(divide="ignore"):
         per_item = np.where(X.sum(axis=0) > 0, X.sum(axis=0) ** -0.5, 0.0)
     found = scores("spectral", data, dim=9, item_power=0.0)
-    np.testing.assert_allclose(found, X * per_item[None, :], atol=1e-5)
+    np.testing.assert_allclose(found, X / np.maximum(X.sum(axis=1, keepdims=True), 1) * per_item[None, :], atol=1e-5)
 
 
 def test_popularity_counts_likes() -> None:

@@ -31,7 +31,8 @@ class Interactions:
 
     def __post_init__(self) -> None:
         rows = len(self.user)
-        columns: list[NDArray[np.generic]] = [self.item, self.value, self.weight, *([] if self.time is None else [self.time])]
+        columns: list[NDArray[np.generic]] = [self.item, self.value, self.weight]
+        columns += [] if self.time is None else [self.time]
         if any(column.ndim != 1 or len(column) != rows for column in columns):
             raise DataError("the columns of a log must be lists of one length")
         for indices, vocabulary in ((self.user, self.users), (self.item, self.items)):

@@ -29,7 +29,7 @@ def read_ready_split(train: Path, test: Path, *, encoding: str = "utf-8") -> tup
 
 def _read_pairs(path: Path, encoding: str) -> tuple[list[str], list[list[str]]]:
     if not path.is_file():
-        raise DataError(f"there is no file {shown(str(path))}")
+        raise DataError(f"there is no file {str(path)!r}")
     try:
         text = path.read_text(encoding=encoding).removeprefix("\ufeff")
     except LookupError as error:

@@ -124,6 +124,8 @@ def read_table(
 ) -> Table:
     """Attributes from a file or dataframe, one row an id; ids without a row get missing values."""
     where, kind = _describe_source(source, None)
+    if kind == "lines":
+        raise DataError(f"{where} is in the lines format, which has no attributes; a table with columns is expected")
     with _Connection() as connection:
         names = connection.open(source, kind, where, encoding)
         key = find_role(role, names, where, column if column in names else None)
@@ -133,10 +135,22 @@ def read_table(
     known = index >= 0
     columns = {}
     for name, values in rows.items():
-        filled = np.full(len(vocabulary), np.nan) if values.dtype.kind in "iuf" else _nones(len(vocabulary))
-        filled[index[known]] = values[known]
+        column_values = _as_numbers(values)
+        numeric = column_values.dtype.kind in "iuf"
+        filled = np.full(len(vocabulary), np.nan) if numeric else _nones(len(vocabulary))
+        filled[index[known]] = column_values[known]
         columns[name] = filled
     return Table(columns)
+
+
+def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Texts that are all numbers as numbers (text files know no other type); anything else as it is."""
+    if values.dtype.kind != "O" or not all(value is None or isinstance(value, str) for value in values):
+        return values
+    try:
+        return np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
+    except ValueError:
+        return values
 
 
 def _as_id(value: Any, text: bool) -> str | int | None:
@@ -164,7 +178,7 @@ def _describe_source(source: Any, format: Format | None) -> tuple[str, Format]:
     if os.path.isdir(path):  # not path.is_dir(), which raises for a name that is too long
         raise DataError(f"{path} is a folder; name the file in it that holds the log")
     if not os.path.isfile(path):
-        raise DataError(f"there is no file {shown(str(path))}")
+        raise DataError(f"there is no file {str(path)!r}")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
     suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
@@ -199,14 +213,14 @@ class _Connection:
             self._delimiter, names = _csv_header(Path(source), kind, self._encoding)
             columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
             self._run(
-                f"CREATE TEMP TABLE log AS SELECT * FROM read_csv({_literal(source)}, header = true, "
-                f"auto_detect = false, delim = {_quoted(self._delimiter)}, quote = '\"', escape = '\"', "
+                f"CREATE TEMP TABLE log AS SELECT * FROM read_csv({_literal(source)}, {_compression(source)}, "
+                f"header = true, auto_detect = false, delim = {_quoted(self._delimiter)}, quote = '\"', escape = '\"', "
                 f"encoding = {_quoted(self._encoding)}, columns = {{{columns}}})"
             )
         elif kind == "parquet":
             self._run(f"CREATE VIEW log AS SELECT * FROM read_parquet({_literal(source)})")
         else:
-            lines = f"read_json({_literal(source)}, format = 'newline_delimited', sample_size = -1"
+            lines = f"read_json({_literal(source)}, {_compression(source)}, format = 'newline_delimited', sample_size = -1"
             found = self._run(f"DESCRIBE SELECT * FROM {lines})").fetchall()
             kinds = {row[0]: "VARCHAR" if row[1].startswith(_GUESSED_TEXTS) else row[1] for row in found}
             columns = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in kinds.items())
@@ -403,15 +417,20 @@ def _known_encoding(encoding: str) -> str:
         ) from None
 
 
-def _broken_json_line(path: Path) -> str:
+def _broken_json_line(path: Path) -> DataError:
     opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                json.loads(line if line.strip() else "0")
-            except (ValueError, RecursionError):
-                return f"{path}, line {number},"
-    return str(path)
+    place = str(path)
+    try:
+        with opener(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    json.loads(line if line.strip() else "0")
+                except (ValueError, RecursionError):
+                    place = f"{path}, line {number},"
+                    break
+    except (OSError, EOFError, zlib.error) as error:
+        return DataError(f"{path} cannot be read or unpacked ({error})")
+    return DataError(f"{place} is not a whole JSON object; one object a line is expected")
 
 
 def _explain(error: duckdb.Error, where: str, source: Any) -> DataError:
@@ -419,8 +438,7 @@ def _explain(error: duckdb.Error, where: str, source: Any) -> DataError:
     message = str(error)
     line = re.search(r"CSV Error on Line: (\d+)", message) or re.search(r"in line (\d+)", message)
     if "Malformed JSON" in message:
-        place = _broken_json_line(Path(source))
-        return DataError(f"{place} is not a whole JSON object; one object a line is expected")
+        return _broken_json_line(Path(source))
     place = f"{where}, line {line.group(1)}," if line else where
     if "not utf-8" in message.casefold() or "invalid unicode" in message.casefold():
         return DataError(f"{place} is not UTF-8 text; say how it is written with encoding=... (--encoding latin-1)")
@@ -448,6 +466,11 @@ def _unmasked(values: Any) -> NDArray[Any]:
 def _literal(path: str | Path) -> str:
     """The path as DuckDB's first reader arguments: this very file, no pattern, no columns from folder names."""
     return _quoted(re.sub(r"([*?\[])", r"[\1]", str(path))) + ", hive_partitioning = false"
+
+
+def _compression(path: str | Path) -> str:
+    """DuckDB's argument, stated since it would take a question mark for the end of the file's name."""
+    return f"compression = '{'gzip' if Path(path).suffix == '.gz' else 'none'}'"
 
 
 def _name(column: str) -> str:

@@ -94,7 +94,7 @@ def fetch(name: str, path: str | Path | None = None) -> Fetched:
     folder = cache_folder() / name
     if path is not None:
         if not Path(path).exists():
-            raise DataError(f"there is no file or folder {shown(str(path))}")
+            raise DataError(f"there is no file or folder {str(path)!r}")
         films = _checked(source, source.parse(members_of(Path(path)), str(path)), str(path))
         _write_cache(folder, films)
         return Fetched(name, folder, f"the path {path}")
@@ -138,12 +138,12 @@ def open_data(spec: str | Path, **options: Any) -> Dataset:
 
 def _open_folder(folder: Path, options: Mapping[str, Any]) -> Dataset:
     files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file()}
-    for mark, name in (
-        ("u.data", "ml-100k"),
-        ("ml-100k.inter", "ml-100k"),
-        ("movies.csv", "ml-latest-small"),
+    for marks, name in (
+        ({"u.data", "u.item"}, "ml-100k"),
+        ({"ml-100k.inter"}, "ml-100k"),
+        ({"ratings.csv", "movies.csv"}, "ml-latest-small"),
     ):
-        if mark in files:
+        if marks <= files.keys():
             source = SOURCES[name]
             return _dataset(name, _checked(source, source.parse(members_of(folder), str(folder)), str(folder)))
     if "sequences.txt" in files:

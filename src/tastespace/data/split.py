@@ -52,16 +52,18 @@ class Split:
     hidden: Hidden
     seed: int = SPLIT_SEED
     dropped: Mapping[str, int] = field(default_factory=dict)
+    with_validation: Interactions | None = None  # training and validation rows together, in file order
 
     @property
     def known(self) -> Interactions:
         """What is known of a user at test: training and validation rows, in file order."""
-        return self.train if self.validation is None else join(self.train, self.validation)
+        return self.train if self.with_validation is None else self.with_validation
 
     def for_validation(self) -> "Split":
         """The split to tune on: its test rows are this one's validation rows. Never holds a test row."""
         if self.validation is not None:
-            return replace(self, validation=None, test=self.validation)
+            dropped = _count_dropped(self.train, self.validation)
+            return replace(self, validation=None, test=self.validation, with_validation=None, dropped=dropped)
         protocol = PROTOCOLS[self.protocol]
         test, _ = protocol.cut(self.train, self.seed)
         return _assemble(self.protocol, self.dataset, self.train, test, None, self.hidden, self.seed)
@@ -80,8 +82,10 @@ class Split:
         return lists.keep(~np.isin(pairs, tested))
 
     def relevant_items(self) -> Histories:
-        """(U lists) the items that each user should be recommended: the test rows that say "liked"."""
-        return self.test.positives().histories()
+        """(U lists) the items that each user should be recommended: those with a test row that says "liked"."""
+        liked = self.test.positives()
+        _, first = np.unique(liked.user.astype(np.int64) * liked.n_items + liked.item, return_index=True)
+        return liked.take(np.sort(first)).histories()
 
     def describe(self) -> str:
         """The protocol in one line that can be pasted into a paper."""
@@ -178,13 +182,18 @@ def _assemble(
 ) -> Split:
     in_train = ~test if validation is None else ~(test | validation)
     train, tested = rows.take(in_train), rows.take(test)
-    known = np.bincount(train.item[train.weight > 0], minlength=rows.n_items)
-    dropped = {
-        "users without a test positive": rows.n_users - len(np.unique(tested.user[tested.weight > 0])),
-        "test positives whose item has no training positive": int((known[tested.positives().item] == 0).sum()),
+    dropped = _count_dropped(train, tested)
+    if validation is None:
+        return Split(protocol, dataset, train, None, tested, hidden, seed, dropped)
+    return Split(protocol, dataset, train, rows.take(validation), tested, hidden, seed, dropped, rows.take(~test))
+
+
+def _count_dropped(train: Interactions, test: Interactions) -> dict[str, int]:
+    liked = test.positives()
+    return {
+        "users without a test positive": test.n_users - len(np.unique(liked.user)),
+        "test positives whose item has no training positive": int((~np.isin(liked.item, train.positives().item)).sum()),
     }
-    valid = None if validation is None else rows.take(validation)
-    return Split(protocol, dataset, train, valid, tested, hidden, seed, dropped)
 
 
 def _cut_article(rows: Interactions, seed: int) -> tuple[Mask, Mask | None]:

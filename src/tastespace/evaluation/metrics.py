@@ -36,8 +36,7 @@ def hit(hits: Hits, n_relevant: Counts) -> Values:
 
 def mrr(hits: Hits, n_relevant: Counts) -> Values:
     """1 / place of the first relevant item, 0 where the list holds none."""
-    place: Counts = hits.argmax(axis=1) + 1
-    return hits.any(axis=1) / place
+    return np.asarray(np.max(hits / np.arange(1, hits.shape[1] + 1), axis=1), dtype=np.float64)
 
 
 def average_precision(hits: Hits, n_relevant: Counts) -> Values:

@@ -52,7 +52,7 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return values, torch.where(values == -torch.inf, -1, columns)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def rank(
     score: Scorer,
     users: NDArray[np.int64],

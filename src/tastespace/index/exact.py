@@ -42,6 +42,8 @@ class ExactIndex:
         """The `k` best for each of `queries` (B, D), exactly."""
         if k < 1:
             raise OptionError(f"k is {k}, but at least 1 is expected")
+        if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
+            raise OptionError(f"queries of width {self.vectors.shape[1]} are expected, not shape {queries.shape}")
         places = np.arange(len(self), dtype=np.int64) if allow is None else np.unique(allow)
         vectors = self.vectors if allow is None else self.vectors[places]
         indices = np.full((len(queries), k), -1, dtype=np.int64)
@@ -71,7 +73,8 @@ class ExactIndex:
         """Read what `save` wrote; anything else raises `BundleError`."""
         try:
             return cls.build(load_file(path)["vectors"])
-        except (OSError, SafetensorError, KeyError, OptionError) as error:
+        except (OSError, SafetensorError, KeyError, OptionError, TypeError, AttributeError) as error:
+            # the last two: a tensor of a type that numpy does not know, such as bfloat16
             raise BundleError(f"{path} is not an exact index") from error
 
 

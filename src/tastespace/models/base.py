@@ -83,6 +83,9 @@ class Model(nn.Module, abc.ABC):
     def prepare(self, train: Interactions) -> None:
         """Derive everything that scoring needs from training rows; called once, before any epoch."""
 
+    def finish(self, train: Interactions) -> None:
+        """Derive what needs the trained weights, such as a fold-in; called once, after the last epoch."""
+
     def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Any]:
         """One epoch over `train`, as batches of about `batch_size` interactions that `loss` understands."""
         raise OptionError(f"{type(self).__name__} is not trained by gradient")
@@ -137,7 +140,7 @@ class Factored(Model):
         fold_in = self.fold_in()
         if fold_in is None:
             raise OptionError(f"{type(self).__name__} must say how a history becomes a vector")
-        known = np.flatnonzero(self.has_row(queries.users))
+        known = np.flatnonzero(self.has_row(queries))
         device = self.encode_items().device
         if len(known) == len(queries):
             return self.encode_users(torch.from_numpy(queries.users).to(device))
@@ -146,9 +149,9 @@ class Factored(Model):
             encoded[known] = self.encode_users(torch.from_numpy(queries.users[known]).to(device))
         return encoded
 
-    def has_row(self, users: np.ndarray) -> np.ndarray:
-        """(B,) whether a trained row stands behind a user index; False throughout where none is kept."""
-        return np.zeros(len(users), dtype=bool)
+    def has_row(self, queries: Queries) -> np.ndarray:
+        """(B,) whether a trained row answers a query: False where none is kept, or where newer events have come."""
+        return np.zeros(len(queries), dtype=bool)
 
     def score(self, queries: Queries) -> Tensor:
         """(B, N) inner products of query and item vectors."""

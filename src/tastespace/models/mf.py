@@ -23,10 +23,13 @@ from torch.nn import functional as F
 from tastespace.config import check, option
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
 from tastespace.models import losses
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.fold_in import FoldIn
+from tastespace.models.fold_in import FoldIn, fit_fold_in
 from tastespace.models.negatives import KnownPairs, uniform_negatives
+
+_FEWEST_STEPS = 8  # an epoch: one step over a whole small log would learn next to nothing
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ class MF(Factored):
     Config = MFConfig
     OPTIONS = Options(epochs=30, batch_size=5500, learning_rate=0.06, patience=5)
     config: MFConfig
-    trained: Tensor
+    likes: Tensor
+    fold: Tensor
     _lists: Histories
     _known: KnownPairs
 
@@ -96,23 +100,24 @@ class MF(Factored):
         self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
         if config.loss == "bce":
             self.user_bias = nn.Parameter(torch.zeros(shapes.n_users))  # (U,) cancels in any ranking loss
-        self.register_buffer("trained", torch.zeros(shapes.n_users, dtype=torch.bool))  # (U,) who liked anything
+        self.register_buffer("likes", torch.zeros(shapes.n_users, dtype=torch.int32))  # (U,) items liked in training
+        self.register_buffer("fold", torch.zeros(shapes.n_items, config.dim))  # (N, D) what an item of a history adds
 
     def prepare(self, train: Interactions) -> None:
         """Note who has a row worth using, and start item biases at the logarithm of their likes."""
         self._lists = train.histories()
         liked = self._lists.positives()
         self._known = KnownPairs(liked.matrix(train.n_items))
-        self.trained = torch.from_numpy(liked.lengths > 0)
+        self.likes = torch.from_numpy(liked.lengths.astype(np.int32))
         popularity = torch.from_numpy(np.bincount(liked.items, minlength=train.n_items)).float().log1p()
         with torch.no_grad():
             self.item_bias.copy_(popularity - popularity.mean())
 
     def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
-        """Users in random order, each with all their rows, about `batch_size` likes at a time."""
-        order = rng.permutation(np.flatnonzero(self.trained.cpu().numpy()))
+        """Users in random order, each with all their rows, about `batch_size` likes a step; small logs in 8 steps."""
+        order = rng.permutation(np.flatnonzero(self.likes.cpu().numpy()))
         likes = np.cumsum(self._lists.positives().lengths[order])
-        steps = max(1, round(likes[-1] / batch_size)) if len(order) else 0
+        steps = max(_FEWEST_STEPS, round(likes[-1] / batch_size)) if len(order) else 0
         cuts = np.searchsorted(likes, np.arange(1, steps) * (likes[-1] / steps)) if steps else []
         for users in np.split(order, cuts):
             if len(users):
@@ -204,15 +209,22 @@ class MF(Factored):
             parts.append(self.user_bias[users][:, None])
         return torch.cat(parts, dim=1)
 
-    def has_row(self, users: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(B,) whether the user liked anything in training: else their vector is still noise."""
-        found: NDArray[np.bool_] = (users >= 0) & self.trained.cpu().numpy()[users]
-        return found
+    def has_row(self, queries: Queries) -> NDArray[np.bool_]:
+        """(B,) whether the user's row was trained, and on just as many likes as the query's history holds."""
+        likes = self.likes.cpu().numpy()[queries.users]
+        return (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
+
+    @torch.no_grad()
+    def finish(self, train: Interactions) -> None:
+        """Fit the fold-in to the trained users."""
+        items, users = self._scaled(self.item).cpu().numpy(), self._scaled(self.user).cpu().numpy()
+        self.fold = torch.from_numpy(fit_fold_in(items, users, self._lists)).to(self.item.device)
 
     def fold_in(self) -> FoldIn:
-        """The sum of the liked items' vectors, at the length of a user's vector."""
-        items = self._scaled(self.item).detach().cpu().numpy()
-        return FoldIn(items, self.config.parts, np.ones(1, dtype=np.float32))
+        """The mean of the liked items' fold-in vectors, under softmax at the length of a user's vector."""
+        tail = [1.0, 0.0] if self.config.loss == "bce" else [1.0]
+        parts = self.config.parts if self.config.by_angle else ()
+        return FoldIn(self.fold.cpu().numpy(), parts, np.array(tail, dtype=np.float32))
 
 
 MODEL = MF

@@ -1,0 +1,324 @@
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastespace.data.dataset import Dataset
+from tastespace.data.histories import Histories
+from tastespace.data.interactions import Interactions
+from tastespace.data.split import PROTOCOLS, Split, names, ready_split, split, whole
+from tastespace.errors import OptionError, TooLittleDataError
+from tests.build import dataset, log, logs, pairs
+
+modest = settings(max_examples=60)
+protocols = st.sampled_from(names())
+
+
+def _try_split(rows: Interactions, protocol: str) -> Split | None:
+    try:
+        return split(Dataset("random", rows), protocol)
+    except TooLittleDataError:
+        return None
+
+
+def _lists(histories: Histories) -> list[list[int]]:
+    return [histories.take(np.array([row])).items.tolist() for row in range(len(histories))]
+
+
+def _events(rows: Interactions, weight: float | None = None) -> list[tuple[float, ...]]:
+    """Each row as (user, item, weight, time); `weight` stands in for all weights."""
+    times = np.zeros(len(rows)) if rows.time is None else rows.time
+    weights = rows.weight if weight is None else np.full(len(rows), weight)
+    return list(zip(rows.user.tolist(), rows.item.tolist(), weights.tolist(), times.tolist(), strict=True))
+
+
+def _at(rows: Interactions, places: Sequence[int]) -> list[tuple[int, int]]:
+    return [pairs(rows)[place] for place in sorted(places)]
+
+
+def _slow_article(rows: Interactions) -> tuple[set[int], set[int]]:
+    positives = [place for place in range(len(rows)) if rows.weight[place] > 0]
+    shuffled = np.random.RandomState(42).permutation(len(positives)).tolist()
+    return {positives[place] for place in shuffled[: math.ceil(0.2 * len(positives))]}, set()
+
+
+def _slow_random_811(rows: Interactions) -> tuple[set[int], set[int]]:
+    test, validation = set(), set()
+    shuffled = np.random.RandomState(42).permutation(len(rows)).tolist()
+    for user in range(rows.n_users):
+        mine = [place for place in shuffled if rows.user[place] == user]
+        tenth = len(mine) // 10
+        test.update(mine[len(mine) - tenth :])
+        validation.update(mine[len(mine) - 2 * tenth : len(mine) - tenth])
+    return test, validation
+
+
+def _slow_leave_last_out(rows: Interactions) -> tuple[set[int], set[int]]:
+    test, validation = set(), set()
+    times = [0.0] * len(rows) if rows.time is None else rows.time.tolist()
+    for user in range(rows.n_users):
+        mine = sorted((times[place], place) for place in range(len(rows)) if rows.user[place] == user)
+        if len(mine) >= 3:
+            test.add(mine[-1][1])
+            validation.add(mine[-2][1])
+    return test, validation
+
+
+SLOW = {
+    "article": _slow_article,
+    "article-rated": _slow_article,
+    "random-811": _slow_random_811,
+    "leave-last-out": _slow_leave_last_out,
+}
+
+
+def test_every_protocol_that_cuts_has_a_slow_reference() -> None:
+    assert sorted(SLOW) == sorted(names())
+
+
+@modest
+@given(logs(max_users=3, max_items=25), protocols)
+def test_a_protocol_cuts_as_its_slow_reference(rows: Interactions, protocol: str) -> None:
+    test, validation = SLOW[protocol](rows)
+    made = _try_split(rows, protocol)
+    if made is None:
+        liked = np.ones(len(rows), dtype=bool) if PROTOCOLS[protocol].every_row_positive else rows.weight > 0
+        train = [place for place in range(len(rows)) if place not in test | validation]
+        assert not any(liked[place] for place in test) or not any(liked[place] for place in train)
+        return
+    assert pairs(made.test) == _at(rows, list(test))
+    assert pairs(made.train) == _at(rows, [place for place in range(len(rows)) if place not in test | validation])
+    assert (pairs(made.validation) if made.validation else []) == _at(rows, list(validation))
+
+
+@pytest.mark.parametrize("n", [2, 4, 5, 6, 10, 11])
+def test_article_tests_the_first_fifth_of_a_permutation_of_the_positives(n: int) -> None:
+    rows = [row for item in range(n) for row in ((0, item, 1), (1, item, 0))]
+    drawn = np.random.RandomState(42).permutation(n)[: math.ceil(0.2 * n)]
+    assert pairs(split(dataset(rows), "article").test) == [(0, item) for item in sorted(drawn)]
+
+
+@pytest.mark.parametrize("protocol", ["article", "article-rated"])
+def test_article_keeps_neutral_and_disliked_rows_in_train(protocol: str) -> None:
+    made = split(dataset([(0, 0, 0), (0, 1, 1), (0, 2, -1), (1, 0, 1), (1, 1, 0)]), protocol)
+    assert bool((made.test.weight > 0).all())
+    assert sorted(made.train.weight[made.train.weight <= 0].tolist()) == [-1, 0, 0]
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(0, (0, 0, 0)), (1, (1, 0, 0)), (2, (2, 0, 0)), (3, (1, 1, 1)), (4, (2, 1, 1))])
+def test_leave_last_out_needs_three_rows_of_a_user(n: int, sizes: tuple[int, int, int]) -> None:
+    enough = [(1, item) for item in range(3)]  # another user, so that something can be tested
+    made = split(dataset([(0, item) for item in range(n)] + enough, n_users=2, n_items=4), "leave-last-out")
+    assert made.validation is not None
+    parts = (made.train, made.validation, made.test)
+    assert tuple(int((part.user == 0).sum()) for part in parts) == sizes
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(0, (0, 0, 0)), (1, (1, 0, 0)), (2, (2, 0, 0)), (9, (9, 0, 0)), (10, (8, 1, 1)), (19, (17, 1, 1)), (20, (16, 2, 2))])
+def test_random_811_takes_a_tenth_from_ten_rows_on(n: int, sizes: tuple[int, int, int]) -> None:
+    enough = [(1, item) for item in range(10)]
+    made = split(dataset([(0, item) for item in range(n)] + enough, n_users=2, n_items=20), "random-811")
+    assert made.validation is not None
+    parts = (made.train, made.validation, made.test)
+    assert tuple(int((part.user == 0).sum()) for part in parts) == sizes
+
+
+def test_leave_last_out_goes_by_time_and_then_by_file_order() -> None:
+    made = split(dataset([(0, 0, 1, 9), (0, 1, 1, 5), (0, 2, 1, 1), (0, 3, 1, 9)]), "leave-last-out")
+    assert made.validation is not None
+    assert (pairs(made.train), pairs(made.validation), pairs(made.test)) == ([(0, 1), (0, 2)], [(0, 0)], [(0, 3)])
+
+
+@modest
+@given(logs(max_users=3, max_items=25), protocols)
+def test_no_row_is_lost_or_doubled(rows: Interactions, protocol: str) -> None:
+    made = _try_split(rows, protocol)
+    if made is None:
+        return
+    weight = 1.0 if PROTOCOLS[protocol].every_row_positive else None
+    parts = [made.train, made.test, *([made.validation] if made.validation is not None else [])]
+    assert Counter(event for part in parts for event in _events(part)) == Counter(_events(rows, weight))
+
+
+@modest
+@given(logs(max_users=3, max_items=25), protocols)
+def test_known_is_train_and_validation_in_file_order(rows: Interactions, protocol: str) -> None:
+    made = _try_split(rows, protocol)
+    if made is None:
+        return
+    tested = set(pairs(made.test))  # pairs of these logs are distinct
+    assert pairs(made.known) == [pair for pair in pairs(rows) if pair not in tested]
+    assert _lists(made.histories()) == _lists(made.known.histories())
+
+
+@modest
+@given(logs(max_users=3, max_items=25), st.sampled_from([*names(), "ready", "all"]))
+def test_the_split_to_tune_on_never_holds_a_test_row(rows: Interactions, protocol: str) -> None:
+    try:
+        if protocol == "all":
+            made = whole(Dataset("random", rows))
+        elif protocol == "ready":
+            half = np.arange(len(rows)) % 2 == 0
+            made = ready_split("random", rows.take(half), rows.take(~half))
+        else:
+            made = split(Dataset("random", rows), protocol)
+    except TooLittleDataError:
+        return
+    tuning = made.for_validation()
+    assert tuning.validation is None
+    assert not {*pairs(tuning.train), *pairs(tuning.test)} & set(pairs(made.test))
+    assert Counter(pairs(tuning.train) + pairs(tuning.test)) == Counter(pairs(made.known))
+    assert pairs(tuning.known) == pairs(tuning.train)
+    if made.validation is not None:
+        assert pairs(tuning.test) == pairs(made.validation)
+
+
+def test_without_validation_rows_the_protocols_own_cut_is_applied_to_train() -> None:
+    made = split(dataset([(user, item) for user in range(5) for item in range(10)]), "article")
+    tuning = made.for_validation()
+    assert [len(tuning.train), len(tuning.test), len(made.test)] == [32, 8, 10]
+    assert pairs(tuning.test) == pairs(split(Dataset("train", made.train), "article").test)
+
+
+@pytest.mark.parametrize(("n", "tuned"), [(1, 0), (2, 1), (19, 1), (20, 2)])
+def test_a_ready_split_is_tuned_on_a_tenth_of_a_users_positives(n: int, tuned: int) -> None:
+    train = log([(0, item) for item in range(n)], n_items=21)
+    test = log([(0, 20)], n_items=21)
+    tuning = ready_split("published", train, test).for_validation()
+    assert [len(tuning.train), len(tuning.test)] == [n - tuned, tuned]
+
+
+def test_the_tuning_split_counts_what_it_cannot_test_itself() -> None:
+    rows = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 0), (1, 2), (2, 0)]
+    made = split(dataset(rows), "leave-last-out")  # test (0, 2), (1, 2); validation (0, 1), (1, 0)
+    cold = "test positives whose item has no training positive"
+    assert made.dropped == {"users without a test positive": 1, cold: 2}
+    assert made.for_validation().dropped == {"users without a test positive": 1, cold: 0}
+
+
+@modest
+@given(logs(max_users=3, max_items=25), protocols)
+def test_no_tested_pair_is_hidden_from_the_ranking(rows: Interactions, protocol: str) -> None:
+    made = _try_split(rows, protocol)
+    if made is None:
+        return
+    hidden = made.hidden_items()
+    assert len(hidden) == rows.n_users
+    assert not set(zip(hidden.rows.tolist(), hidden.items.tolist(), strict=True)) & set(pairs(made.test))
+
+
+def test_a_pair_both_known_and_tested_is_not_hidden() -> None:
+    made = ready_split("published", log([(0, 0), (0, 1)], n_items=3), log([(0, 1), (0, 2)], n_items=3))
+    assert _lists(made.hidden_items()) == [[0]]
+
+
+@modest
+@given(logs(max_users=3, max_items=25), st.sampled_from(["article", "article-rated"]))
+def test_article_hides_training_positives_and_article_rated_all_other_seen_items(
+    rows: Interactions, protocol: str
+) -> None:
+    made = _try_split(rows, protocol)
+    if made is None:
+        return
+    tested = set(pairs(made.test))
+    expected = [
+        sorted(
+            item
+            for (who, item), weight in zip(pairs(rows), rows.weight, strict=True)
+            if who == user and (who, item) not in tested and (weight > 0 or protocol == "article-rated")
+        )
+        for user in range(rows.n_users)
+    ]
+    assert [sorted(items) for items in _lists(made.hidden_items())] == expected
+
+
+def test_a_repeated_test_pair_is_one_relevant_item() -> None:
+    train, test = log([(0, 0), (1, 0)], n_items=4), log([(0, 3), (0, 1), (0, 3)], n_users=2, n_items=4)
+    assert _lists(ready_split("published", train, test).relevant_items()) == [[3, 1], []]
+
+
+def test_a_disliked_test_row_is_not_relevant() -> None:
+    train, test = log([(0, 0)], n_items=3), log([(0, 1, 1), (0, 2, -1)], n_items=3)
+    assert _lists(ready_split("published", train, test).relevant_items()) == [[1]]
+
+
+def test_equal_seeds_cut_alike_and_others_do_not() -> None:
+    rows = dataset([(user, item) for user in range(4) for item in range(20)])
+    for protocol in ("article", "random-811"):
+        assert pairs(split(rows, protocol).test) == pairs(split(rows, protocol, seed=42).test)
+        assert pairs(split(rows, protocol).test) != pairs(split(rows, protocol, seed=43).test)
+
+
+def test_a_ready_split_keeps_the_published_parts() -> None:
+    train, test = log([(0, 0, 1, 3), (1, 1, 1, 1)]), log([(0, 1, 1, 4), (1, 0, 1, 2)])
+    made = ready_split("published", train, test)
+    assert (made.train, made.test, made.validation) == (train, test, None)
+    assert pairs(made.dataset.interactions) == pairs(train) + pairs(test)
+    assert made.dataset.interactions.time is not None
+    assert made.dataset.interactions.time.tolist() == [3, 1, 4, 2]
+
+
+def test_whole_trains_on_every_row_and_tests_none() -> None:
+    rows = dataset([(0, 0, 1), (0, 1, -1), (1, 1, 0)])
+    made = whole(rows)
+    assert pairs(made.train) == pairs(rows.interactions)
+    assert [len(made.test), made.validation] == [0, None]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("artcle", "there is no protocol 'artcle'; did you mean 'article' or 'article-rated'"),
+        ("leave-one-out", "did you mean 'leave-last-out'"),
+        ("ready", "there is no protocol 'ready'; "),
+        ("", "there is no protocol ''; there are 'article', "),
+    ],
+)
+def test_an_unknown_protocol_is_answered_with_the_nearest(asked: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        split(dataset([(0, 0)]), asked)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "rows", "message"),
+    [
+        ("article", [], "tiny: protocol article leaves no positive row to train on"),
+        ("article", [(0, 0, -1), (0, 1, 0)], "tiny: protocol article leaves no positive row to train on"),
+        ("article", [(0, 0)], r"leaves no positive row to test on \(1 rows of 1 users are too few\)"),
+        ("leave-last-out", [(0, 0), (0, 1)], r"leaves no positive row to test on \(2 rows of 1 users are too few\)"),
+        ("random-811", [(0, n) for n in range(9)], r"leaves no positive row to test on \(9 rows of 1 users"),
+    ],
+)
+def test_too_little_data_says_what_is_missing(protocol: str, rows: list[tuple[int, ...]], message: str) -> None:
+    with pytest.raises(TooLittleDataError, match=message):
+        split(dataset(rows), protocol)
+
+
+def test_too_little_data_for_whole_and_ready_splits() -> None:
+    liked, disliked = log([(0, 0)]), log([(0, 0, -1)])
+    with pytest.raises(TooLittleDataError, match="tiny has no row that says 'liked', so there is nothing to learn"):
+        whole(dataset([(0, 0, -1)]))
+    with pytest.raises(TooLittleDataError, match="published: the training part has no positive row"):
+        ready_split("published", disliked, liked)
+    with pytest.raises(TooLittleDataError, match="published: the test part has no positive row"):
+        ready_split("published", liked, disliked)
+
+
+@pytest.mark.parametrize("protocol", names())
+def test_a_split_describes_itself_in_one_line(protocol: str) -> None:
+    made = split(dataset([(0, item) for item in range(10)]), protocol)
+    text = made.describe()
+    assert "\n" not in text
+    validation = "" if made.validation is None else f" / {len(made.validation)} validation"
+    assert f"tiny (1 users, 10 items, 10 rows), protocol {protocol}: " in text
+    assert f"seed 42; {len(made.train)} train{validation} / {len(made.test)} test rows; whole catalogue ranked" in text
+    assert text.endswith("all seen items hidden" if protocol == "article-rated" else "known positives hidden")
+
+
+def test_ready_and_whole_splits_describe_themselves_in_one_line() -> None:
+    assert "split as published" in ready_split("published", log([(0, 0)]), log([(0, 0)])).describe()
+    assert "nothing is tested" in whole(dataset([(0, 0)])).describe()
