@@ -51,7 +51,11 @@ FILES: dict[str, Callable[[dict[str, list[Any]]], str | bytes]] = {
     "log.ndjson": _json_lines,
     "log.jsonl.gz": lambda columns: gzip.compress(_json_lines(columns).encode()),
 }
-FRAMES: dict[str, Callable[[dict[str, list[Any]]], Any]] = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
+FRAMES: dict[str, Callable[[dict[str, list[Any]]], Any]] = {
+    "pandas": pd.DataFrame,
+    "polars": pl.DataFrame,
+    "pyarrow": pa.table,
+}
 
 
 def _parquet(path: Path, columns: dict[str, list[Any]]) -> Path:
@@ -119,7 +123,7 @@ def test_utf_16_is_read_when_stated(write: Write) -> None:
 
 @pytest.mark.parametrize("encoding", ["klingon", "cp1252", ""])
 def test_an_encoding_that_cannot_be_read_is_refused(write: Write, encoding: str) -> None:
-    with pytest.raises(OptionError, match="the encoding .* cannot be read; utf-8, latin-1 or utf-16 is expected"):
+    with pytest.raises(OptionError, match=r"the encoding .* cannot be read; utf-8, latin-1 or utf-16 is expected"):
         read(write("log.csv", "user,item\n1,2\n"), encoding=encoding)
 
 
@@ -171,7 +175,7 @@ def test_a_null_in_a_dataframe_is_named_by_row(library: str, role: str, message:
 @pytest.mark.parametrize("columns", [NUMBERS, TEXTS], ids=["numbers", "texts"])
 def test_a_nan_of_pandas_is_missing_too(columns: dict[str, list[Any]], role: str) -> None:
     holed = columns | {role: [value if row != 2 else None for row, value in enumerate(columns[role])]}
-    with pytest.raises(DataError, match="the table, row 3, has (no|None|'nan')"):
+    with pytest.raises(DataError, match=r"the table, row 3, has (no|None|'nan')"):
         read(pd.DataFrame(holed))
 
 
@@ -249,7 +253,7 @@ def test_a_list_of_ids_a_user_is_no_table(write: Write) -> None:
         read(write("log.csv", _text(NUMBERS)), item_table=write("items.lines", "5 Five\n"))
 
 
-@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "parquet"])
+@pytest.mark.parametrize("ending", ["csv.gz", "jsonl", "parquet"])
 @pytest.mark.parametrize("stem", ["it's", "lo*", "lo?", "[lo]g", "{a,b} 100%", "user=5 ナ🎸"])
 def test_a_file_name_is_taken_literally(tmp_path: Path, stem: str, ending: str) -> None:
     columns = {"user": ["here"], "item": [1]}

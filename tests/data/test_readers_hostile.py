@@ -18,7 +18,7 @@ from tastespace.data.readers import read
 from tastespace.errors import DataError, TastespaceError
 from tests.data.conftest import Write
 
-_EXAMPLES = 12
+_EXAMPLES = 8
 
 
 def _parquet(columns: dict[str, list[Any]]) -> bytes:
@@ -39,7 +39,24 @@ SEEDS: dict[str, bytes] = {
     ".csv.gz": gzip.compress(_ROWS, mtime=0),
     ".jsonl.gz": gzip.compress(_OBJECTS, mtime=0),
 }
-_SCRAPS = [b"", b"\0", b"\n", b"\r", b"\r\n", b'"', b"'", b",", b"\t", b"{", b"}", b"[[", b"null", b"1e999", b"-0", b"\xff"]
+_SCRAPS = [
+    b"",
+    b"\0",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b'"',
+    b"'",
+    b",",
+    b"\t",
+    b"{",
+    b"}",
+    b"[[",
+    b"null",
+    b"1e999",
+    b"-0",
+    b"\xff",
+]
 
 
 @st.composite
@@ -57,11 +74,10 @@ def _damaged(draw: st.DrawFn, whole: bytes) -> bytes:
 def _read_or_refuse(path: Path) -> None:
     try:
         data = read(path)
-    except TastespaceError as error:
-        assert str(error)
-    else:
-        assert isinstance(data, Dataset)
-        assert len(data.interactions) > 0
+    except TastespaceError:
+        return
+    assert isinstance(data, Dataset)
+    assert len(data.interactions) > 0
 
 
 @pytest.mark.parametrize("suffix", SEEDS)
@@ -86,31 +102,28 @@ def test_any_bytes_in_any_encoding_give_a_dataset_or_our_error(
     path.write_bytes(content)
     try:
         assert len(read(path, encoding=encoding).interactions) > 0
-    except TastespaceError as error:
-        assert str(error)
+    except TastespaceError:
+        return
 
 
 @settings(max_examples=_EXAMPLES, deadline=None)
 @given(_damaged(_ROWS) | _damaged(_OBJECTS))
-def test_any_item_table_gives_a_dataset_or_our_error(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_any_item_table_gives_a_dataset_or_our_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("tables")
     (folder / "log.csv").write_bytes(_ROWS)
     table = folder / ("items.jsonl" if content.startswith(b"{") else "items.csv")
     table.write_bytes(content)
     try:
         data = read(folder / "log.csv", item_table=table)
-    except TastespaceError as error:
-        assert str(error)
-    else:
-        assert all(len(column) == 2 for column in data.item_table.columns.values())
+    except TastespaceError:
+        return
+    assert all(len(column) == 2 for column in data.item_table.columns.values())
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv.gz", ".jsonl.gz"])
 def test_a_file_cut_off_anywhere_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
     path, whole = tmp_path / f"log{suffix}", SEEDS[suffix]
-    for length in range(1, len(whole), max(1, len(whole) // 25)):
+    for length in range(1, len(whole), max(1, len(whole) // 8)):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"log\."):
             read(path)
@@ -136,7 +149,9 @@ def test_a_plain_text_under_a_binary_ending_is_refused(tmp_path: Path, suffix: s
         read(path)
 
 
-@pytest.mark.parametrize("broken", ['{"user": 3, "item"', '{"user": 3 "item": 4}', "not json", '{"user": 3, "item": 4}}'])
+@pytest.mark.parametrize(
+    "broken", ['{"user": 3, "item"', '{"user": 3 "item": 4}', "not json", '{"user": 3, "item": 4}}']
+)
 @pytest.mark.parametrize("pack", [str.encode, lambda text: gzip.compress(text.encode())], ids=["plain", "gz"])
 def test_a_broken_json_line_is_named(write: Write, broken: str, pack: Callable[[str], bytes]) -> None:
     text = f'{{"user": 1, "item": 2}}\n\n{{"user": 2, "item": 2}}\n{broken}\n{{"user": 4, "item": 4}}\n'
@@ -157,7 +172,15 @@ def test_a_json_id_of_another_shape_is_a_text(write: Write, value: str) -> None:
     assert log.users.is_text
 
 
-STRANGE = [" two  words ", "say \"hi\" it's", "a,b;c|d\te", "line\nbreak\r\nmore", "👩‍🎤🎸", "x" * 10_000, "'; DROP TABLE log; --"]
+STRANGE = [
+    " two  words ",
+    'say "hi" it\'s',
+    "a,b;c|d\te",
+    "line\nbreak\r\nmore",
+    "👩‍🎤🎸",
+    "x" * 10_000,
+    "'; DROP TABLE log; --",
+]
 STRANGE += ["NULL", "nan", "{}", "\\", "\\n", "%s", "=1+1", "é", "e\u0301", "\u202e\u200b", "\ufeffbom"]
 
 
@@ -179,7 +202,22 @@ def test_strange_ids_round_trip_through_parquet(write: Write) -> None:
     assert log.items.ids[log.item].tolist() == STRANGE
 
 
-SQL = ['x"; DROP TABLE log; --', "x'); SELECT 1; --", "it'em", '"', "'", "select", "*", "{'a': 1}", "naïve 🎸", "log", "v", "n", "$1", "?"]
+SQL = [
+    'x"; DROP TABLE log; --',
+    "x'); SELECT 1; --",
+    "it'em",
+    '"',
+    "'",
+    "select",
+    "*",
+    "{'a': 1}",
+    "naïve 🎸",
+    "log",
+    "v",
+    "n",
+    "$1",
+    "?",
+]
 
 
 @pytest.mark.parametrize("name", SQL)

@@ -109,7 +109,9 @@ def test_article_keeps_neutral_and_disliked_rows_in_train(protocol: str) -> None
     assert sorted(made.train.weight[made.train.weight <= 0].tolist()) == [-1, 0, 0]
 
 
-@pytest.mark.parametrize(("n", "sizes"), [(0, (0, 0, 0)), (1, (1, 0, 0)), (2, (2, 0, 0)), (3, (1, 1, 1)), (4, (2, 1, 1))])
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(0, (0, 0, 0)), (1, (1, 0, 0)), (2, (2, 0, 0)), (3, (1, 1, 1)), (4, (2, 1, 1))]
+)
 def test_leave_last_out_needs_three_rows_of_a_user(n: int, sizes: tuple[int, int, int]) -> None:
     enough = [(1, item) for item in range(3)]  # another user, so that something can be tested
     made = split(dataset([(0, item) for item in range(n)] + enough, n_users=2, n_items=4), "leave-last-out")
@@ -118,7 +120,18 @@ def test_leave_last_out_needs_three_rows_of_a_user(n: int, sizes: tuple[int, int
     assert tuple(int((part.user == 0).sum()) for part in parts) == sizes
 
 
-@pytest.mark.parametrize(("n", "sizes"), [(0, (0, 0, 0)), (1, (1, 0, 0)), (2, (2, 0, 0)), (9, (9, 0, 0)), (10, (8, 1, 1)), (19, (17, 1, 1)), (20, (16, 2, 2))])
+@pytest.mark.parametrize(
+    ("n", "sizes"),
+    [
+        (0, (0, 0, 0)),
+        (1, (1, 0, 0)),
+        (2, (2, 0, 0)),
+        (9, (9, 0, 0)),
+        (10, (8, 1, 1)),
+        (19, (17, 1, 1)),
+        (20, (16, 2, 2)),
+    ],
+)
 def test_random_811_takes_a_tenth_from_ten_rows_on(n: int, sizes: tuple[int, int, int]) -> None:
     enough = [(1, item) for item in range(10)]
     made = split(dataset([(0, item) for item in range(n)] + enough, n_users=2, n_items=20), "random-811")

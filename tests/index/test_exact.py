@@ -22,7 +22,9 @@ def _grid(data: st.DataObject, rows: int, width: int) -> np.ndarray:
 
 @modest
 @given(st.integers(0, 12), st.integers(0, 4), st.integers(1, 3), st.integers(1, 15), st.data())
-def test_search_is_brute_force_with_ties_to_the_lower_index(n: int, b: int, dim: int, k: int, data: st.DataObject) -> None:
+def test_search_is_brute_force_with_ties_to_the_lower_index(
+    n: int, b: int, dim: int, k: int, data: st.DataObject
+) -> None:
     vectors, queries = _grid(data, n, dim), _grid(data, b, dim)
     some = st.lists(st.integers(0, n - 1), max_size=n) if n else st.just([])
     allow = data.draw(st.none() | some)

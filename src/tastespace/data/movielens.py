@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 import zipfile
 import zlib
@@ -77,7 +78,7 @@ def _from_grouplens(files: Mapping[str, bytes]) -> Films:
     for line in files["u.item"].decode("latin-1").splitlines():
         cells = line.split("|")
         if len(cells) < 5 + len(GENRES):
-            raise DataError(f"u.item has a line of {len(cells)} cells; {5 + len(GENRES)} are expected")
+            raise ValueError(f"u.item has a line of {len(cells)} cells; {5 + len(GENRES)} are expected")
         title, year = split_title(cells[1])
         genres = [name for name, flag in zip(GENRES, cells[5:], strict=False) if flag == "1"]
         _add_item(items, cells[0], title, year, genres)
@@ -133,6 +134,10 @@ def _explained(where: str) -> Iterator[None]:
 
 def _from_latest_small(files: Mapping[str, bytes]) -> Films:
     ratings = files["ratings.csv"].split(b"\n", 1)[1].replace(b"\r", b"").replace(b",", b"\t")
+    for number, line in enumerate(ratings.splitlines(), 2):
+        cells = line.split(b"\t")
+        if len(cells) != 4 or not all(math.isfinite(float(cell)) for cell in cells):
+            raise ValueError(f"ratings.csv, line {number}, is not four numbers")
     items: dict[str, list[Any]] = {"item": [], "title": [], "year": [], "genres": []}
     for row in csv.DictReader(io.StringIO(files["movies.csv"].decode("utf-8"))):
         title, year = split_title(row["title"])

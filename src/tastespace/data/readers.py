@@ -220,7 +220,9 @@ class _Connection:
         elif kind == "parquet":
             self._run(f"CREATE VIEW log AS SELECT * FROM read_parquet({_literal(source)})")
         else:
-            lines = f"read_json({_literal(source)}, {_compression(source)}, format = 'newline_delimited', sample_size = -1"
+            lines = (
+                f"read_json({_literal(source)}, {_compression(source)}, format = 'newline_delimited', sample_size = -1"
+            )
             found = self._run(f"DESCRIBE SELECT * FROM {lines})").fetchall()
             kinds = {row[0]: "VARCHAR" if row[1].startswith(_GUESSED_TEXTS) else row[1] for row in found}
             columns = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in kinds.items())

@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def _download(url: str) -> bytes:
     def connect() -> None:
         try:
             answer.append(urllib.request.urlopen(url, timeout=_UNREACHABLE_AFTER))  # noqa: S310
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             answer.append(error)
 
     # a thread, since looking a name up has no time limit of its own
@@ -216,7 +217,7 @@ def _download(url: str) -> bytes:
                     tick(len(body))
                     if len(body) > _LARGEST_DOWNLOAD:
                         raise FetchError("the answer is over 64 MiB, which the data set is not")
-            except OSError as error:
+            except (OSError, HTTPException) as error:
                 raise FetchError(f"the connection broke after {len(body)} bytes ({error})") from error
     if expected and len(body) != expected:
         raise FetchError(f"the download was cut off at {len(body)} of {expected} bytes")

@@ -115,7 +115,7 @@ def evaluate(score: Scorer, split: Split, *, k: int = 10, progress: bool | None 
 def parse_metric(text: str) -> tuple[str, int]:
     """A metric's name and cut-off from "recall@10"."""
     name, _, k = text.partition("@")
-    if name not in metrics.PER_USER or not k.isdigit() or int(k) < 1:
+    if name not in metrics.PER_USER or not k.isdecimal() or int(k) < 1:
         raise OptionError(f"{text!r} is no ranking metric; write for example recall@10 or ndcg@20")
     return name, int(k)
 

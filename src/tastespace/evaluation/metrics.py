@@ -31,7 +31,7 @@ def precision(hits: Hits, n_relevant: Counts) -> Values:
 
 def hit(hits: Hits, n_relevant: Counts) -> Values:
     """1 where the list holds any relevant item."""
-    return hits.any(axis=1).astype(np.float64)
+    return np.asarray(hits.any(axis=1), dtype=np.float64)
 
 
 def mrr(hits: Hits, n_relevant: Counts) -> Values:
