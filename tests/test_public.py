@@ -41,8 +41,16 @@ def test_version_is_that_of_the_package() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["config", "suggest", "data.vocabulary", "data.signals", "data.columns", "data.movielens", "evaluation.metrics"]
-    + ["evaluation.significance"],
+    [
+        "config",
+        "suggest",
+        "data.vocabulary",
+        "data.signals",
+        "data.columns",
+        "data.movielens",
+        "evaluation.metrics",
+        "evaluation.significance",
+    ],
 )
 def test_examples_in_docstrings_run(module: str) -> None:
     import doctest

@@ -1,7 +1,7 @@
 """Training: epochs, refit, interruption, forecasts."""
 
 import dataclasses
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ def test_the_rate_halves_when_validation_stalls(board: Dataset) -> None:
     rates = [epoch.learning_rate for epoch in fit.history]
     assert rates[0] == pytest.approx(0.1)
     assert min(rates) < 0.06
-    assert all(later <= earlier for earlier, later in zip(rates, rates[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(rates))
 
 
 def test_a_cosine_schedule_ends_at_its_share(board: Dataset) -> None:
@@ -188,10 +188,8 @@ def test_nothing_liked_is_nothing_to_train_on(board: Dataset) -> None:
 
 def test_models_without_epochs_refuse_them(board: Dataset) -> None:
     model: Model = ts.train("ease", split(board, "article")).model
-    batches: Iterator[object]
     with pytest.raises(OptionError, match="not trained by gradient"):
-        batches = model.batches(board.interactions, np.random.default_rng(0), 10)
-        next(batches)
+        model.batches(board.interactions, np.random.default_rng(0), 10)
     with pytest.raises(OptionError, match="not trained by gradient"):
         model.loss(None)
 
@@ -201,3 +199,17 @@ def test_fitting_leaves_the_global_generator_alone(board: Dataset) -> None:
     before = torch.random.get_rng_state()
     ts.train("mf", split(board, "article"), epochs=1)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_small_models_train_on_one_thread_and_give_the_rest_back(
+    board: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    real = training._one_epoch
+    monkeypatch.setattr(training, "_one_epoch", lambda *a: used.append(torch.get_num_threads()) or real(*a))
+    before = torch.get_num_threads()
+    ts.train("mf", split(board, "article"), epochs=1)
+    assert set(used) == {1}
+    ts.train("mf", split(board, "article"), epochs=1, threads=2)
+    assert used[-1] == 2
+    assert torch.get_num_threads() == before

@@ -33,6 +33,7 @@ class Options:
     validate_every: int = option(1, "epochs between two validations", at_least=1)
     seed: int = option(0, "of initial weights, batch order and negatives", at_least=0)
     device: str = option("cpu", "where tensors live: cpu, cuda, cuda:1, mps")
+    threads: int = option(0, "processor threads of a step; 0: one for small models, all for large ones", at_least=0)
     refit: bool = option(True, "fit again on all training rows for the chosen number of epochs")
 
     def __post_init__(self) -> None:
