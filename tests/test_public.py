@@ -42,7 +42,6 @@ def test_version_is_that_of_the_package() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "config",
         "suggest",
         "data.vocabulary",
         "data.signals",
