@@ -26,7 +26,7 @@ CANDIDATES: dict[str, dict[str, object]] = {
     "low ratings unused, temperatures 0.35": {**PLAIN, "temperature": 0.35, "seen_temperature": 0.35},
     "low ratings unused, temperatures 0.5": {**PLAIN, "temperature": 0.5, "seen_temperature": 0.5},
     "bpr": {"loss": "bpr", "learning_rate": 0.01, "epochs": 60},
-    "bce": {"loss": "bce", "learning_rate": 0.01, "epochs": 60},
+    "bce": {"loss": "bce", "learning_rate": 0.02, "epochs": 60, "l2": 0.1},
     "sampled-softmax": {"loss": "sampled-softmax"},
     "seen_weight 0": {"seen_weight": 0.0},
     "seen_weight 1": {"seen_weight": 1.0},

@@ -36,13 +36,14 @@ def test_sampling_the_whole_catalogue_is_the_full_softmax() -> None:
     target = torch.tensor([0, 3, 3, 8])
     hit = F.one_hot(target, 9).bool()
     positive = logits.gather(1, target[:, None]).squeeze(1)
-    found = losses.sampled_softmax(positive, logits, hit, 0.0, torch.ones(4))
+    found = losses.sampled_softmax(positive, torch.arange(4), logits, hit, 0.0, torch.ones(4))
     assert float(found) == pytest.approx(float(F.cross_entropy(logits, target)), rel=1e-6)
 
 
 def test_the_correction_makes_a_sample_estimate_the_catalogue() -> None:
     logits = torch.zeros(1, 4)  # 4 of 40 items sampled, all alike
-    found = losses.sampled_softmax(torch.zeros(1), logits, torch.zeros(1, 4).bool(), math.log(10), torch.ones(1))
+    hit, rows = torch.zeros(1, 4).bool(), torch.zeros(1, dtype=torch.long)
+    found = losses.sampled_softmax(torch.zeros(1), rows, logits, hit, math.log(10), torch.ones(1))
     assert float(found) == pytest.approx(math.log(41), rel=1e-6)
 
 

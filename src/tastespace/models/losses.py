@@ -23,14 +23,17 @@ def bpr(positive: Tensor, negative: Tensor, weight: Tensor) -> Tensor:
     return (above * weight).sum() / weight.sum()
 
 
-def sampled_softmax(positive: Tensor, candidates: Tensor, hit: Tensor, correction: float, weight: Tensor) -> Tensor:
-    """() softmax cross-entropy of each positive (P,) against shared candidates (P, M) drawn uniformly.
+def sampled_softmax(
+    positive: Tensor, rows: Tensor, candidates: Tensor, hit: Tensor, correction: float, weight: Tensor
+) -> Tensor:
+    """() softmax cross-entropy of each positive (P,) of user `rows` (P,) against candidates (B, M) drawn uniformly.
 
-    `hit` (P, M) marks candidates that the user likes: they are left out. `correction` is log(N / M), which makes the
-    sum over M candidates an estimate of the sum over the catalogue (logQ correction, Yi et al. 2019).
+    `hit` (B, M) marks candidates that the user likes: they are left out, so that one sum serves all positives of a
+    user. `correction` is log(N / M), which makes the sum over M candidates an estimate of the sum over the catalogue
+    (logQ correction, Yi et al. 2019).
     """
-    masked = (candidates + correction).masked_fill(hit, -torch.inf)
-    losses = torch.logsumexp(torch.cat([positive[:, None], masked], dim=1), dim=1) - positive  # (P,)
+    below = torch.logsumexp((candidates + correction).masked_fill(hit, -torch.inf), dim=1)  # (B,)
+    losses = torch.logaddexp(positive, below[rows]) - positive  # (P,)
     return (losses * weight).sum() / weight.sum()
 
 

@@ -76,7 +76,7 @@ class Batch:
     met_items: Tensor  # (S,)
     met_weight: Tensor  # (S,) 0 neutral, below 0 disliked
     negatives: Tensor  # (P, n) for bpr and bce, (M,) for sampled softmax, else empty
-    known: Tensor  # (P, M) shared negatives that the user likes, else empty
+    known: Tensor  # (B, M) shared negatives that the user likes, else empty
 
 
 class MF(Factored):
@@ -104,14 +104,15 @@ class MF(Factored):
         self.register_buffer("fold", torch.zeros(shapes.n_items, config.dim))  # (N, D) what an item of a history adds
 
     def prepare(self, train: Interactions) -> None:
-        """Note who has a row worth using, and start item biases at the logarithm of their likes."""
+        """Note who has a row worth using; under softmax item biases start at the logarithm of their likes."""
         self._lists = train.histories()
         liked = self._lists.positives()
         self._known = KnownPairs(liked.matrix(train.n_items))
         self.likes = torch.from_numpy(liked.lengths.astype(np.int32))
-        popularity = torch.from_numpy(np.bincount(liked.items, minlength=train.n_items)).float().log1p()
-        with torch.no_grad():
-            self.item_bias.copy_(popularity - popularity.mean())
+        if self.config.by_angle:  # against uniform negatives it would look better than what is learnt for too long
+            popularity = torch.from_numpy(np.bincount(liked.items, minlength=train.n_items)).float().log1p()
+            with torch.no_grad():
+                self.item_bias.copy_(popularity - popularity.mean())
 
     def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
         """Users in random order, each with all their rows, about `batch_size` likes a step; small logs in 8 steps."""
@@ -133,7 +134,7 @@ class MF(Factored):
             negatives = uniform_negatives(likers, self.config.negatives, n_items, self._known, rng)
         elif self.config.loss == "sampled-softmax":
             negatives = rng.choice(n_items, min(self.config.candidates, n_items), replace=False)
-            known = self._known.contains(likers[:, None], negatives[None, :])
+            known = self._known.contains(users[:, None], negatives[None, :])
         arrays = (
             users,
             liked.rows,
@@ -152,16 +153,16 @@ class MF(Factored):
         if self.config.loss == "softmax":
             return self._softmax(batch)
         users = self._scaled(self.user[batch.users])  # (B, D)
-        users = users[batch.rows]  # (P, D)
+        likers = users[batch.rows]  # (P, D)
         items = self._scaled(self.item[batch.items])  # (P, D)
-        liked = (users * items).sum(dim=1) + self.item_bias[batch.items]  # (P,)
+        liked = (likers * items).sum(dim=1) + self.item_bias[batch.items]  # (P,)
         others = self._scaled(self.item[batch.negatives])  # (P, n, D) or (M, D)
         if self.config.loss == "sampled-softmax":
-            scores = users @ others.T + self.item_bias[batch.negatives]  # (P, M)
+            scores = users @ others.T + self.item_bias[batch.negatives]  # (B, M)
             correction = math.log(self.shapes.n_items / len(batch.negatives))
-            return losses.sampled_softmax(liked, scores, batch.known, correction, batch.weight)
-        unliked = torch.einsum("pd,pnd->pn", users, others) + self.item_bias[batch.negatives]  # (P, n)
-        squares = users.square().sum() + items.square().sum() + others.square().sum() / others.shape[1]
+            return losses.sampled_softmax(liked, batch.rows, scores, batch.known, correction, batch.weight)
+        unliked = torch.einsum("pd,pnd->pn", likers, others) + self.item_bias[batch.negatives]  # (P, n)
+        squares = likers.square().sum() + items.square().sum() + others.square().sum() / others.shape[1]
         penalty = 0.5 * self.config.l2 * squares / len(liked)
         if self.config.loss == "bpr":
             return losses.bpr(liked, unliked, batch.weight) + penalty
