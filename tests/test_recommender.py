@@ -125,6 +125,13 @@ def test_similar_items_and_users_leave_themselves_out(recommender: ts.Recommende
     assert all(-1.001 <= score <= 1.001 for score in near.scores + users.scores)
 
 
+def test_more_neighbours_than_there_are_are_refused(recommender: ts.Recommender) -> None:
+    with pytest.raises(OptionError, match="k is 81, but there are only 80 users"):
+        recommender.similar_users(3, k=81)
+    with pytest.raises(OptionError, match="k is 61, but the catalogue has only 60 items"):
+        recommender.similar_items(recommender.bundle.items.ids[2], k=61)
+
+
 def test_similarity_of_the_unknown_is_refused(board: Dataset, tmp_path: Path) -> None:
     log = board.interactions
     rows = log.take((log.item != 7) & (log.user != 9))

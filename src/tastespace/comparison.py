@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tastespace import models
+from tastespace.data.queries import check_k
 from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, OptionError
 from tastespace.evaluation import Report, Test, average, compare_pairs
@@ -115,6 +116,7 @@ def compare(
     """
     if seeds < 1:
         raise OptionError(f"seeds is {seeds}, but at least 1 is expected")
+    check_k(k, split.train.n_items)
     asked = list(dict.fromkeys([*names, *REFERENCES]))
     for name in asked:
         models.get(name)  # a misspelt name is told before anything is trained

@@ -13,8 +13,9 @@ from tastespace import config as configs
 from tastespace.bundle import Bundle, describe_run, read_bundle, write_bundle
 from tastespace.data.dataset import find_title
 from tastespace.data.histories import Histories
-from tastespace.data.queries import Queries
+from tastespace.data.queries import Queries, check_k
 from tastespace.data.split import Split
+from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import BundleError, LeakError, OptionError, UnknownIdError
 from tastespace.index.exact import ExactIndex, best_of
 from tastespace.suggest import shown
@@ -87,7 +88,7 @@ class Recommender:
         it is given. Fewer than `k` come back only where fewer are left. Unknown ids raise `UnknownIdError`.
         """
         bundle = self.bundle
-        self._check_k(k)
+        check_k(k, len(bundle.items))
         newer = bundle.items.index_of(list(history or []))
         row = int(bundle.users.index_of([user])[0]) if user is not None else -1
         past = bundle.histories.take(np.array([row])) if row >= 0 else Histories.of([[]])
@@ -111,7 +112,7 @@ class Recommender:
             raise UnknownIdError(
                 f"nobody in the training data liked item {shown(item)}, so nothing is known of its taste"
             )
-        return self._similar(self._item_space, place, k, self._likes > 0, self.bundle.items.ids)
+        return self._similar(self._item_space, place, k, self._likes > 0, self.bundle.items)
 
     def similar_users(self, user: Any, k: int = 10) -> Answer:
         """The `k` users of the most similar taste (cosine), among users with a liked item; `.items` holds user ids."""
@@ -119,7 +120,7 @@ class Recommender:
         active = np.diff(self.bundle.histories.positives().offsets) > 0
         if not active[place]:
             raise UnknownIdError(f"user {shown(user)} liked nothing in the training data, so their taste is unknown")
-        return self._similar(self._user_space, place, k, active, self.bundle.users.ids)
+        return self._similar(self._user_space, place, k, active, self.bundle.users)
 
     def evaluate(self, split: Split, *, k: int = 10, progress: bool | None = None) -> "Report":
         """Test this bundle's model on a split of the data that it was made from.
@@ -127,6 +128,7 @@ class Recommender:
         Raises `LeakError` where any test row was among the training rows, `OptionError` for data of other ids.
         """
         bundle = self.bundle
+        check_k(k, len(bundle.items))
         if bundle.users != split.train.users or bundle.items != split.train.items:
             raise OptionError(
                 f"this bundle was made from {bundle.manifest['data']['name']} with "
@@ -174,12 +176,6 @@ class Recommender:
     def describe(self, item: Any) -> dict[str, Any]:
         """An item's attributes."""
         return self.bundle.item_table.row(int(self.bundle.items.index_of([item])[0]))
-
-    def _check_k(self, k: int) -> None:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise OptionError(f"k is {shown(k)}, but a whole number of at least 1 is expected")
-        if k > len(self.bundle.items):
-            raise OptionError(f"k is {k}, but the catalogue has only {len(self.bundle.items)} items")
 
     def _route(self, row: int, newer: NDArray[np.int64], known: Histories) -> tuple[Route, int]:
         """Which way to answer, and the user row to ask with (-1: from the history alone)."""
@@ -272,10 +268,10 @@ class Recommender:
         return Answer(tuple(self.bundle.items.ids[best].tolist()), tuple(scores[best].tolist()), route)
 
     def _similar(
-        self, space: ExactIndex, place: int, k: int, candidates: NDArray[np.bool_], ids: NDArray[Any]
+        self, space: ExactIndex, place: int, k: int, candidates: NDArray[np.bool_], vocabulary: Vocabulary
     ) -> Answer:
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise OptionError(f"k is {shown(k)}, but a whole number of at least 1 is expected")
+        ids = vocabulary.ids
+        check_k(k, len(ids), vocabulary.noun)
         found = space.search(
             space.vectors[place : place + 1], k, exclude=[np.array([place])], allow=np.flatnonzero(candidates)
         )

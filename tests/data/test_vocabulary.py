@@ -72,7 +72,7 @@ def test_typed_text_becomes_the_vocabularys_type() -> None:
 
 @pytest.mark.parametrize("text", ["abc", "", "1.5", "9" * 5000])
 def test_text_that_is_no_number_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(UnknownIdError, match=r"is not a item id: ids here are whole numbers, for example 7"):
+    with pytest.raises(UnknownIdError, match=r"is no item id: ids here are whole numbers, for example 7"):
         Vocabulary.of([7]).parse(text)
 
 

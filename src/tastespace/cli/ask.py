@@ -21,7 +21,7 @@ def recommend(
     k: K = 10,
     json: AsJson = False,
 ) -> None:
-    """Recommend items to a known user, to a history, or (with neither) to anybody.
+    """Recommend to a user, a history, or anybody.
 
     Example: tastespace recommend models/films --user 42
     """

@@ -15,7 +15,7 @@ _FILMS = ("Toy Story", "Star Wars")
 def demo(
     out: Annotated[Path, typer.Option(help="Where the model directory goes.")] = Path("models/films"),
 ) -> None:
-    """Fetch MovieLens 100K, train, compare with the references, and recommend.
+    """Fetch films, train, compare, recommend.
 
     Example: tastespace demo
     """

@@ -125,7 +125,9 @@ def evaluate(
     encoding: o.Encoding = "utf-8",
     json: o.AsJson = False,
 ) -> None:
-    """Test a bundle on the test rows of a protocol; refused where it was trained on them.
+    """Test a bundle on the test rows of a protocol.
+
+    Refused where the bundle was trained on any of them.
 
     Example: tastespace evaluate models/films --data ml-100k --protocol article
     """
@@ -201,7 +203,9 @@ def compare(
     encoding: o.Encoding = "utf-8",
     json: o.AsJson = False,
 ) -> None:
-    """Train and test models under one protocol, beside popularity, item_knn and ease.
+    """Train and test models side by side.
+
+    All under one protocol, with popularity, item_knn and ease always beside them.
 
     Example: tastespace compare --data ml-100k --protocol article --models mf,spectral
     """

@@ -75,7 +75,7 @@ def models(json: AsJson = False) -> None:
 
 
 def doctor(json: AsJson = False) -> None:
-    """Tell what is installed, what is missing, and where data lie.
+    """Tell what is installed and where data lie.
 
     Example: tastespace doctor
     """

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastespace.data.histories import Histories
-from tastespace.errors import DataError
+from tastespace.errors import DataError, OptionError
+from tastespace.suggest import shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,3 +45,12 @@ class Queries:
         """The questions at `rows`."""
         features = None if self.features is None else self.features[rows]
         return Queries(self.users[rows], self.history.take(rows), features)
+
+
+def check_k(k: int, n: int, noun: str = "item") -> None:
+    """Raise `OptionError` for a list length that `n` things called `noun` cannot fill."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise OptionError(f"k is {shown(k)}, but a whole number of at least 1 is expected")
+    if k > n:
+        holder = "the catalogue has" if noun == "item" else "there are"
+        raise OptionError(f"k is {k}, but {holder} only {n} {noun}s; ask for at most so many (--k)")

@@ -98,7 +98,7 @@ class Vocabulary:
             return int(text.strip())
         except ValueError:
             raise UnknownIdError(
-                f"{shown(text)} is not a {self.noun} id: ids here are whole numbers{self._example()}"
+                f"{shown(text)} is no {self.noun} id: ids here are whole numbers{self._example()}"
             ) from None
 
     def near(self, value: object, n: int = 3) -> list[Any]:
