@@ -26,6 +26,7 @@ def shop(board: Dataset) -> Dataset:
     items = Vocabulary(np.array(names, dtype=object), "item")
     titles = np.array([f"Title {n}" for n in range(log.n_items)], dtype=object)
     titles[1] = titles[3] = "Twin"
+    titles[7] = None
     years = np.where(np.arange(log.n_items) % 2 == 0, 1990.0, np.nan)
     kinds = np.empty(log.n_items, dtype=object)
     kinds[:] = [["even"] if n % 2 == 0 else [] for n in range(log.n_items)]
@@ -171,6 +172,12 @@ def test_a_label_is_title_and_year_or_the_id(recommender: ts.Recommender) -> Non
     assert recommender.describe(ids[2]) == {"title": "Title 2", "year": 1990, "genres": ["even"], "nothing": None}
 
 
+def test_a_missing_title_stays_missing(recommender: ts.Recommender) -> None:
+    untitled = recommender.bundle.items.ids[7]
+    assert recommender.describe(untitled)["title"] is None
+    assert recommender.label(untitled) == untitled
+
+
 def test_vectors_are_exposed(recommender: ts.Recommender) -> None:
     assert recommender.user_vectors.shape == (80, 9)
     assert recommender.item_vectors.shape == (60, 9)
@@ -223,6 +230,14 @@ def test_a_bundle_survives_the_disk(recommender: ts.Recommender, copy: Path) -> 
     assert np.array_equal(again.histories.items, first.histories.items)
     assert all(np.array_equal(again.vectors[name], first.vectors[name]) for name in first.vectors)
     assert ts.Recommender(again).recommend(user=3) == recommender.recommend(user=3)
+
+
+@pytest.mark.parametrize("name", ["model[1]", "what?", "all*", "it's", "user=3"])
+def test_a_folder_with_any_name_holds_a_bundle(recommender: ts.Recommender, tmp_path: Path, name: str) -> None:
+    bundles.write_bundle(tmp_path / name, recommender.bundle)
+    again = bundles.read_bundle(tmp_path / name)
+    assert again.items == recommender.bundle.items
+    assert list(again.item_table.columns) == list(recommender.bundle.item_table.columns)
 
 
 FILES = ["users.parquet", "items.parquet", "histories.safetensors", "vectors.safetensors", "weights.safetensors"]

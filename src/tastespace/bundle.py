@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from tastespace.atomic import fresh_folder
+from tastespace.data import sql
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
 from tastespace.data.vocabulary import Vocabulary
@@ -234,20 +235,12 @@ def _write_table(file: Path, vocabulary: Vocabulary, table: Table) -> None:
         columns[f"column {name}"] = np.full(len(values), np.nan) if empty else values
     with duckdb.connect() as connection:
         connection.register("rows", columns)
-        connection.execute(f"COPY rows TO '{str(file).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)")
+        connection.execute(f"COPY rows TO {sql.text(str(file))} (FORMAT parquet)")
 
 
 def _read_table(file: Path, noun: str) -> tuple[Vocabulary, Table]:
     with duckdb.connect() as connection:
-        fetched = connection.read_parquet(str(file)).fetchnumpy()
-    columns = {name: _with_missing(values) for name, values in fetched.items()}
+        fetched = connection.execute(f"SELECT * FROM read_parquet({sql.file(file)})").fetchnumpy()
+    columns = {name: sql.unmasked(values) for name, values in fetched.items()}
     ids = columns.pop("id")
     return Vocabulary(ids, noun), Table({name.removeprefix("column "): values for name, values in columns.items()})
-
-
-def _with_missing(values: NDArray[Any]) -> NDArray[Any]:
-    """A fetched column with NaN (numbers) or None (anything else) where it has no value."""
-    if not isinstance(values, np.ma.MaskedArray):
-        return values
-    numeric = values.dtype.kind in "iuf"
-    return np.ma.filled(values.astype(np.float64 if numeric else object), np.nan if numeric else None)

@@ -134,10 +134,9 @@ class Recommender:
                 f"this bundle was made from {bundle.manifest['data']['name']} with "
                 f"{len(bundle.users)} users and {len(bundle.items)} items, not from {split.dataset.name}"
             )
-        lists = bundle.histories
-        trained = lists.rows * len(bundle.items) + lists.items
+        trained = bundle.histories.pairs(len(bundle.items))
         test = split.test.positives()
-        leaked = int(np.isin(test.user.astype(np.int64) * len(bundle.items) + test.item, trained).sum())
+        leaked = int(np.isin(test.pairs(), trained).sum())
         if leaked:
             raise LeakError(
                 f"this model was trained on {leaked} of the {len(test)} rows that {split.protocol} would test it on; "

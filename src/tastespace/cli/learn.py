@@ -52,22 +52,20 @@ def train(
 
     config, options = configure(model, o.parse_settings(settings))
     check_can_write(out, force=force)
-    dataset = (
-        None
-        if train_file or test_file
-        else o.open_dataset(
-            data,
-            user_column=user_column,
-            item_column=item_column,
-            value_column=value_column,
-            time_column=time_column,
-            like_from=like_from,
-            duplicates=duplicates,
-            format=format,
-            encoding=encoding,
-        )
+    split = o.open_split(
+        protocol,
+        data,
+        train_file,
+        test_file,
+        user_column=user_column,
+        item_column=item_column,
+        value_column=value_column,
+        time_column=time_column,
+        like_from=like_from,
+        duplicates=duplicates,
+        format=format,
+        encoding=encoding,
     )
-    split = o.open_split(dataset, train_file, test_file, protocol)
     checkpoint = out.parent / f".{out.name}.checkpoint"
     if not json:
         show.say(split.describe())
@@ -137,24 +135,22 @@ def evaluate(
     from tastespace.recommender import Recommender
 
     recommender = Recommender.load(bundle)
-    dataset = (
-        None
-        if train_file or test_file
-        else o.open_dataset(
-            data,
-            user_column=user_column,
-            item_column=item_column,
-            value_column=value_column,
-            time_column=time_column,
-            like_from=like_from,
-            duplicates=duplicates,
-            format=format,
-            encoding=encoding,
-        )
-    )
-    if dataset is not None and protocol is None:
+    if protocol is None and train_file is None and test_file is None:
         raise OptionError("say which rows to test on with --protocol, for example --protocol article")
-    split = o.open_split(dataset, train_file, test_file, protocol)
+    split = o.open_split(
+        protocol,
+        data,
+        train_file,
+        test_file,
+        user_column=user_column,
+        item_column=item_column,
+        value_column=value_column,
+        time_column=time_column,
+        like_from=like_from,
+        duplicates=duplicates,
+        format=format,
+        encoding=encoding,
+    )
     report = recommender.evaluate(split, k=k)
     figures = report_to_json(report)
     findings = find_leaks(split)
@@ -211,22 +207,21 @@ def compare(
     """
     from tastespace.comparison import compare as compare_models
 
-    dataset = (
-        None
-        if train_file or test_file
-        else o.open_dataset(
-            data,
-            user_column=user_column,
-            item_column=item_column,
-            value_column=value_column,
-            time_column=time_column,
-            like_from=like_from,
-            duplicates=duplicates,
-            format=format,
-            encoding=encoding,
-        )
+    ready = train_file is not None or test_file is not None
+    split = o.open_split(
+        protocol if protocol or ready else "article",
+        data,
+        train_file,
+        test_file,
+        user_column=user_column,
+        item_column=item_column,
+        value_column=value_column,
+        time_column=time_column,
+        like_from=like_from,
+        duplicates=duplicates,
+        format=format,
+        encoding=encoding,
     )
-    split = o.open_split(dataset, train_file, test_file, (protocol or "article") if dataset is not None else protocol)
     names = [name.strip() for name in models.split(",") if name.strip()]
     found = compare_models(names, split, seeds=seeds, k=k)
     if json:

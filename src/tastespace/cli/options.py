@@ -8,7 +8,6 @@ import typer
 from tastespace.errors import OptionError
 
 if TYPE_CHECKING:
-    from tastespace.data.dataset import Dataset
     from tastespace.data.split import Split
 
 Data = Annotated[
@@ -47,23 +46,34 @@ K = Annotated[int, typer.Option("--k", help="Length of the lists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
-def open_dataset(
+def open_split(
+    protocol: str | None,
     data: str | None,
+    train: Path | None,
+    test: Path | None,
     *,
-    user_column: str | None = None,
-    item_column: str | None = None,
-    value_column: str | None = None,
-    time_column: str | None = None,
-    like_from: float | None = None,
-    duplicates: str = "error",
-    format: str | None = None,
-    encoding: str = "utf-8",
-) -> "Dataset":
-    """The data set that the options name."""
+    user_column: str | None,
+    item_column: str | None,
+    value_column: str | None,
+    time_column: str | None,
+    like_from: float | None,
+    duplicates: str,
+    format: str | None,
+    encoding: str,
+) -> "Split":
+    """The data that the options name: cut by a protocol (whole without one), or the ready split of two files."""
+    from tastespace.data.lines import read_ready_split
     from tastespace.data.sources import open_data
+    from tastespace.data.split import ready_split, split, whole
 
+    if train is not None or test is not None:
+        if train is None or test is None:
+            raise OptionError("a ready split needs both --train FILE and --test FILE")
+        if protocol is not None:
+            raise OptionError("a ready split is its own protocol: leave --protocol out")
+        return ready_split(train.resolve().parent.name or train.name, *read_ready_split(train, test))
     if data is None:
-        raise OptionError("name the data with --data NAME_OR_FILE, for example --data ml-100k")
+        raise OptionError("name the data with --data NAME_OR_FILE (as in --data ml-100k), or with --train and --test")
     one_of("--duplicates", duplicates, ("error", "keep", "first", "last", "max"))
     if format is not None:
         one_of("--format", format, ("csv", "tsv", "parquet", "jsonl", "lines"))
@@ -74,28 +84,10 @@ def open_dataset(
         "time": time_column,
         "like_from": like_from,
         "format": format,
+        "duplicates": duplicates,
+        "encoding": encoding,
     }
-    stated = {name: value for name, value in options.items() if value is not None}
-    if duplicates != "error":
-        stated["duplicates"] = duplicates
-    if encoding != "utf-8":
-        stated["encoding"] = encoding
-    return open_data(data, **stated)
-
-
-def open_split(dataset: "Dataset | None", train: Path | None, test: Path | None, protocol: str | None) -> "Split":
-    """A dataset cut by a protocol (whole without one), or the ready split of two files."""
-    from tastespace.data.lines import read_ready_split
-    from tastespace.data.split import ready_split, split, whole
-
-    if train is not None or test is not None:
-        if train is None or test is None:
-            raise OptionError("a ready split needs both --train FILE and --test FILE")
-        if protocol is not None:
-            raise OptionError("a ready split is its own protocol: leave --protocol out")
-        return ready_split(train.resolve().parent.name or train.name, *read_ready_split(train, test))
-    if dataset is None:
-        raise OptionError("name the data with --data NAME_OR_FILE, or a ready split with --train and --test")
+    dataset = open_data(data, **{name: value for name, value in options.items() if value is not None})
     return whole(dataset) if protocol is None else split(dataset, protocol)
 
 

@@ -68,13 +68,14 @@ def find_title(table: Table, text: str) -> NDArray[np.int64]:
     """
     if "title" not in table:
         raise UnknownIdError(f"there is no item {shown(text)}, and the items have no titles to look in")
-    titles = [str(title).casefold() for title in table["title"]]
+    shown_titles = ["" if title is None else str(title) for title in table["title"]]
+    titles = [title.casefold() for title in shown_titles]
     wanted = text.strip().casefold()
-    exact = [index for index, title in enumerate(titles) if title == wanted]
+    exact = [index for index, title in enumerate(titles) if wanted and title == wanted]
     within = [index for index, title in enumerate(titles) if wanted and wanted in title]
     found = exact or within
     if not found:
-        raise UnknownIdError(f"there is no item titled {shown(text)}{did_you_mean(text, map(str, table['title']))}")
+        raise UnknownIdError(f"there is no item titled {shown(text)}{did_you_mean(text, filter(None, shown_titles))}")
     return np.array(found, dtype=np.int64)
 
 

@@ -22,7 +22,7 @@ def settle_duplicates(log: Interactions, policy: Duplicates, where: str) -> Inte
         raise OptionError(f"duplicates is {shown(policy)}{did_you_mean(str(policy), get_args(Duplicates))}")
     if policy == "keep" or len(log) == 0:
         return log
-    pairs = log.user.astype(np.int64) * log.n_items + log.item
+    pairs = log.pairs()
     if policy == "error":
         _refuse_repeats(log, pairs, where)
         return log

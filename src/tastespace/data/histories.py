@@ -49,6 +49,10 @@ class Histories:
         """(total,) the list that each item belongs to."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
 
+    def pairs(self, n_items: int) -> NDArray[np.int64]:
+        """(total,) one number for each (list, item) pair, list * N + item: equal where the pair is."""
+        return self.rows * n_items + self.items
+
     def matrix(self, n_items: int) -> sp.csr_matrix:
         """(B, N) sparse float32 matrix of weights; repeated items add up."""
         made = sp.csr_matrix((self.weights, self.items, self.offsets), shape=(len(self), n_items))

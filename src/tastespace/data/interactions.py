@@ -86,6 +86,10 @@ class Interactions:
         """Rows that say "disliked": weight below 0."""
         return self.take(self.weight < 0)
 
+    def pairs(self) -> NDArray[np.int64]:
+        """(rows,) one number for each (user, item) pair, user * N + item: equal where the pair is."""
+        return self.user.astype(np.int64) * self.n_items + self.item
+
     def matrix(self) -> sp.csr_matrix:
         """(U, N) sparse float32 matrix of weights; repeated pairs add up, explicit zeros are kept."""
         shape = (self.n_users, self.n_items)

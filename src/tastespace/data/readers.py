@@ -18,6 +18,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace.data import sql
 from tastespace.data.columns import Roles, find_role, find_roles
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.duplicates import Duplicates, settle_duplicates
@@ -211,21 +212,21 @@ class _Connection:
             self._open_frame(source)
         elif self._text_file:
             self._delimiter, names = _csv_header(Path(source), kind, self._encoding)
-            columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
+            columns = ", ".join(f"{sql.text(name)}: 'VARCHAR'" for name in names)
             self._run(
-                f"CREATE TEMP TABLE log AS SELECT * FROM read_csv({_literal(source)}, {_compression(source)}, "
-                f"header = true, auto_detect = false, delim = {_quoted(self._delimiter)}, quote = '\"', escape = '\"', "
-                f"encoding = {_quoted(self._encoding)}, columns = {{{columns}}})"
+                f"CREATE TEMP TABLE log AS SELECT * FROM read_csv({sql.file(source)}, {_compression(source)}, "
+                f"header = true, auto_detect = false, delim = {sql.text(self._delimiter)}, "
+                f"quote = '\"', escape = '\"', encoding = {sql.text(self._encoding)}, columns = {{{columns}}})"
             )
         elif kind == "parquet":
-            self._run(f"CREATE VIEW log AS SELECT * FROM read_parquet({_literal(source)})")
+            self._run(f"CREATE VIEW log AS SELECT * FROM read_parquet({sql.file(source)})")
         else:
             lines = (
-                f"read_json({_literal(source)}, {_compression(source)}, format = 'newline_delimited', sample_size = -1"
+                f"read_json({sql.file(source)}, {_compression(source)}, format = 'newline_delimited', sample_size = -1"
             )
             found = self._run(f"DESCRIBE SELECT * FROM {lines})").fetchall()
             kinds = {row[0]: "VARCHAR" if row[1].startswith(_GUESSED_TEXTS) else row[1] for row in found}
-            columns = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in kinds.items())
+            columns = ", ".join(f"{sql.text(name)}: {sql.text(kind)}" for name, kind in kinds.items())
             self._run(f"CREATE TEMP TABLE log AS SELECT * FROM {lines}, columns = {{{columns}}})")
         return [row[0] for row in self._run("DESCRIBE log").fetchall()]
 
@@ -245,9 +246,9 @@ class _Connection:
 
     def rows(self, columns: list[str]) -> dict[str, NDArray[Any]]:
         """Whole columns as arrays (texts and lists as objects)."""
-        picked = ", ".join(_name(column) for column in columns)
+        picked = ", ".join(sql.name(column) for column in columns)
         fetched = self._run(f"SELECT {picked} FROM log").fetchnumpy()
-        return {name: _unmasked(values) for name, values in fetched.items()}
+        return {name: sql.unmasked(values) for name, values in fetched.items()}
 
     def interactions(self, roles: Roles) -> Interactions:
         """The log with every weight 1."""
@@ -268,11 +269,11 @@ class _Connection:
         )
 
     def _type(self, column: str) -> str:
-        row = self._run(f"SELECT typeof({_name(column)}) FROM log LIMIT 1").fetchone()
+        row = self._run(f"SELECT typeof({sql.name(column)}) FROM log LIMIT 1").fetchone()
         return str(row[0]) if row else "NULL"
 
     def _indexed(self, column: str, noun: str) -> tuple[NDArray[Any], Vocabulary]:
-        name, kind = _name(column), self._type(column)
+        name, kind = sql.name(column), self._type(column)
         text = f"{name}::VARCHAR"
         if kind.startswith(("DOUBLE", "FLOAT", "DECIMAL")):  # whole numbers that some row without one made floats
             whole_text = f"CASE WHEN {name} = round({name}) THEN TRY_CAST({name} AS BIGINT)::VARCHAR END"
@@ -301,7 +302,7 @@ class _Connection:
         return codes, Vocabulary(np.array(ids, dtype=object), noun)
 
     def _numbers(self, column: str, kind: str, expected: str) -> NDArray[np.float64]:
-        cast = f"TRY_CAST({_name(column)} AS {kind})"
+        cast = f"TRY_CAST({sql.name(column)} AS {kind})"
         values = self._run(f"SELECT {cast}::DOUBLE AS v FROM log").fetchnumpy()["v"]
         values = np.ma.filled(values.astype(np.float64), np.nan)
         if not bool(np.isfinite(values).all()):
@@ -310,7 +311,7 @@ class _Connection:
         return values
 
     def _times(self, column: str) -> NDArray[np.float64]:
-        name, kind = _name(column), self._type(column)
+        name, kind = sql.name(column), self._type(column)
         if kind.startswith(("TIMESTAMP", "DATE")):
             values = self._run(f"SELECT epoch({name}) AS v FROM log").fetchnumpy()["v"]
             times = np.ma.filled(values.astype(np.float64), np.nan)
@@ -336,7 +337,7 @@ class _Connection:
 
     def _raise_bad(self, column: str, condition: str, expected: str) -> None:
         row = self._first_row(condition)
-        raw = self._run(f"SELECT {_name(column)}::VARCHAR FROM log LIMIT 1 OFFSET {row}").fetchone()
+        raw = self._run(f"SELECT {sql.name(column)}::VARCHAR FROM log LIMIT 1 OFFSET {row}").fetchone()
         raise DataError(
             f"{self._place(row)} has {shown(raw[0] if raw else None)} in column {shown(column)}, "
             f"but {expected} is expected"
@@ -455,32 +456,9 @@ def _explain(error: duckdb.Error, where: str, source: Any) -> DataError:
     return DataError(f"{place} cannot be read: {first}")
 
 
-def _unmasked(values: Any) -> NDArray[Any]:
-    if isinstance(values, np.ma.MaskedArray):
-        if values.dtype.kind in "iuf":
-            return np.ma.filled(values.astype(np.float64), np.nan)
-        plain = np.array(values.data, dtype=object)
-        plain[np.ma.getmaskarray(values)] = None
-        return plain
-    return np.asarray(values)
-
-
-def _literal(path: str | Path) -> str:
-    """The path as DuckDB's first reader arguments: this very file, no pattern, no columns from folder names."""
-    return _quoted(re.sub(r"([*?\[])", r"[\1]", str(path))) + ", hive_partitioning = false"
-
-
 def _compression(path: str | Path) -> str:
     """DuckDB's argument, stated since it would take a question mark for the end of the file's name."""
     return f"compression = '{'gzip' if Path(path).suffix == '.gz' else 'none'}'"
-
-
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def columns_as_table(columns: Mapping[str, list[Any]]) -> Table:

@@ -77,14 +77,12 @@ class Split:
         known = self.known
         rows = known if self.hidden == "seen" else known.positives()
         lists = rows.histories()
-        tested = self.test.user.astype(np.int64) * self.test.n_items + self.test.item
-        pairs = lists.rows * self.test.n_items + lists.items
-        return lists.keep(~np.isin(pairs, tested))
+        return lists.keep(~np.isin(lists.pairs(self.test.n_items), self.test.pairs()))
 
     def relevant_items(self) -> Histories:
         """(U lists) the items that each user should be recommended: those with a test row that says "liked"."""
         liked = self.test.positives()
-        _, first = np.unique(liked.user.astype(np.int64) * liked.n_items + liked.item, return_index=True)
+        _, first = np.unique(liked.pairs(), return_index=True)
         return liked.take(np.sort(first)).histories()
 
     def describe(self) -> str:

@@ -89,7 +89,7 @@ class Evaluator:
         hits = self.hits(found)
         per_user = {f"{name}@{k}": metric(hits, self._wanted.lengths) for name, metric in metrics.PER_USER.items()}
         liked = split.known.positives()
-        pairs = np.unique(liked.user.astype(np.int64) * n_items + liked.item)  # a repeated pair is one user's like
+        pairs = np.unique(liked.pairs())  # a repeated pair is one user's like
         popularity = np.bincount(pairs % n_items, minlength=n_items)
         overall = {
             f"coverage@{k}": metrics.coverage(found.items, n_items),

@@ -51,8 +51,7 @@ def _finding(kind: Literal["leak", "note"], name: str, rows: int, what: str) -> 
 
 
 def _repeated(known: Interactions, test: Interactions) -> int:
-    pairs = known.user.astype(np.int64) * known.n_items + known.item
-    return int(np.isin(test.user.astype(np.int64) * test.n_items + test.item, pairs).sum())
+    return int(np.isin(test.pairs(), known.pairs()).sum())
 
 
 def _cold(known: np.ndarray, tested: np.ndarray) -> int:

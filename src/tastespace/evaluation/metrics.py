@@ -68,7 +68,7 @@ PER_USER: dict[str, Callable[[Hits, Counts], Values]] = {
 
 def find_hits(items: NDArray[np.int64], relevant: Histories, n_items: int) -> Hits:
     """(R, K) which of the recommended `items` (R, K; -1 for none) are among the R lists of relevant ones."""
-    keys = np.sort(relevant.rows * n_items + relevant.items)
+    keys = np.sort(relevant.pairs(n_items))
     asked = np.arange(len(items))[:, None] * n_items + items
     place = np.minimum(np.searchsorted(keys, asked), max(len(keys) - 1, 0))
     return (items >= 0) & (keys[place] == asked) if len(keys) else np.zeros(items.shape, dtype=bool)

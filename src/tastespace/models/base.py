@@ -6,6 +6,7 @@ Letters in shapes: U users, N items, B queries, D dimension, C candidates.
 import abc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -138,16 +139,19 @@ class Factored(Model):
 
     def encode_queries(self, queries: Queries) -> Tensor:
         """(B, D) query vectors: a user's row where there is one, else their history folded in."""
+        known = np.flatnonzero(self.has_row(queries))
+        users = torch.from_numpy(queries.users[known])
+        if len(known) == len(queries) > 0:
+            return self.encode_users(users)
         fold_in = self.fold_in()
         if fold_in is None:
             raise OptionError(f"{type(self).__name__} must say how a history becomes a vector")
-        known = np.flatnonzero(self.has_row(queries))
-        device = self.encode_items().device
-        if len(known) == len(queries):
-            return self.encode_users(torch.from_numpy(queries.users).to(device))
-        encoded = torch.from_numpy(fold_in(queries.history)).to(device)
-        if len(known):
-            encoded[known] = self.encode_users(torch.from_numpy(queries.users[known]).to(device))
+        folded = torch.from_numpy(fold_in(queries.history))
+        if len(known) == 0:
+            return folded.to(next(chain(self.parameters(), self.buffers())).device)
+        rows = self.encode_users(users)
+        encoded = folded.to(rows.device)
+        encoded[known] = rows
         return encoded
 
     def has_row(self, queries: Queries) -> np.ndarray:
