@@ -36,15 +36,30 @@ def test_sampling_the_whole_catalogue_is_the_full_softmax() -> None:
     target = torch.tensor([0, 3, 3, 8])
     hit = F.one_hot(target, 9).bool()
     positive = logits.gather(1, target[:, None]).squeeze(1)
-    found = losses.sampled_softmax(positive, torch.arange(4), logits, hit, 0.0, torch.ones(4))
+    found = losses.sampled_softmax(positive, torch.arange(4), logits, hit, torch.zeros(9), torch.ones(4))
     assert float(found) == pytest.approx(float(F.cross_entropy(logits, target)), rel=1e-6)
 
 
 def test_the_correction_makes_a_sample_estimate_the_catalogue() -> None:
     logits = torch.zeros(1, 4)  # 4 of 40 items sampled, all alike
     hit, rows = torch.zeros(1, 4).bool(), torch.zeros(1, dtype=torch.long)
-    found = losses.sampled_softmax(torch.zeros(1), rows, logits, hit, math.log(10), torch.ones(1))
+    found = losses.sampled_softmax(torch.zeros(1), rows, logits, hit, torch.full((4,), -math.log(10)), torch.ones(1))
     assert float(found) == pytest.approx(math.log(41), rel=1e-6)
+
+
+def test_gbce_without_calibration_is_bce_over_all_negatives() -> None:
+    positive, negative = torch.tensor([1.0, -0.5]), torch.tensor([[0.3, -2.0], [1.0, 0.0]])
+    found = losses.gbce(positive, negative, torch.ones(2), n_items=21, calibration=0.0)
+    expected = sum(
+        float(F.softplus(-p)) + sum(float(F.softplus(n)) for n in row)
+        for p, row in zip(positive, negative, strict=True)
+    )
+    assert float(found) == pytest.approx(expected / 2, rel=1e-6)
+
+
+def test_gbce_at_full_calibration_weighs_a_positive_by_the_share_drawn() -> None:
+    found = losses.gbce(torch.tensor([1.0]), torch.full((1, 2), -1e9), torch.ones(1), n_items=21, calibration=1.0)
+    assert float(found) == pytest.approx(0.1 * math.log1p(math.exp(-1)), rel=1e-6)  # 2 of 20
 
 
 @settings(max_examples=25, deadline=None)

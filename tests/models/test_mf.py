@@ -13,7 +13,6 @@ from tastespace.data.split import split, whole
 from tastespace.evaluation import Evaluator
 from tastespace.models.base import Shapes
 from tastespace.models.mf import MF, MFConfig
-from tastespace.models.negatives import KnownPairs, uniform_negatives
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sampled-softmax", "bpr", "bce"])
@@ -22,6 +21,23 @@ def test_every_loss_solves_the_checkerboard(board: Dataset, loss: str) -> None:
     fit = ts.train("mf", on, loss=loss, dim=8, learning_rate=0.05, epochs=40, batch_size=200, patience=20)
     found = Evaluator(on, 5).rank(fit.model.scorer())
     assert ((found.items % 2) == (found.users % 2)[:, None]).mean() > 0.95
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "popularity", "in-batch", "mixed"])
+@pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce"])
+def test_every_way_of_sampling_solves_the_checkerboard(board: Dataset, loss: str, sampling: str) -> None:
+    on = split(board, "article")
+    fit = ts.train(
+        "mf", on, loss=loss, sampling=sampling, dim=8, learning_rate=0.05, epochs=40, batch_size=200, patience=20
+    )
+    found = Evaluator(on, 5).rank(fit.model.scorer())
+    assert ((found.items % 2) == (found.users % 2)[:, None]).mean() > 0.95
+
+
+@pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce"])
+def test_a_catalogue_smaller_than_the_negatives_trains(board: Dataset, loss: str) -> None:
+    fit = ts.train("mf", whole(board), loss=loss, negatives=500, candidates=5000, epochs=2, known_negatives=True)
+    assert np.isfinite(fit.history[-1].loss)
 
 
 def test_bce_scores_are_log_odds_with_both_biases(board: Dataset) -> None:
@@ -89,16 +105,3 @@ def test_a_batch_holds_every_like_once(board: Dataset) -> None:
             for row, item in zip(batch.rows, batch.items, strict=True)
         ]
         assert sorted(pairs) == sorted(zip(rows.user.tolist(), rows.item.tolist(), strict=True))
-
-
-def test_negatives_are_never_known_positives() -> None:
-    rng = np.random.default_rng(0)
-    liked = Histories.of([[0, 1, 2, 3], [5]])
-    drawn = uniform_negatives(np.array([0, 0, 1]), 50, 6, KnownPairs(liked.matrix(6)), rng)
-    assert set(drawn[:2].ravel()) == {4, 5}
-    assert set(drawn[2]) == {0, 1, 2, 3, 4}
-
-
-def test_a_user_who_knows_everything_still_gets_negatives() -> None:
-    known = KnownPairs(Histories.of([[0, 1]]).matrix(2))
-    assert uniform_negatives(np.array([0]), 3, 2, known, np.random.default_rng(0)).shape == (1, 3)

@@ -23,18 +23,31 @@ def bpr(positive: Tensor, negative: Tensor, weight: Tensor) -> Tensor:
     return (above * weight).sum() / weight.sum()
 
 
-def sampled_softmax(
-    positive: Tensor, rows: Tensor, candidates: Tensor, hit: Tensor, correction: float, weight: Tensor
-) -> Tensor:
-    """() softmax cross-entropy of each positive (P,) of user `rows` (P,) against candidates (B, M) drawn uniformly.
+def gbce(positive: Tensor, negative: Tensor, weight: Tensor, n_items: int, calibration: float) -> Tensor:
+    """() binary cross-entropy whose positives (P,) count sigmoid(s)**beta: uniform negatives (P, n) of `n_items` items
+    make plain binary cross-entropy overconfident. Petrov and Macdonald 2023, "gSASRec", equations 14 and 15.
 
-    `hit` (B, M) marks candidates that the user likes: they are left out, so that one sum serves all positives of a
-    user. `correction` is log(N / M), which makes the sum over M candidates an estimate of the sum over the catalogue
-    (logQ correction, Yi et al. 2019).
+    `calibration` in [0, 1]: 0 is plain binary cross-entropy over n negatives, 1 gives calibrated probabilities.
     """
-    below = torch.logsumexp((candidates + correction).masked_fill(hit, -torch.inf), dim=1)  # (B,)
-    losses = torch.logaddexp(positive, below[rows]) - positive  # (P,)
-    return (losses * weight).sum() / weight.sum()
+    share = min(1.0, negative.shape[1] / max(1, n_items - 1))  # alpha, of the catalogue that is drawn
+    beta = share * (calibration * (1 - 1 / share) + 1 / share)
+    found = beta * F.softplus(-positive) + F.softplus(negative).sum(dim=1)  # (P,)
+    return (found * weight).sum() / weight.sum()
+
+
+def sampled_softmax(
+    positive: Tensor, rows: Tensor, candidates: Tensor, hit: Tensor, log_expected: Tensor, weight: Tensor
+) -> Tensor:
+    """() softmax cross-entropy of each positive (P,), of row `rows` (P,), against candidates (B, M) drawn for all.
+
+    `hit` (B, M) marks accidental hits, candidates that the row likes: they are left out, so that one sum serves all
+    positives of a row. `log_expected` (M,) is the logarithm of how often a candidate was expected in the draw;
+    subtracted, it makes the sum over candidates an estimate of that over the catalogue (logQ correction, Bengio and
+    Senecal 2008; Yi et al. 2019).
+    """
+    below = torch.logsumexp((candidates - log_expected).masked_fill(hit, -torch.inf), dim=1)  # (B,)
+    found = torch.logaddexp(positive, below[rows]) - positive  # (P,)
+    return (found * weight).sum() / weight.sum()
 
 
 class _SoftmaxPerUser(torch.autograd.Function):

@@ -1,8 +1,12 @@
 """Negatives: items that a user is taken not to like, drawn for a whole batch at once."""
 
+from typing import Literal
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+
+Sampling = Literal["uniform", "popularity", "in-batch", "mixed"]
 
 _ROUNDS = 20
 
@@ -25,17 +29,78 @@ class KnownPairs:
         return found
 
 
-def uniform_negatives(
-    users: NDArray[np.int64], n: int, n_items: int, known: KnownPairs, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """(P, n) items drawn uniformly for each of `users` (P,), known pairs drawn again.
+class Sampler:
+    """Draws items that stand for all that a user does not like.
 
-    A user who knows nearly everything may keep a known item after 20 rounds.
+    `uniform` over the catalogue; `popularity`: as likes**exponent; `in-batch`: among the items liked in the batch,
+    which is popularity with exponent 1 at no cost; `mixed`: half in-batch, half uniform (Yang et al. 2020).
     """
-    drawn = rng.integers(0, n_items, (len(users), n))
-    for _ in range(_ROUNDS):
-        rows, columns = np.nonzero(known.contains(users[:, None], drawn))
-        if len(rows) == 0:
-            break
-        drawn[rows, columns] = rng.integers(0, n_items, len(rows))
-    return drawn
+
+    def __init__(self, sampling: Sampling, likes: NDArray[np.int64], exponent: float = 0.75) -> None:
+        self.sampling = sampling
+        self.n_items = len(likes)
+        wanted = likes.astype(np.float64) ** (exponent if sampling == "popularity" else 1.0)
+        if sampling == "popularity" and exponent > 0:
+            wanted = np.where(likes > 0, wanted, 0.0)
+        total = wanted.sum()
+        self._popular = wanted / total if total > 0 else np.full(self.n_items, 1 / self.n_items)  # (N,)
+        self._cumulative = np.cumsum(self._popular)
+
+    def per_positive(
+        self,
+        users: NDArray[np.int64],
+        items: NDArray[np.int64],
+        n: int,
+        known: KnownPairs | None,
+        rng: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        """(P, n) items for the positives (`users`, `items`) (P,) of a batch, pairs of `known` drawn again.
+
+        After 20 rounds the rest is drawn uniformly; a user who knows nearly everything may keep a known item.
+        """
+        drawn = self._draw((len(users), n), items, rng)
+        if known is None:
+            return drawn
+        for left in range(2 * _ROUNDS, 0, -1):
+            rows, columns = np.nonzero(known.contains(users[:, None], drawn))
+            if len(rows) == 0:
+                break
+            again = len(rows)
+            drawn[rows, columns] = (
+                self._draw((again,), items, rng) if left > _ROUNDS else rng.integers(0, self.n_items, again)
+            )
+        return drawn
+
+    def shared(
+        self, items: NDArray[np.int64], m: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(M,) items for a whole batch with liked `items` (P,), and the logarithm of how often each was expected.
+
+        At most as many as there are: uniform ones differ and are at most N; in-batch ones at most P. Subtracting the
+        second array from their scores makes a sum over them an estimate of the sum over the catalogue (logQ).
+        """
+        if self.sampling == "uniform":
+            drawn = rng.choice(self.n_items, min(m, self.n_items), replace=False)
+            expected = np.full(len(drawn), len(drawn) / self.n_items)
+        elif self.sampling == "popularity":
+            drawn = self._draw((m,), items, rng)
+            expected = m * self._popular[drawn]
+        else:
+            from_batch = min(len(items), m if self.sampling == "in-batch" else m // 2)
+            anywhere = 0 if self.sampling == "in-batch" else m - from_batch
+            drawn = np.concatenate(
+                [rng.choice(items, from_batch, replace=False), rng.integers(0, self.n_items, anywhere)]
+            )
+            expected = from_batch * self._popular[drawn] + anywhere / self.n_items
+        return drawn.astype(np.int64), np.log(np.maximum(expected, 1e-12)).astype(np.float32)
+
+    def _draw(self, shape: tuple[int, ...], items: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        if self.sampling == "popularity":
+            return np.minimum(np.searchsorted(self._cumulative, rng.random(shape), side="right"), self.n_items - 1)
+        if self.sampling == "uniform" or len(items) == 0:
+            return rng.integers(0, self.n_items, shape)
+        drawn = items[rng.integers(0, len(items), shape)].astype(np.int64)
+        if self.sampling == "mixed":
+            uniform = rng.integers(0, self.n_items, shape)
+            drawn = np.where(rng.random(shape) < 0.5, drawn, uniform)
+        return drawn

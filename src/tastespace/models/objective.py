@@ -1,0 +1,178 @@
+"""Objective: what the models of two tables learn from, whatever makes their vectors.
+
+A batch is B users with all their rows. Under softmax vectors are compared by angle, each half for itself: the first
+half of the coordinates is asked to tell what a user meets at all, and both halves together what they like; a disliked
+item weighs more among those that the liked ones must stand above. Without low ratings in the log it is plain softmax.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from tastespace.config import check, option
+from tastespace.data.histories import Histories
+from tastespace.models import losses
+from tastespace.models.negatives import KnownPairs, Sampler, Sampling
+
+_FEWEST_STEPS = 8  # an epoch: one step over a whole small log would learn next to nothing
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Width, loss, negatives, and what belongs to each loss. The base of a model's config."""
+
+    dim: int = option(64, "length of the vectors", usual=(16, 512), at_least=2)
+    loss: Literal["softmax", "sampled-softmax", "bpr", "bce"] = option(
+        "softmax", "softmax over all items or sampled ones, pairwise (bpr) or pointwise (bce)"
+    )
+    temperature: float = option(1.2, "divides the second half's cosine (softmax)", usual=(0.1, 2), above=0)
+    seen_temperature: float = option(0.45, "divides the first half's cosine (softmax)", usual=(0.1, 2), above=0)
+    seen_weight: float = option(0.5, "weight of telling what a user meets (softmax)", usual=(0, 2), at_least=0)
+    neutral_weight: float = option(0.2, "a neutral row counts as so much of a like (softmax)", at_least=0)
+    push: float = option(4.0, "extra weight of an item met but not liked, below the line (softmax)", at_least=0)
+    sampling: Sampling = option("uniform", "where negatives come from (all but softmax)")
+    exponent: float = option(0.75, "of likes, where sampling is by popularity", usual=(0, 1), at_least=0)
+    known_negatives: bool = option(False, "let a known positive be drawn as a negative")
+    candidates: int = option(1024, "items shared by a step (sampled-softmax)", usual=(256, 4096), at_least=1)
+    negatives: int = option(4, "negatives a positive (bpr, bce)", usual=(1, 10), at_least=1)
+    l2: float = option(0.01, "L2 on the vectors of a step (bpr, bce)", usual=(0, 0.1), at_least=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def by_angle(self) -> bool:
+        """Whether vectors are compared by angle (softmax) or by plain inner product (bpr, bce)."""
+        return self.loss in ("softmax", "sampled-softmax")
+
+    @property
+    def parts(self) -> tuple[tuple[int, float], ...]:
+        """(width, length) of the two halves of a vector under softmax; lengths make cosine / temperature."""
+        first = self.dim // 2
+        return ((first, self.seen_temperature**-0.5), (self.dim - first, self.temperature**-0.5))
+
+    def scaled(self, vectors: Tensor) -> Tensor:
+        """(..., D) vectors as they enter the inner product: under softmax each half at its fixed length."""
+        if not self.by_angle:
+            return vectors
+        halves = vectors.split([width for width, _ in self.parts], dim=-1)
+        lengths = [length for _, length in self.parts]
+        return torch.cat([F.normalize(h, dim=-1) * length for h, length in zip(halves, lengths, strict=True)], dim=-1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B users with what they liked (P rows: place among the users, item, weight) and met without liking (S rows)."""
+
+    users: Tensor  # (B,)
+    rows: Tensor  # (P,)
+    items: Tensor  # (P,)
+    weight: Tensor  # (P,)
+    met_rows: Tensor  # (S,)
+    met_items: Tensor  # (S,)
+    met_weight: Tensor  # (S,) 0 neutral, below 0 disliked
+    negatives: Tensor  # (P, n) for bpr and bce, (M,) for sampled softmax, else empty
+    log_expected: Tensor  # (M,) for sampled softmax, else empty
+    hit: Tensor  # (B, M) shared negatives that the user likes, else empty
+
+
+class Batches:
+    """The training rows of a log, user by user."""
+
+    def __init__(self, config: Objective, lists: Histories, n_items: int) -> None:
+        self.config = config
+        self.lists = lists
+        liked = lists.positives()
+        self.likes = liked.lengths  # (U,)
+        self._known = KnownPairs(liked.matrix(n_items))
+        self._popularity = np.bincount(liked.items, minlength=n_items)  # (N,)
+        self._sampler = Sampler(config.sampling, self._popularity, config.exponent)
+
+    def log_popularity(self) -> Tensor:
+        """(N,) logarithm of one more than the likes of each item, around zero: where item biases start."""
+        found = torch.from_numpy(self._popularity).float().log1p()
+        return found - found.mean()
+
+    def users(self, rng: np.random.Generator, batch_size: int) -> Iterator[NDArray[np.int64]]:
+        """Users with likes in random order, about `batch_size` likes a step; small logs in 8 steps."""
+        order = rng.permutation(np.flatnonzero(self.likes))
+        likes = np.cumsum(self.likes[order])
+        steps = max(_FEWEST_STEPS, round(likes[-1] / batch_size)) if len(order) else 0
+        cuts = np.searchsorted(likes, np.arange(1, steps) * (likes[-1] / steps)) if steps else []
+        return (users for users in np.split(order, cuts) if len(users))
+
+    def of(self, users: NDArray[np.int64], rng: np.random.Generator, device: torch.device) -> Batch:
+        """All rows of some users, with negatives where the loss needs them."""
+        config = self.config
+        lists = self.lists.take(users)
+        liked, met = lists.positives(), lists.keep(lists.weights <= 0)
+        likers, items = users[liked.rows], liked.items.astype(np.int64)  # (P,)
+        negatives, log_expected, hit = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 0), bool)
+        if config.loss in ("bpr", "bce"):
+            known = None if config.known_negatives else self._known
+            negatives = self._sampler.per_positive(likers, items, config.negatives, known, rng)
+        elif config.loss == "sampled-softmax":
+            negatives, log_expected = self._sampler.shared(items, config.candidates, rng)
+            hit = self._known.contains(users[:, None], negatives[None, :])
+        arrays: list[NDArray[Any]] = [users, liked.rows, items, liked.weights]
+        arrays += [met.rows, met.items.astype(np.int64), met.weights, negatives, log_expected, hit]
+        return Batch(*(torch.from_numpy(array).to(device) for array in arrays))
+
+
+def loss(
+    config: Objective,
+    batch: Batch,
+    users: Tensor,
+    items: Tensor,
+    item_bias: Tensor,
+    user_bias: Tensor | None = None,
+) -> Tensor:
+    """() the configured loss of a batch, per like.
+
+    `users` (B, D) are the raw vectors of the batch's users, `items` (N, D) and `item_bias` (N,) of the catalogue;
+    `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss.
+    """
+    if config.loss == "softmax":
+        return _softmax(config, batch, config.scaled(users), config.scaled(items), item_bias)
+    users = config.scaled(users)
+    likers, liked_items = users[batch.rows], config.scaled(items[batch.items])  # (P, D)
+    others = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
+    liked = (likers * liked_items).sum(dim=1) + item_bias[batch.items]  # (P,)
+    if config.loss == "sampled-softmax":
+        scores = users @ others.T + item_bias[batch.negatives]  # (B, M)
+        rows, hit = batch.rows, batch.hit
+        if config.known_negatives:  # one row of candidates a like: only the like itself is an accidental hit
+            scores, hit = scores[rows], batch.items[:, None] == batch.negatives
+            rows = torch.arange(len(rows), device=rows.device)
+        return losses.sampled_softmax(liked, rows, scores, hit, batch.log_expected, batch.weight)
+    unliked = torch.einsum("pd,pnd->pn", likers, others) + item_bias[batch.negatives]  # (P, n)
+    squares = likers.square().sum() + liked_items.square().sum() + others.square().sum() / others.shape[1]
+    penalty = 0.5 * config.l2 * squares / len(liked)
+    if config.loss == "bpr":
+        return losses.bpr(liked, unliked, batch.weight) + penalty
+    bias = liked.new_zeros(len(liked)) if user_bias is None else user_bias[batch.rows]  # (P,)
+    return losses.bce(liked + bias, unliked + bias[:, None], batch.weight) + penalty
+
+
+def _softmax(config: Objective, batch: Batch, users: Tensor, items: Tensor, item_bias: Tensor) -> Tensor:
+    """() likes against the whole catalogue, and what the user met against what they did not."""
+    total = float(batch.weight.sum())
+    logits = users @ items.T + item_bias  # (B, N)
+    rows, columns, weight = batch.rows, batch.items, batch.weight
+    if len(batch.met_rows) == 0:
+        return losses.softmax_per_user(logits, rows, columns, weight, total)
+    push = logits.new_full((len(batch.met_rows),), float(np.log1p(config.push)))
+    logits.index_put_((batch.met_rows, batch.met_items), push, accumulate=True)
+    met = (torch.cat([rows, batch.met_rows]), torch.cat([columns, batch.met_items]))
+    counted = torch.cat([weight, torch.where(batch.met_weight < 0, 0.0, config.neutral_weight)])
+    liking = losses.softmax_per_user(logits, *met, counted, total)
+    first = config.parts[0][0]
+    meeting = users[:, :first] @ items[:, :first].T + item_bias  # (B, N)
+    every = torch.cat([weight, torch.ones_like(batch.met_weight)])
+    return liking + config.seen_weight * losses.softmax_per_user(meeting, *met, every, total)
