@@ -28,8 +28,8 @@ class Objective:
     """Width, loss, negatives, and what belongs to each loss. The base of a model's config."""
 
     dim: int = option(64, "length of the vectors", usual=(16, 512), at_least=2)
-    loss: Literal["softmax", "sampled-softmax", "bpr", "bce"] = option(
-        "softmax", "softmax over all items or sampled ones, pairwise (bpr) or pointwise (bce)"
+    loss: Literal["softmax", "sampled-softmax", "bpr", "bce", "gbce"] = option(
+        "softmax", "softmax over all items or sampled ones, pairwise (bpr) or pointwise (bce; gbce: not overconfident)"
     )
     temperature: float = option(1.2, "divides the second half's cosine (softmax)", usual=(0.1, 2), above=0)
     seen_temperature: float = option(0.45, "divides the first half's cosine (softmax)", usual=(0.1, 2), above=0)
@@ -40,15 +40,16 @@ class Objective:
     exponent: float = option(0.75, "of likes, where sampling is by popularity", usual=(0, 1), at_least=0)
     known_negatives: bool = option(False, "let a known positive be drawn as a negative")
     candidates: int = option(1024, "items shared by a step (sampled-softmax)", usual=(256, 4096), at_least=1)
-    negatives: int = option(4, "negatives a positive (bpr, bce)", usual=(1, 10), at_least=1)
-    l2: float = option(0.01, "L2 on the vectors of a step (bpr, bce)", usual=(0, 0.1), at_least=0)
+    negatives: int = option(4, "negatives a positive (bpr, bce, gbce)", usual=(1, 10), at_least=1)
+    calibration: float = option(0.75, "0: plain bce, 1: probabilities as over the whole catalogue (gbce)", at_least=0)
+    l2: float = option(0.01, "L2 on the vectors of a step (bpr, bce, gbce)", usual=(0, 0.1), at_least=0)
 
     def __post_init__(self) -> None:
         check(self)
 
     @property
     def by_angle(self) -> bool:
-        """Whether vectors are compared by angle (softmax) or by plain inner product (bpr, bce)."""
+        """Whether vectors are compared by angle (softmax) or by plain inner product (bpr, bce, gbce)."""
         return self.loss in ("softmax", "sampled-softmax")
 
     @property
@@ -77,7 +78,7 @@ class Batch:
     met_rows: Tensor  # (S,)
     met_items: Tensor  # (S,)
     met_weight: Tensor  # (S,) 0 neutral, below 0 disliked
-    negatives: Tensor  # (P, n) for bpr and bce, (M,) for sampled softmax, else empty
+    negatives: Tensor  # (P, n) for bpr, bce and gbce, (M,) for sampled softmax, else empty
     log_expected: Tensor  # (M,) for sampled softmax, else empty
     hit: Tensor  # (B, M) shared negatives that the user likes, else empty
 
@@ -109,17 +110,23 @@ class Batches:
 
     def of(self, users: NDArray[np.int64], rng: np.random.Generator, device: torch.device) -> Batch:
         """All rows of some users, with negatives where the loss needs them."""
+        return self.asking(users, self.lists.take(users), rng, device)
+
+    def asking(
+        self, users: NDArray[np.int64], lists: Histories, rng: np.random.Generator, device: torch.device
+    ) -> Batch:
+        """A batch of B questions, of `users` (B,) (a user may ask several), whose answers are `lists`."""
         config = self.config
-        lists = self.lists.take(users)
         liked, met = lists.positives(), lists.keep(lists.weights <= 0)
         likers, items = users[liked.rows], liked.items.astype(np.int64)  # (P,)
         negatives, log_expected, hit = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 0), bool)
-        if config.loss in ("bpr", "bce"):
+        if config.loss in ("bpr", "bce", "gbce"):
             known = None if config.known_negatives else self._known
             negatives = self._sampler.per_positive(likers, items, config.negatives, known, rng)
         elif config.loss == "sampled-softmax":
             negatives, log_expected = self._sampler.shared(items, config.candidates, rng)
-            hit = self._known.contains(users[:, None], negatives[None, :])
+            askers, place = np.unique(users, return_inverse=True)
+            hit = self._known.contains(askers[:, None], negatives[None, :])[place]
         arrays: list[NDArray[Any]] = [users, liked.rows, items, liked.weights]
         arrays += [met.rows, met.items.astype(np.int64), met.weights, negatives, log_expected, hit]
         return Batch(*(torch.from_numpy(array).to(device) for array in arrays))
@@ -156,6 +163,8 @@ def loss(
     penalty = 0.5 * config.l2 * squares / len(liked)
     if config.loss == "bpr":
         return losses.bpr(liked, unliked, batch.weight) + penalty
+    if config.loss == "gbce":
+        return losses.gbce(liked, unliked, batch.weight, len(items), config.calibration) + penalty
     bias = liked.new_zeros(len(liked)) if user_bias is None else user_bias[batch.rows]  # (P,)
     return losses.bce(liked + bias, unliked + bias[:, None], batch.weight) + penalty
 
