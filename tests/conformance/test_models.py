@@ -22,7 +22,7 @@ from tests.conformance.throwaway import Network, Transformer
 
 THROWAWAY = {"throwaway-transformer": Transformer, "throwaway-network": Network}
 NAMES = [*models.names(), *THROWAWAY]
-IN_ORDER = ["throwaway-transformer"]  # models that promise to use the order of a history
+IN_ORDER = [name for name in NAMES if (THROWAWAY.get(name) or models.get(name)).in_order]
 PERSONAL = [name for name in NAMES if name != "popularity"]
 GRADIENT = [name for name in NAMES if (THROWAWAY.get(name) or models.get(name)).learns_by_gradient()]
 _known_get, _known_names = models.get, models.names

@@ -32,6 +32,7 @@ class Transformer(Factored):
     """Causal self-attention over the last items; the query vector is the last position's."""
 
     about = "causal transformer"
+    in_order = True
     Config = Config
     OPTIONS = Options(epochs=60, batch_size=128, learning_rate=0.01, patience=20)
 

@@ -60,6 +60,8 @@ class Model(nn.Module, abc.ABC):
     about: ClassVar[str]
     Config: ClassVar[type[Any]]
     OPTIONS: ClassVar[Options] = Options()
+    in_order: ClassVar[bool] = False
+    """Whether the order of a history counts: such a model tells what follows, not only what belongs."""
     sigmoid: bool = False
     """Whether scores are log-odds, so that `predict` is a probability."""
 

@@ -1,0 +1,112 @@
+"""SASRec: a transformer that reads a history from old to new and tells what comes next, after every item at once.
+
+Kang and McAuley 2018, "Self-attentive sequential recommendation". Unlike the paper, the loss is a softmax by default,
+which decides more than the architecture (Klenitskiy and Vasilev 2023, "Turning dross into gold loss"), and blocks
+normalise before rather than after.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tastespace.data.histories import Histories
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.models import layers, objective
+from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.layers import Block, Table, Tokens
+from tastespace.models.objective import Batches
+
+
+@dataclass(frozen=True)
+class SASRecConfig(layers.Sequence):
+    """A transformer's options."""
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """Lists without their newest item, and what follows each of their places (START's too)."""
+
+    table: Table  # (B, T)
+    asked: Tensor  # (A,) which of the B * (1 + T) places are real
+    answers: objective.Batch
+
+
+class SASRec(Factored):
+    """Causal transformer trained on the next item at every place."""
+
+    about = "causal transformer over the history, trained on the next item"
+    Config = SASRecConfig
+    OPTIONS = Options(epochs=40, batch_size=4096, learning_rate=0.003, final_rate=0.05, patience=10, validate_every=2)
+    in_order: ClassVar[bool] = True
+    n_bias = 1
+    config: SASRecConfig
+    _batches: Batches
+
+    def __init__(self, config: SASRecConfig, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        self.sigmoid = config.loss in ("bce", "gbce")
+        self.tokens = Tokens(config, shapes.n_items)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
+        self.head = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
+
+    def prepare(self, train: Interactions) -> None:
+        """Item vectors and biases get their start."""
+        self._batches = Batches(self.config, train.histories(), train.n_items)
+        self.tokens.prepare(train, self._batches.log_popularity())
+
+    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Shifted]:
+        """Lists of two items or more; of long ones another part every epoch."""
+        lists = self._batches.lists
+        users = np.flatnonzero(lists.lengths >= 2)
+        lengths = np.minimum(lists.lengths[users], self.config.length + 1)
+        for part in layers.by_length(lengths, batch_size, rng):
+            yield self.shifted(users[part], lists.take(users[part]), rng)
+
+    def shifted(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> Shifted:
+        """Every place asks for the item after it."""
+        lists = layers.crop_anywhere(lists, self.config.length + 1, rng)
+        place = layers.from_end(lists)
+        read = lists.keep(place > 0)
+        table = layers.lay_out(read, layers.from_end(read))
+        width = 1 + table.items.shape[1]
+        first = place == np.repeat(lists.lengths - 1, lists.lengths)
+        asked = lists.rows * width + np.where(first, 0, width - 1 - place)  # what comes first is asked of START
+        one_each = Histories(lists.items, np.arange(len(lists.items) + 1), lists.weights)
+        device = self.tokens.item.device
+        answers = self._batches.asking(users[lists.rows], one_each, rng, device)
+        return Shifted(table.to(device), torch.from_numpy(asked).to(device), answers)
+
+    def loss(self, batch: Shifted) -> Tensor:
+        """() the configured loss, per like."""
+        after = self._after(batch.table).flatten(0, 1)[batch.asked]  # (A, D)
+        return objective.loss(self.config, batch.answers, after, self.tokens.item, self.tokens.bias)
+
+    def _after(self, table: Table) -> Tensor:
+        """(B, 1 + T, D) a vector after START and after every item, of what came before alone."""
+        told, real = self.tokens(table)
+        width = told.shape[1]
+        allowed = real & torch.ones(width, width, dtype=torch.bool, device=told.device).tril()  # (B, 1, 1 + T, 1 + T)
+        for block in self.blocks:
+            told = block(told, told, allowed)
+        return self.head(told)
+
+    def encode_items(self, features: Tensor | None = None) -> Tensor:
+        """(N, D + 1) vectors and bias."""
+        return self.tokens.vectors()
+
+    def encode_queries(self, queries: Queries) -> Tensor:
+        """(B, D + 1) the vector after the newest item, and a coordinate of 1 that meets the item biases."""
+
+        def encode(history: Histories) -> Tensor:
+            table = layers.lay_out(history, layers.from_end(history)).to(self.tokens.item.device)
+            return self._after(table)[:, -1]
+
+        return self.tokens.answer(queries.history, encode)
+
+
+MODEL = SASRec
