@@ -8,7 +8,7 @@ answered by all of its gaps). Low-rated items are read as such; which items are 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -31,6 +31,8 @@ class BERT4RecConfig(layers.Sequence):
 
     ask: Literal["next", "anywhere", "both"] = option("both", "what comes next, what is missing anywhere, or their mean")
     mask_share: float = option(0.6, "share of a history that is masked", usual=(0.2, 0.8), above=0, below=1)
+    told: bool = option(True, "x")
+    spread: float = option(0.0, "x")
     last_share: float = option(0.1, "share of the histories that mask their last item alone", at_least=0)
 
 
@@ -83,14 +85,23 @@ class BERT4Rec(Factored):
         lists = layers.crop_anywhere(lists, self.config.length + 1, rng)
         place, starts = layers.from_end(lists), lists.offsets[:-1]
         draw = rng.random(len(lists.items))
+        c = self.config
+        share = rng.uniform(c.mask_share - c.spread, c.mask_share + c.spread, len(lists))[lists.rows]
         last_alone = rng.random(len(lists)) < self.config.last_share
-        gap = np.where(last_alone[lists.rows], place == 0, draw < self.config.mask_share)
+        gap = np.where(last_alone[lists.rows], place == 0, draw < share)
         none, every = (~np.logical_or.reduceat(gap, starts), np.logical_and.reduceat(gap, starts))
         gap |= none[lists.rows] & (draw == np.minimum.reduceat(draw, starts)[lists.rows])
         gap &= ~(every[lists.rows] & (draw == np.maximum.reduceat(draw, starts)[lists.rows]))
         hidden = lists.keep(gap)
         visible = layers.lay_out(lists.keep(~gap), place[~gap]).to(self.mask.device)
-        return Masked(visible, *self._questions(users, hidden, place[gap], rng))
+        made = self._questions(users, hidden, place[gap], rng)
+        if self.config.ask != "next" and self.config.told:
+            shown = lists.keep(~gap)
+            keep = ~np.isin(shown.pairs(self.shapes.n_items), hidden.pairs(self.shapes.n_items))
+            shown = shown.keep(keep)
+            told = [shown.rows, shown.items.astype(np.int64), shown.weights > 0]
+            made = (*made[:2], replace(made[2], **dict(zip(["told_rows", "told_items", "told_liked"], map(torch.from_numpy, told)))))
+        return Masked(visible, *made)
 
     def _questions(
         self, users: np.ndarray, hidden: Histories, place: np.ndarray, rng: np.random.Generator

@@ -21,6 +21,7 @@ from tastespace.models import losses
 from tastespace.models.negatives import KnownPairs, Sampler, Sampling
 
 _FEWEST_STEPS = 8  # an epoch: one step over a whole small log would learn next to nothing
+_NEVER = -30.0  # added to the score of what cannot be an answer
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,9 @@ class Batch:
     negatives: Tensor  # (P, n) for bpr, bce and gbce, (M,) for sampled softmax, else empty
     log_expected: Tensor  # (M,) for sampled softmax, else empty
     hit: Tensor  # (B, M) shared negatives that the user likes, else empty
+    told_rows: Tensor | None = None  # (S,) what was told with a question, and cannot be its answer (softmax)
+    told_items: Tensor | None = None  # (S,)
+    told_liked: Tensor | None = None  # (S,) bool
 
 
 class Batches:
@@ -174,6 +178,10 @@ def _softmax(config: Objective, batch: Batch, users: Tensor, items: Tensor, item
     total = float(batch.weight.sum())
     logits = users @ items.T + item_bias  # (B, N)
     rows, columns, weight = batch.rows, batch.items, batch.weight
+    told = (batch.told_rows, batch.told_items)
+    if batch.told_liked is not None:
+        lift = torch.where(batch.told_liked, _NEVER, float(np.log1p(config.push))).to(logits)
+        logits = logits.index_put(told, lift, accumulate=True)
     if len(batch.met_rows) == 0:
         return losses.softmax_per_user(logits, rows, columns, weight, total)
     push = logits.new_full((len(batch.met_rows),), float(np.log1p(config.push)))
@@ -183,5 +191,7 @@ def _softmax(config: Objective, batch: Batch, users: Tensor, items: Tensor, item
     liking = losses.softmax_per_user(logits, *met, counted, total)
     first = config.parts[0][0]
     meeting = users[:, :first] @ items[:, :first].T + item_bias  # (B, N)
+    if batch.told_liked is not None:
+        meeting = meeting.index_put(told, meeting.new_tensor(_NEVER), accumulate=True)
     every = torch.cat([weight, torch.ones_like(batch.met_weight)])
     return liking + config.seen_weight * losses.softmax_per_user(meeting, *met, every, total)
