@@ -1,5 +1,6 @@
 """Recommender: a bundle that answers. No HTTP, no terminal; torch only where a network must run."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tastespace.evaluation import Report
     from tastespace.models.base import Model
     from tastespace.training import Fit
+
+_log = logging.getLogger("tastespace")
 
 Route = Literal["user", "folded-in", "session", "popular", "similar"]
 _USERS_AT_ONCE = 1024
@@ -52,8 +55,13 @@ class Recommender:
     def build(
         cls, fit: "Fit", path: str | Path, *, metrics: dict[str, Any] | None = None, force: bool = False
     ) -> "Recommender":
-        """Write a trained model as a bundle at `path` and open it; `metrics` go into its manifest."""
+        """Write a trained model as a bundle at `path` and open it; `metrics` go into its manifest.
+
+        Bad embedding health is written in it too, and raised as a warning of the logger "tastespace".
+        """
         write_bundle(Path(path), _bundle_of(fit, metrics or {}), force=force)
+        for sentence in fit.health.warnings() if fit.health is not None else []:
+            _log.warning("embedding health of %s: %s", fit.name, sentence)
         return cls.load(path)
 
     @classmethod
@@ -330,6 +338,7 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         "best_epoch": fit.best_epoch,
         "train_seconds": round(fit.seconds, 3),
         "metrics": metrics,
+        "health": None if fit.health is None else fit.health.to_json(),
         "bias_coordinates": model.n_bias if isinstance(model, Factored) else 0,
         "fold_in": None
         if fold_in is None
