@@ -15,6 +15,7 @@ _DEAD = 1e-3  # of the median length
 _ALIKE = 1e-3  # share of the squared length that is left after centring
 _NARROW = 0.1  # of the rank that is possible
 _MANY_DEAD = 0.01  # of the rows
+_LENGTH_IS_POPULARITY = 0.95
 _FEW_COORDINATES = 8  # a table this narrow may rightly span one direction
 _ROWS_AT_ONCE = 1024
 
@@ -46,6 +47,8 @@ class Space:
             found.append(f"the {noun} vectors span {told}, so a smaller dim or less weight decay may serve as well")
         if self.dead_rows > _MANY_DEAD * self.sampled_rows:
             found.append(f"{self.dead_rows:,} of {self.sampled_rows:,} {noun} vectors are dead (no length to speak of)")
+        if self.norm_popularity is not None and abs(self.norm_popularity) > _LENGTH_IS_POPULARITY:
+            found.append(f"the length of {noun} vectors says little but popularity (Spearman {self.norm_popularity:.2f})")
         return found
 
 
