@@ -1,7 +1,7 @@
 """Finished results of a comparison, kept on disk so that an interrupted one goes on where it stopped.
 
-A result lies in a folder named after everything that it depends on (model, seed, config, options, data, cut, K, version):
-`result.json` with the figures, `users.safetensors` with one value a user. Written whole or not at all, never a pickle.
+A result lies in a folder named after everything that it depends on (model, config, options and seed, data, cut, K,
+version): `result.json` with the figures, `users.safetensors` with one value a user. Written whole or not at all.
 """
 
 import hashlib
@@ -62,7 +62,9 @@ def keep(folder: Path, identity: Mapping[str, Any], result: Result) -> None:
     arrays = {"users": report.users, **{f"metric {name}": values for name, values in report.per_user.items()}}
     try:
         with fresh_folder(_place(folder, identity)) as place:
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, place / "users.safetensors")
+            save_file(
+                {name: np.ascontiguousarray(array) for name, array in arrays.items()}, place / "users.safetensors"
+            )
             told = {
                 "identity": identity,
                 "users_sha256": hashlib.sha256((place / "users.safetensors").read_bytes()).hexdigest(),
@@ -105,9 +107,7 @@ def _read(place: Path, identity: Mapping[str, Any]) -> Result:
         raise ValueError("the metrics are of other users")
     return Result(
         seed=int(told["seed"]),
-        report=Report(
-            identity["k"], users, per_user, told["overall"], told["groups"], float(told["evaluate_seconds"])
-        ),
+        report=Report(identity["k"], users, per_user, told["overall"], told["groups"], float(told["evaluate_seconds"])),
         train_seconds=float(told["train_seconds"]),
         epochs=int(told["epochs"]),
         parameters=int(told["parameters"]),

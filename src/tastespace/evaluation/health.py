@@ -48,7 +48,9 @@ class Space:
         if self.dead_rows > _MANY_DEAD * self.sampled_rows:
             found.append(f"{self.dead_rows:,} of {self.sampled_rows:,} {noun} vectors are dead (no length to speak of)")
         if self.norm_popularity is not None and abs(self.norm_popularity) > _LENGTH_IS_POPULARITY:
-            found.append(f"the length of {noun} vectors says little but popularity (Spearman {self.norm_popularity:.2f})")
+            found.append(
+                f"the length of {noun} vectors says little but popularity (Spearman {self.norm_popularity:.2f})"
+            )
         return found
 
 

@@ -1,7 +1,7 @@
 """Popularity: what most people like, for everybody. The floor of every comparison."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ class Popularity(Model):
     """Score of an item: the number of its likes."""
 
     about = "most liked items, all time or of the last days; the floor of every comparison"
-    Config = PopularityConfig
+    Config: ClassVar[type[Any]] = PopularityConfig
     counts: Tensor
 
     def __init__(self, config: Any, shapes: Shapes) -> None:
