@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
-import tastespace
 from tastespace import config as configs
 from tastespace.atomic import fresh_folder
 from tastespace.data.dataset import Table
@@ -45,7 +45,7 @@ class Result:
 def identify(name: str, split: Split, config: Any, options: Options, k: int) -> dict[str, Any]:
     """Everything that a result depends on, as plain values."""
     return {
-        "version": tastespace.__version__,
+        "version": version("tastespace"),
         "model": name,
         "config": configs.to_mapping(config),
         "options": configs.to_mapping(options),

@@ -104,7 +104,7 @@ def test_compare_has_the_documented_shape(log_file: Path) -> None:
     done = run("compare", "--data", log_file, "--protocol", "article", "--models", "mf,ease,popularity", "--json")
     found = json.loads(done.stdout)
     assert {"data", "protocol", "k", "users", "items", "rows", "tests"} <= found.keys()
-    assert {row["model"] for row in found["rows"]} == {"mf", "ease", "popularity", "item_knn"}
+    assert {row["model"] for row in found["rows"]} == {"mf", "ease", "popularity", "recent_popularity", "item_knn"}
     for row in found["rows"]:
         for key in ("recall@10", "ndcg@10"):
             low, high = row[f"{key}_ci"]
@@ -114,15 +114,16 @@ def test_compare_has_the_documented_shape(log_file: Path) -> None:
         assert row["evaluate_seconds"] > 0
         assert row["epochs"] >= 0
     assert {"a", "b", "metric", "p", "p_corrected"} <= found["tests"][0].keys()
-    assert len(found["tests"]) == 6
+    assert len(found["tests"]) == 10
     assert all(test["p"] <= test["p_corrected"] <= 1 for test in found["tests"])
 
 
 def test_compare_shows_a_table_sorted_by_quality(log_file: Path) -> None:
     lines = run("compare", "--data", log_file, "--models", "ease", "--k", 5).output.splitlines()
     assert "protocol article" in lines[0]
-    order = [line.split()[0] for line in lines[2:5]]
-    assert order[-1] == "popularity"
+    order = [line.split()[0] for line in lines[2:6]]
+    assert order[0] != "popularity"
+    assert {"popularity", "recent_popularity"} == set(order[-2:])
     assert "Holm" in lines[-1]
 
 

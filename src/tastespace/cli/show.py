@@ -82,8 +82,8 @@ def comparison(found: "Comparison") -> None:
         at_least_wide=130,
     )
     say(
-        f"likes: known likes of what is recommended, on average (popularity bias); span: dimensions that the item vectors "
-        f"span, of all that they have; seeds {figures['seeds']}"
+        "likes: known likes of a recommended item, on average (popularity bias); span: dimensions that the item "
+        f"vectors spread over; model seeds: {figures['seeds']}"
     )
     best = rows[0]["model"]
     parts = []
