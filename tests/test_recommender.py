@@ -376,3 +376,21 @@ def test_a_bundle_from_before_health_was_measured_still_answers(copy: Path) -> N
     del manifest["health"]
     (copy / "manifest.json").write_text(json.dumps(manifest))
     assert len(ts.Recommender.load(copy).recommend(user=5, k=3).items) == 3
+
+
+def test_a_replaced_bundle_s_neighbourhoods_are_compared(shop: Dataset, tmp_path: Path) -> None:
+    fits = [ts.train("mf", whole(shop), dim=8, epochs=3, seed=seed) for seed in (0, 1)]
+    place = tmp_path / "m"
+
+    def overlap(fit: ts.Fit) -> float | None:
+        return ts.Recommender.build(fit, place, force=True).bundle.manifest["overlap_with_replaced"]
+
+    assert overlap(fits[0]) is None
+    assert overlap(fits[0]) == 1.0
+    other = overlap(fits[1])
+    assert other is not None
+    assert 0 < other < 1
+    assert overlap(ts.train("ease", whole(shop))) is None  # no vectors
+    assert overlap(fits[0]) is None
+    (place / "users.parquet").write_text("damaged")
+    assert overlap(fits[0]) is None

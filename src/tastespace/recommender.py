@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,7 +59,10 @@ class Recommender:
 
         Bad embedding health is written in it too, and raised as a warning of the logger "tastespace".
         """
-        write_bundle(Path(path), _bundle_of(fit, metrics or {}), force=force)
+        bundle = _bundle_of(fit, metrics or {})
+        overlap = _overlap_with(Path(path), bundle) if force and Path(path).exists() else None
+        bundle = replace(bundle, manifest={**bundle.manifest, "overlap_with_replaced": overlap})
+        write_bundle(Path(path), bundle, force=force)
         for sentence in fit.health.warnings() if fit.health is not None else []:
             _log.warning("embedding health of %s: %s", fit.name, sentence)
         return cls.load(path)
@@ -354,6 +357,22 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         vectors=vectors,
         weights={name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()},
     )
+
+
+def _overlap_with(path: Path, new: Bundle) -> float | None:
+    """Share of its 10 nearest neighbours that an item keeps from the bundle at `path`; None where they cannot compare."""
+    from tastespace.evaluation.health import neighbourhood_overlap
+
+    try:
+        old = read_bundle(path)
+    except BundleError:  # it is about to be replaced
+        return None
+    if old.items != new.items or "items" not in old.vectors or "items" not in new.vectors:
+        return None
+    likes = [np.bincount(one.histories.positives().items, minlength=len(new.items)) for one in (old, new)]
+    liked = np.minimum(*likes) > 0
+    spaces = [one.vectors["items"][liked, : -one.manifest["bias_coordinates"] or None] for one in (old, new)]
+    return neighbourhood_overlap(*spaces)
 
 
 def _extended(past: Histories, newer: NDArray[np.int64]) -> Histories:

@@ -96,6 +96,7 @@ def train(
                 "epochs": fitted.best_epoch,
                 "train_seconds": fitted.seconds,
                 "metrics": metrics,
+                "overlap_with_replaced": recommender.bundle.manifest["overlap_with_replaced"],
                 "health": None if fitted.health is None else fitted.health.to_json(),
             }
         )
@@ -106,6 +107,9 @@ def train(
         show.say(f"  Recall@10 {show.interval(metrics, 'recall@10')}  NDCG@10 {show.interval(metrics, 'ndcg@10')}")
     if fitted.health is not None:
         show.health(fitted.health)
+    overlap = recommender.bundle.manifest["overlap_with_replaced"]
+    if overlap is not None:
+        show.say(f"  an item keeps {overlap:.0%} of its 10 nearest neighbours in the model that this one replaces")
     show.say(f"the bundle lies in {out}")
     some = recommender.bundle.users.ids[0]
     show.say(f"try: tastespace recommend {out} --user {some}")

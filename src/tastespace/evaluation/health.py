@@ -11,6 +11,7 @@ Vectors = NDArray[np.float32]
 Counts = NDArray[np.int64]
 
 _MOST_ROWS = 20_000  # of a table that are looked at
+_MOST_NEIGHBOURS = 5_000
 _DEAD = 1e-3  # of the median length
 _ALIKE = 1e-3  # share of the squared length that is left after centring
 _NARROW = 0.1  # of the rank that is possible
@@ -76,12 +77,13 @@ class Health:
         return cls(Space(**told["items"]), None if told["users"] is None else Space(**told["users"]))
 
 
-def choose_rows(counts: Counts) -> NDArray[np.int64]:
-    """Rows with a positive (`counts` (N,) above 0), a fixed random 20,000 of them where there are more."""
+def choose_rows(counts: Counts, most: int | None = None) -> NDArray[np.int64]:
+    """Rows with a positive (`counts` (N,) above 0), a fixed random `most` (20,000) of them where there are more."""
+    most = _MOST_ROWS if most is None else most
     used = np.flatnonzero(counts > 0)
-    if len(used) <= _MOST_ROWS:
+    if len(used) <= most:
         return used
-    return np.sort(np.random.default_rng(0).choice(used, _MOST_ROWS, replace=False))
+    return np.sort(np.random.default_rng(0).choice(used, most, replace=False))
 
 
 def measure(vectors: Vectors, counts: Counts, rows: NDArray[np.int64]) -> Space:
@@ -130,9 +132,9 @@ def neighbourhood_overlap(old: Vectors, new: Vectors, k: int = 10) -> float:
     """Mean share of the `k` nearest neighbours (cosine) that two versions (N, D) and (N, E) of vectors agree on.
 
     1 for equal neighbourhoods, about k / N for unrelated ones, and where there is nothing to compare 1. Of more than
-    20,000 rows a fixed random 20,000 are compared among themselves.
+    5,000 rows a fixed random 5,000 are compared among themselves.
     """
-    rows = choose_rows(np.ones(len(old), dtype=np.int64))
+    rows = choose_rows(np.ones(len(old), dtype=np.int64), _MOST_NEIGHBOURS)
     k = min(k, len(rows) - 1)
     if k < 1:
         return 1.0
