@@ -360,7 +360,7 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
 
 
 def _overlap_with(path: Path, new: Bundle) -> float | None:
-    """Share of its 10 nearest neighbours that an item keeps from the bundle at `path`; None where they cannot compare."""
+    """Share of its 10 nearest neighbours that an item keeps from the bundle at `path`; None without such vectors."""
     from tastespace.evaluation.health import neighbourhood_overlap
 
     try:
@@ -371,8 +371,8 @@ def _overlap_with(path: Path, new: Bundle) -> float | None:
         return None
     likes = [np.bincount(one.histories.positives().items, minlength=len(new.items)) for one in (old, new)]
     liked = np.minimum(*likes) > 0
-    spaces = [one.vectors["items"][liked, : -one.manifest["bias_coordinates"] or None] for one in (old, new)]
-    return neighbourhood_overlap(*spaces)
+    before, after = (one.vectors["items"][liked, : -one.manifest["bias_coordinates"] or None] for one in (old, new))
+    return neighbourhood_overlap(before, after)
 
 
 def _extended(past: Histories, newer: NDArray[np.int64]) -> Histories:

@@ -28,20 +28,19 @@ from tastespace.checkpoint import (
     save_checkpoint,
     unpack_optimizer,
 )
+from tastespace.checkup import check_health
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError, TrainingError
 from tastespace.evaluation import Evaluator, Health, parse_metric
-from tastespace.evaluation.health import choose_rows, measure
 from tastespace.machine import free_memory
-from tastespace.models.base import Factored, Model, Options, Shapes
+from tastespace.models.base import Model, Options, Shapes
 from tastespace.progress import Ticker, track
 from tastespace.suggest import did_you_mean, shown
 
 _CHECKPOINT_EVERY = 10.0  # seconds
 _SMALL_MODEL = 1_000_000  # trained parameters
-_QUERIES_AT_ONCE = 1024
 _STALLED_AFTER = 3  # validations without a better value before the learning rate is halved
 
 
@@ -154,32 +153,6 @@ def fit(
     if checkpoint is not None:
         remove_checkpoint(checkpoint)
     return Fit(name, model, split, options, tuple(run.epochs), run.best_epoch, seconds, run.forecast, health)
-
-
-@torch.no_grad()
-def check_health(model: Model, split: Split) -> Health | None:
-    """The health of a model's vectors, biases left out; None where it has none of its own.
-
-    Item-item weights (`ease`, `item_knn`) are no embedding. Of large tables a sample is looked at.
-    """
-    if not isinstance(model, Factored) and not model.learns_by_gradient():
-        return None
-    items = model.item_space()
-    if items is None:
-        return None
-    liked = split.train.positives()
-    per_item = np.bincount(liked.item, minlength=split.train.n_items)
-    rows = choose_rows(per_item)
-    of_items = measure(items[torch.from_numpy(rows).to(items.device)].cpu().numpy(), per_item, rows)
-    per_user = np.bincount(liked.user, minlength=split.train.n_users)
-    users, histories = choose_rows(per_user), split.train.histories()
-    found = [model.query_space(Queries.of_users(part, histories)) for part in _chunks(users)]
-    vectors = [one.cpu().numpy() for one in found if one is not None]
-    return Health(of_items, measure(np.concatenate(vectors), per_user, users) if vectors else None)
-
-
-def _chunks(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + _QUERIES_AT_ONCE] for start in range(0, len(rows), _QUERIES_AT_ONCE)]
 
 
 @contextmanager
