@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tastespace.atomic import fresh_folder
+from tastespace.atomic import fresh_folder, write_text
 
 
 def _filled(folder: Path, text: str) -> None:
@@ -76,3 +76,25 @@ def test_a_parent_that_is_a_file_raises_the_systems_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"), fresh_folder(tmp_path / "file" / "model"):
         pass
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "found.json"
+    for text in ("old", "naïve"):
+        write_text(target, text)
+        assert target.read_bytes() == text.encode()
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_file_that_cannot_be_exchanged_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "found.json"
+    write_text(target, "old")
+
+    def refuse(*_: object) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="no"):
+        write_text(target, "new")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]

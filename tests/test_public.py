@@ -47,6 +47,7 @@ def test_version_is_that_of_the_package() -> None:
         "data.signals",
         "data.columns",
         "data.movielens",
+        "evaluation.health",
         "evaluation.metrics",
         "evaluation.significance",
     ],

@@ -146,6 +146,7 @@ def test_a_reference_that_cannot_fit_is_skipped_with_its_forecast(
     found = ts.compare(["mf"], split(board, "article"), settings={"mf": {"epochs": 2}})
     assert [row.model for row in found.rows] == ["mf", "popularity", "item_knn"]
     assert "3.0 GiB" in found.skipped["ease"]
+    assert "needs a log with times" in found.skipped["recent_popularity"]
 
 
 def test_the_forecast_is_told_before_the_first_epoch(board: Dataset) -> None:

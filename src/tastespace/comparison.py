@@ -2,29 +2,51 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tastespace import config as configs
 from tastespace import models
 from tastespace.data.queries import check_k
 from tastespace.data.split import Split
-from tastespace.errors import MemoryLimitError, OptionError
-from tastespace.evaluation import Report, Test, average, compare_pairs
+from tastespace.errors import DataError, MemoryLimitError, OptionError, TooLittleDataError
+from tastespace.evaluation import Health, Report, Test, average, compare_pairs
 from tastespace.evaluation import evaluate as evaluate_scorer
+from tastespace.kept import Result, identify, take_up
+from tastespace.kept import keep as keep_result
 from tastespace.models.base import Options
+from tastespace.suggest import did_you_mean, shown
 from tastespace.training import Fit, configure, fit
 
-REFERENCES = ("popularity", "item_knn", "ease")
+REFERENCES = ("popularity", "recent_popularity", "item_knn", "ease")
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One model's result: its report averaged over seeds, mean seconds, and the last seed's fit."""
+    """One model's results, seed by seed, and what it was trained with (the first seed's options)."""
 
     model: str
-    report: Report
-    train_seconds: float
-    epochs: int
-    fit: Fit
+    config: Any
+    options: Options
+    results: tuple[Result, ...]
+    report: Report  # averaged over seeds
+
+    @property
+    def train_seconds(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean([result.train_seconds for result in self.results]))
+
+    @property
+    def epochs(self) -> int:
+        """Of the last seed; 0 for a model without epochs."""
+        return self.results[-1].epochs
+
+    @property
+    def health(self) -> Health | None:
+        """Of the last seed's vectors."""
+        return self.results[-1].health
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +95,27 @@ class Comparison:
 
 def row_to_json(row: Row) -> dict[str, Any]:
     """One model's figures as plain values."""
+    last = row.results[-1]
+    reports = [result.report for result in row.results]
+    validated = any(epoch.metric is not None for epoch in last.history)
     return {
         "model": row.model,
         **report_to_json(row.report),
         "train_seconds": row.train_seconds,
         "evaluate_seconds": row.report.seconds,
         "epochs": row.epochs,
+        "parameters": last.parameters,
+        "seeds": [result.seed for result in row.results],
+        "by_seed": {
+            **{metric: [report.mean(metric) for report in reports] for metric in row.report.per_user},
+            **{metric: [report.overall[metric] for report in reports] for metric in row.report.overall},
+            "train_seconds": [result.train_seconds for result in row.results],
+        },
+        "metric_name": row.options.metric if validated else None,
+        "history": [{"epoch": e.epoch, "loss": e.loss, "metric": e.metric} for e in last.history],
+        "health": None if last.health is None else last.health.to_json(),
+        "config": configs.to_mapping(row.config),
+        "options": configs.to_mapping(replace(row.options, seed=last.seed)),
     }
 
 
@@ -108,11 +145,17 @@ def compare(
     k: int = 10,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     progress: bool | None = None,
+    keep: str | Path | None = None,
+    resume: bool = True,
 ) -> Comparison:
-    """Train and test models on one split; popularity, item_knn and ease are always in the table.
+    """Train and test models on one split; the references (`REFERENCES`) are always in the table.
 
-    Gradient models run with seeds 0 to `seeds` - 1; `settings` maps a model to config or option fields. A reference
-    that does not fit the memory is skipped with its forecast. Pairs are tested on NDCG@k, Holm-corrected.
+    Gradient models run with `seeds` seeds from that of their options on (0); `settings` maps a model to config or
+    option fields. A reference that cannot run here (too little memory, no times) is skipped with its reason. Pairs are
+    tested on NDCG@k, Holm-corrected.
+
+    `keep` names a folder in which every finished result is kept at once. With `resume`, results of the very same runs
+    that lie there are taken up instead of being trained again: figures, seconds and all.
     """
     if seeds < 1:
         raise OptionError(f"seeds is {seeds}, but at least 1 is expected")
@@ -120,30 +163,69 @@ def compare(
     asked = list(dict.fromkeys([*names, *REFERENCES]))
     for name in asked:
         models.get(name)  # a misspelt name is told before anything is trained
+    settings = settings or {}
+    for name in settings:
+        if name not in asked:
+            raise OptionError(f"there are settings for {shown(name)}, which is not compared{did_you_mean(name, asked)}")
+    setups = {name: configure(name, settings.get(name, {})) for name in asked}
+    runner = _Runner(split, k, progress, None if keep is None else Path(keep).expanduser(), resume)
     rows, skipped = [], {}
-    for name in asked:
-        config, options = configure(name, (settings or {}).get(name, {}))
+    for name, (config, options) in setups.items():
         try:
-            rows.append(_run(name, split, config, options, seeds, k, progress))
-        except MemoryLimitError as error:
+            rows.append(runner.row(name, config, options, seeds))
+        except TooLittleDataError:
+            raise
+        except (MemoryLimitError, DataError) as error:
             if name not in REFERENCES:
                 raise
             skipped[name] = str(error)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(runner.interrupted()) from None
     metric = f"ndcg@{k}"
     tests = compare_pairs({row.model: row.report.per_user[metric] for row in rows}, metric)
     return Comparison(split, k, seeds, tuple(rows), tuple(tests), skipped)
 
 
-def _run(name: str, split: Split, config: Any, options: Options, seeds: int, k: int, progress: bool | None) -> Row:
-    repeats = seeds if models.get(name).learns_by_gradient() else 1
-    fits, reports = [], []
-    for seed in range(repeats):
-        fits.append(fit(name, split, config=config, options=replace(options, seed=seed), progress=progress))
-        reports.append(evaluate(fits[-1], k=k, progress=progress))
-    return Row(
-        model=name,
-        report=average(reports),
-        train_seconds=sum(one.seconds for one in fits) / repeats,
-        epochs=fits[-1].best_epoch,
-        fit=fits[-1],
-    )
+@dataclass
+class _Runner:
+    """What all runs of a comparison share, and how many of them are finished."""
+
+    split: Split
+    k: int
+    progress: bool | None
+    keep: Path | None
+    resume: bool
+    finished: int = 0
+
+    def row(self, name: str, config: Any, options: Options, seeds: int) -> Row:
+        repeats = seeds if models.get(name).learns_by_gradient() else 1
+        runs = [replace(options, seed=options.seed + number) for number in range(repeats)]
+        results = tuple(self.result(name, config, run) for run in runs)
+        return Row(name, config, options, results, average([result.report for result in results]))
+
+    def result(self, name: str, config: Any, options: Options) -> Result:
+        """A run's result, kept from before or made (and kept) now."""
+        identity = identify(name, self.split, config, options, self.k) if self.keep is not None else {}
+        found = take_up(self.keep, identity) if self.keep is not None and self.resume else None
+        if found is None:
+            found = self.run(name, config, options)
+            if self.keep is not None:
+                keep_result(self.keep, identity, found)
+        self.finished += 1
+        return found
+
+    def run(self, name: str, config: Any, options: Options) -> Result:
+        fitted = fit(name, self.split, config=config, options=options, progress=self.progress)
+        return Result(
+            seed=options.seed,
+            report=evaluate(fitted, k=self.k, progress=self.progress),
+            train_seconds=fitted.seconds,
+            epochs=fitted.best_epoch,
+            parameters=fitted.forecast.parameters if fitted.forecast is not None else 0,
+            history=fitted.history,
+            health=fitted.health,
+        )
+
+    def interrupted(self) -> str:
+        kept = f", kept in {self.keep}" if self.keep is not None else ", not kept"
+        return f"interrupted under protocol {self.split.protocol} with {self.finished} results finished{kept}"

@@ -1,7 +1,8 @@
 """Recommender: a bundle that answers. No HTTP, no terminal; torch only where a network must run."""
 
+import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tastespace.evaluation import Report
     from tastespace.models.base import Model
     from tastespace.training import Fit
+
+_log = logging.getLogger("tastespace")
 
 Route = Literal["user", "folded-in", "session", "popular", "similar"]
 _USERS_AT_ONCE = 1024
@@ -52,8 +55,16 @@ class Recommender:
     def build(
         cls, fit: "Fit", path: str | Path, *, metrics: dict[str, Any] | None = None, force: bool = False
     ) -> "Recommender":
-        """Write a trained model as a bundle at `path` and open it; `metrics` go into its manifest."""
-        write_bundle(Path(path), _bundle_of(fit, metrics or {}), force=force)
+        """Write a trained model as a bundle at `path` and open it; `metrics` go into its manifest.
+
+        Bad embedding health is written in it too, and raised as a warning of the logger "tastespace".
+        """
+        bundle = _bundle_of(fit, metrics or {})
+        overlap = _overlap_with(Path(path), bundle) if force and Path(path).exists() else None
+        bundle = replace(bundle, manifest={**bundle.manifest, "overlap_with_replaced": overlap})
+        write_bundle(Path(path), bundle, force=force)
+        for sentence in fit.health.warnings() if fit.health is not None else []:
+            _log.warning("embedding health of %s: %s", fit.name, sentence)
         return cls.load(path)
 
     @classmethod
@@ -330,6 +341,7 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         "best_epoch": fit.best_epoch,
         "train_seconds": round(fit.seconds, 3),
         "metrics": metrics,
+        "health": None if fit.health is None else fit.health.to_json(),
         "bias_coordinates": model.n_bias if isinstance(model, Factored) else 0,
         "fold_in": None
         if fold_in is None
@@ -345,6 +357,22 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         vectors=vectors,
         weights={name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()},
     )
+
+
+def _overlap_with(path: Path, new: Bundle) -> float | None:
+    """Share of its 10 nearest neighbours that an item keeps from the bundle at `path`; None without such vectors."""
+    from tastespace.evaluation.health import neighbourhood_overlap
+
+    try:
+        old = read_bundle(path)
+    except BundleError:  # it is about to be replaced
+        return None
+    if old.items != new.items or "items" not in old.vectors or "items" not in new.vectors:
+        return None
+    likes = [np.bincount(one.histories.positives().items, minlength=len(new.items)) for one in (old, new)]
+    liked = np.minimum(*likes) > 0
+    before, after = (one.vectors["items"][liked, : -one.manifest["bias_coordinates"] or None] for one in (old, new))
+    return neighbourhood_overlap(before, after)
 
 
 def _extended(past: Histories, newer: NDArray[np.int64]) -> Histories:

@@ -28,11 +28,12 @@ from tastespace.checkpoint import (
     save_checkpoint,
     unpack_optimizer,
 )
+from tastespace.checkup import check_health
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError, TrainingError
-from tastespace.evaluation import Evaluator, parse_metric
+from tastespace.evaluation import Evaluator, Health, parse_metric
 from tastespace.machine import free_memory
 from tastespace.models.base import Model, Options, Shapes
 from tastespace.progress import Ticker, track
@@ -79,6 +80,7 @@ class Fit:
     best_epoch: int = 0
     seconds: float = 0.0
     forecast: Forecast | None = None
+    health: Health | None = None
 
     def queries(self, users: np.ndarray) -> Queries:
         """Questions of known users, with all that is known of them."""
@@ -139,15 +141,18 @@ def fit(
             if tell is not None:
                 tell(forecast)
             model = _build(cls, config, shapes, options, split.train)
-            return Fit(name, model.eval(), split, options, seconds=time.perf_counter() - started, forecast=forecast)
+            seconds = time.perf_counter() - started
+            health = check_health(model.eval(), split)
+            return Fit(name, model, split, options, seconds=seconds, forecast=forecast, health=health)
         run = _Run(name, config, options, split, checkpoint, forecast, tell)
         if resume and checkpoint is not None:
             run.restore(load_checkpoint(checkpoint))
-        model = run.execute(progress)
+        model = run.execute(progress).eval()
+        seconds = time.perf_counter() - started
+        health = check_health(model, split)
     if checkpoint is not None:
         remove_checkpoint(checkpoint)
-    seconds = time.perf_counter() - started
-    return Fit(name, model.eval(), split, options, tuple(run.epochs), run.best_epoch, seconds, run.forecast)
+    return Fit(name, model, split, options, tuple(run.epochs), run.best_epoch, seconds, run.forecast, health)
 
 
 @contextmanager

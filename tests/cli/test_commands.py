@@ -6,20 +6,30 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from tastespace import comparison
 from tastespace.cli import app, guard
 from tastespace.data.dataset import Dataset
 from tastespace.data.synthetic import checkerboard
+from tastespace.errors import OptionError
 
 runner = CliRunner()
 
 
 def run(*words: object) -> Result:
     return runner.invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("TASTESPACE_CACHE", str(folder))
+    return folder
 
 
 def write_log(path: Path, data: Dataset, *, header: str = "user,item,rating,timestamp") -> Path:
@@ -104,7 +114,7 @@ def test_compare_has_the_documented_shape(log_file: Path) -> None:
     done = run("compare", "--data", log_file, "--protocol", "article", "--models", "mf,ease,popularity", "--json")
     found = json.loads(done.stdout)
     assert {"data", "protocol", "k", "users", "items", "rows", "tests"} <= found.keys()
-    assert {row["model"] for row in found["rows"]} == {"mf", "ease", "popularity", "item_knn"}
+    assert {row["model"] for row in found["rows"]} == {"mf", "ease", "popularity", "recent_popularity", "item_knn"}
     for row in found["rows"]:
         for key in ("recall@10", "ndcg@10"):
             low, high = row[f"{key}_ci"]
@@ -114,16 +124,91 @@ def test_compare_has_the_documented_shape(log_file: Path) -> None:
         assert row["evaluate_seconds"] > 0
         assert row["epochs"] >= 0
     assert {"a", "b", "metric", "p", "p_corrected"} <= found["tests"][0].keys()
-    assert len(found["tests"]) == 6
+    assert len(found["tests"]) == 10
     assert all(test["p"] <= test["p_corrected"] <= 1 for test in found["tests"])
 
 
 def test_compare_shows_a_table_sorted_by_quality(log_file: Path) -> None:
     lines = run("compare", "--data", log_file, "--models", "ease", "--k", 5).output.splitlines()
     assert "protocol article" in lines[0]
-    order = [line.split()[0] for line in lines[2:5]]
-    assert order[-1] == "popularity"
+    order = [line.split()[0] for line in lines[2:6]]
+    assert order[0] != "popularity"
+    assert {"popularity", "recent_popularity"} == set(order[-2:])
     assert "Holm" in lines[-1]
+
+
+def test_compare_over_several_protocols_writes_one_document(log_file: Path, tmp_path: Path) -> None:
+    words = ("compare", "--data", log_file, "--protocol", "article, random-811", "--models", "ease")
+    printed = json.loads(run(*words, "--json").stdout)
+    assert [one["protocol"] for one in printed["comparisons"]] == ["article", "random-811"]
+    file = tmp_path / "new" / "found.json"
+    done = run(*words, "--resume", "--json", file)
+    assert done.exit_code == 0, done.output
+    assert json.loads(file.read_text()) == printed
+    assert done.stdout.count("Holm") == 2
+    assert [path.name for path in file.parent.iterdir()] == ["found.json"]
+
+
+def test_compare_takes_settings_of_each_model(log_file: Path) -> None:
+    words = ("--set", "mf.epochs=2", "--set", "mf.dim=8", "--set", "ease.penalty=7")
+    done = run("compare", "--data", log_file, *words, "--json")
+    rows = {row["model"]: row for row in json.loads(done.stdout)["rows"]}
+    assert (rows["mf"]["options"]["epochs"], rows["mf"]["config"]["dim"]) == (2, 8)
+    assert rows["ease"]["config"]["penalty"] == 7.0
+
+
+def test_compare_writes_a_page_and_asks_before_training_whether_it_can(
+    log_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    page = types.ModuleType("tastespace.report_page")
+    page.check_can_write_page = lambda: asked.append("can")  # type: ignore[attr-defined]
+    page.write_page = lambda path, comparisons: asked.append((path, comparisons))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tastespace.report_page", page)
+    words = ("compare", "--data", log_file, "--models", "ease", "--html", tmp_path / "page.html", "--json")
+    done = run(*words)
+    assert asked == ["can", (tmp_path / "page.html", [json.loads(done.stdout)])]
+
+    def refuse() -> None:
+        raise OptionError("no page here")
+
+    page.check_can_write_page = refuse  # type: ignore[attr-defined]
+    monkeypatch.setattr(comparison, "fit", None)
+    refused = run(*words)
+    assert (refused.exit_code, refused.stderr) == (2, "Error: no page here\n")
+
+
+def test_an_interrupted_compare_says_how_to_go_on(log_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, trained = comparison.fit, []
+
+    def fit(name: str, *args: object, **more: object) -> object:
+        trained.append(name)
+        if trained[-2:] == ["mf", "popularity"]:
+            raise KeyboardInterrupt
+        return real(name, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(comparison, "fit", fit)
+    words = ("compare", "--data", log_file, "--set", "mf.epochs=2", "--json")
+    stopped = run(*words)
+    assert stopped.exit_code == 130
+    assert stopped.stderr == (
+        f"Error: interrupted under protocol article with 1 results finished, kept in {cache / 'comparisons'}; "
+        "the same command with --resume goes on from there\n"
+    )
+    trained.clear()
+    assert json.loads(run(*words, "--resume").stdout)["rows"][0]["model"] == "mf"
+    assert trained == ["popularity", "recent_popularity", "item_knn", "ease"]
+    trained.clear()
+    run(*words)
+    assert trained[0] == "mf"
+
+
+def test_train_tells_the_health_of_its_vectors(log_file: Path, tmp_path: Path) -> None:
+    words = ("train", "--data", log_file, "--set", "epochs=2", "--set", "dim=8", "--out", tmp_path / "m")
+    assert "item vectors span " in run(*words).stdout
+    found = json.loads(run(*words, "--force", "--json").stdout)
+    assert found["health"] == json.loads((tmp_path / "m" / "manifest.json").read_text())["health"]
+    assert found["health"]["users"]["rows"] == 80
 
 
 def test_a_ready_split_is_compared_and_trained(tmp_path: Path) -> None:
@@ -186,6 +271,13 @@ def test_doctor_tells_versions_and_where_data_lie(tmp_path: Path, monkeypatch: p
         (["compare", "--data", "{log}", "--k", "61"], 2, "k is 61, but the catalogue has only 60 items"),
         (["evaluate", "{bundle}", "--data", "{log}", "--protocol", "article", "--k", "99"], 2, "k is 99, but"),
         (["compare"], 2, "name the data"),
+        (["compare", "--data", "{log}", "--protocol", "article,artcle"], 2, "did you mean 'article'"),
+        (["compare", "--data", "{log}", "--set", "epochs=2"], 2, "does not say of which model"),
+        (["compare", "--data", "{log}", "--set", "mff.epochs=2"], 2, "did you mean 'mf'"),
+        (["compare", "--data", "{log}", "--set", "mf.epoch=2"], 2, "did you mean 'epochs'"),
+        (["compare", "--data", "{log}", "found.json"], 2, "'found.json' is not expected here"),
+        (["compare", "--data", "{log}", "--json", "{tmp}"], 2, "cannot be written"),
+        (["compare", "--data", "{log}", "--json", "{log}/x.json"], 2, "cannot be written"),
         (["fetch", "ml-1m"], 2, "no public data set 'ml-1m'"),
         (["fetch", "ml-100k", "--from", "{tmp}/none.zip"], 3, "no file or folder"),
     ],

@@ -81,6 +81,27 @@ def test_recent_popularity_needs_times() -> None:
         ts.train("popularity", whole(Dataset("timeless", timeless)), days=3.0)
 
 
+def test_recent_popularity_counts_recent_likes_then_all() -> None:
+    data = small()
+    log = data.interactions
+    recent, ever = (np.bincount(items, minlength=log.n_items) for items in (log.item[-3:], log.item))
+    found = scores("recent_popularity", data, days=3.0)[5]
+    assert np.array_equal(np.floor(found), recent)
+    assert np.array_equal(np.argsort(-found, kind="stable"), np.lexsort((np.arange(len(ever)), -ever, -recent)))
+
+
+def test_a_window_of_the_whole_log_is_popularity() -> None:
+    data = small()
+    assert np.array_equal(np.floor(scores("recent_popularity", data, days=1e6)), scores("popularity", data))
+
+
+def test_recent_popularity_of_a_log_without_times_is_refused() -> None:
+    log = small().interactions
+    timeless = Interactions.of(log.user, log.item, log.users, log.items)
+    with pytest.raises(DataError, match="needs a log with times"):
+        ts.train("recent_popularity", whole(Dataset("timeless", timeless)))
+
+
 def test_a_misspelt_model_is_told_the_nearest() -> None:
     with pytest.raises(OptionError, match=r"no model 'easy'; did you mean 'ease'"):
         models.get("easy")

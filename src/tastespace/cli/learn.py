@@ -1,12 +1,14 @@
 """Commands that train and judge: train, evaluate, compare."""
 
+import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tastespace.cli import options as o
 from tastespace.cli import show
+from tastespace.errors import OptionError
 
 if TYPE_CHECKING:
     from tastespace.training import Forecast
@@ -94,6 +96,8 @@ def train(
                 "epochs": fitted.best_epoch,
                 "train_seconds": fitted.seconds,
                 "metrics": metrics,
+                "overlap_with_replaced": recommender.bundle.manifest["overlap_with_replaced"],
+                "health": None if fitted.health is None else fitted.health.to_json(),
             }
         )
         return
@@ -101,6 +105,11 @@ def train(
     show.say(f"trained {model} in {fitted.seconds:.1f} s{epochs}")
     if report is not None:
         show.say(f"  Recall@10 {show.interval(metrics, 'recall@10')}  NDCG@10 {show.interval(metrics, 'ndcg@10')}")
+    if fitted.health is not None:
+        show.health(fitted.health)
+    overlap = recommender.bundle.manifest["overlap_with_replaced"]
+    if overlap is not None:
+        show.say(f"  an item keeps {overlap:.0%} of its 10 nearest neighbours in the model that this one replaces")
     show.say(f"the bundle lies in {out}")
     some = recommender.bundle.users.ids[0]
     show.say(f"try: tastespace recommend {out} --user {some}")
@@ -130,7 +139,6 @@ def evaluate(
     Example: tastespace evaluate models/films --data ml-100k --protocol article
     """
     from tastespace.comparison import report_to_json
-    from tastespace.errors import OptionError
     from tastespace.evaluation.leaks import find_leaks
     from tastespace.recommender import Recommender
 
@@ -183,10 +191,20 @@ def evaluate(
 
 def compare(
     data: o.Data = None,
-    protocol: Protocol = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="One protocol, or several with commas between.", show_default="article")
+    ] = None,
     models: Annotated[str, typer.Option(help="Names with commas between; references join by themselves.")] = "mf",
     seeds: Annotated[int, typer.Option(help="Model seeds 0 to SEEDS - 1, averaged.")] = 1,
     k: o.K = 10,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="MODEL.FIELD=VALUE", help="An option of one model; repeatable.", show_default=False
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Take up results that an earlier run finished.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page too.", show_default=False)] = None,
     train_file: o.TrainFile = None,
     test_file: o.TestFile = None,
     user_column: o.UserColumn = None,
@@ -197,19 +215,32 @@ def compare(
     duplicates: o.Duplicates = "error",
     format: o.Format = None,
     encoding: o.Encoding = "utf-8",
-    json: o.AsJson = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of tables; with a FILE after it, write it there too.")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Argument(hidden=True)] = None,
 ) -> None:
     """Train and test models side by side.
 
-    All under one protocol, with popularity, item_knn and ease always beside them.
+    All under the same protocols, with popularity, recent_popularity, item_knn and ease always beside them.
 
-    Example: tastespace compare --data ml-100k --protocol article --models mf,spectral
+    Example: tastespace compare --data ml-100k --protocol article,leave-last-out --models mf,spectral --seeds 3
     """
     from tastespace.comparison import compare as compare_models
+    from tastespace.data.sources import cache_folder
 
+    if json_file is not None and not json:
+        raise OptionError(f"{str(json_file)!r} is not expected here; a file for the figures follows --json")
+    for file in (json_file, html):
+        if file is not None:
+            o.check_can_write_file(file)
+    if html is not None:
+        _report_page().check_can_write_page()
+    of_models = o.parse_settings_of_models(settings)
     ready = train_file is not None or test_file is not None
-    split = o.open_split(
-        protocol if protocol or ready else "article",
+    asked: list[str | None] = [*_names(protocol or "")]
+    splits = o.open_splits(
+        asked or [None if ready else "article"],
         data,
         train_file,
         test_file,
@@ -222,12 +253,41 @@ def compare(
         format=format,
         encoding=encoding,
     )
-    names = [name.strip() for name in models.split(",") if name.strip()]
-    found = compare_models(names, split, seeds=seeds, k=k)
-    if json:
-        show.as_json(found.to_json())
-    else:
-        show.comparison(found)
+    tables = not json or json_file is not None
+    figures = []
+    for split in splits:
+        try:
+            found = compare_models(
+                _names(models),
+                split,
+                seeds=seeds,
+                k=k,
+                settings=of_models,
+                keep=cache_folder() / "comparisons",
+                resume=resume,
+            )
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(f"{error}; the same command with --resume goes on from there") from None
+        figures.append(found.to_json())
+        if tables:
+            if len(figures) > 1:
+                show.say()
+            show.comparison(found)
+    document = figures[0] if len(figures) == 1 else {"comparisons": figures}
+    if not tables:
+        show.as_json(document)
+    if json_file is not None:
+        show.write_json(json_file, document)
+    if html is not None:
+        _report_page().write_page(html, figures)
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _report_page() -> Any:
+    return importlib.import_module("tastespace.report_page")
 
 
 def _tell(model: str, forecast: "Forecast") -> None:

@@ -1,5 +1,6 @@
 """Options that several commands share, and the data that they name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,7 +48,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 
 
 def open_split(
-    protocol: str | None,
+    protocol: str | None, data: str | None, train: Path | None, test: Path | None, **reading: Any
+) -> "Split":
+    """The data that the options name: cut by a protocol (whole without one), or the ready split of two files."""
+    return open_splits([protocol], data, train, test, **reading)[0]
+
+
+def open_splits(
+    protocols: Sequence[str | None],
     data: str | None,
     train: Path | None,
     test: Path | None,
@@ -60,8 +68,8 @@ def open_split(
     duplicates: str,
     format: str | None,
     encoding: str,
-) -> "Split":
-    """The data that the options name: cut by a protocol (whole without one), or the ready split of two files."""
+) -> "list[Split]":
+    """The same for several protocols; the data are read once."""
     from tastespace.data.lines import read_ready_split
     from tastespace.data.sources import open_data
     from tastespace.data.split import ready_split, split, whole
@@ -69,9 +77,9 @@ def open_split(
     if train is not None or test is not None:
         if train is None or test is None:
             raise OptionError("a ready split needs both --train FILE and --test FILE")
-        if protocol is not None:
+        if list(protocols) != [None]:
             raise OptionError("a ready split is its own protocol: leave --protocol out")
-        return ready_split(train.resolve().parent.name or train.name, *read_ready_split(train, test))
+        return [ready_split(train.resolve().parent.name or train.name, *read_ready_split(train, test))]
     if data is None:
         raise OptionError("name the data with --data NAME_OR_FILE (as in --data ml-100k), or with --train and --test")
     one_of("--duplicates", duplicates, ("error", "keep", "first", "last", "max"))
@@ -88,7 +96,29 @@ def open_split(
         "encoding": encoding,
     }
     dataset = open_data(data, **{name: value for name, value in options.items() if value is not None})
-    return whole(dataset) if protocol is None else split(dataset, protocol)
+    return [whole(dataset) if protocol is None else split(dataset, protocol) for protocol in protocols]
+
+
+def parse_settings_of_models(texts: list[str] | None) -> dict[str, dict[str, str]]:
+    """`--set MODEL.FIELD=VALUE` options as a mapping for each model."""
+    settings: dict[str, dict[str, str]] = {}
+    for path, value in parse_settings(texts).items():
+        model, dot, name = path.partition(".")
+        if not dot or not name.strip():
+            raise OptionError(f"--set {path}={value} does not say of which model, as --set mf.{model}={value} would")
+        settings.setdefault(model.strip(), {})[name.strip()] = value
+    return settings
+
+
+def check_can_write_file(file: Path) -> None:
+    """Raise `OptionError` before the work rather than after it where a file cannot be written."""
+    import os
+
+    folder = file.parent
+    while not folder.exists():
+        folder = folder.parent
+    if file.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OptionError(f"{file} cannot be written; name a file in a folder that is yours")
 
 
 def parse_settings(texts: list[str] | None) -> dict[str, str]:

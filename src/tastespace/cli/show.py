@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from tastespace.atomic import write_text
+
 if TYPE_CHECKING:
     from tastespace.comparison import Comparison
+    from tastespace.evaluation import Health
     from tastespace.recommender import Answer, Recommender
 
 
@@ -28,7 +32,14 @@ def as_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> None:
+def write_json(file: Path, value: Any) -> None:
+    """One JSON document in a file, whole or not at all."""
+    write_text(file, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int = 1, at_least_wide: int = 100
+) -> None:
     """An aligned table; columns from `numbers_from` on are right-aligned."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for place, column in enumerate(columns):
@@ -36,7 +47,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from
     for row in rows:
         made.add_row(*row)
     console = Console(highlight=False, markup=False, emoji=False)
-    console.width = max(console.width, 100)
+    console.width = max(console.width, at_least_wide)
     console.print(made)
 
 
@@ -53,19 +64,26 @@ def comparison(found: "Comparison") -> None:
     rows = sorted(figures["rows"], key=lambda row: -row[f"ndcg@{k}"])
     say(figures["protocol_line"])
     table(
-        ["model", f"Recall@{k} [95 %]", f"NDCG@{k} [95 %]", f"coverage@{k}", "train s", "rank s", "epochs"],
+        ["model", f"Recall@{k} [95 %]", f"NDCG@{k} [95 %]", "coverage", "likes", "train s", "rank s", "epochs", "span"],
         [
             [
                 row["model"],
                 interval(row, f"recall@{k}"),
                 interval(row, f"ndcg@{k}"),
                 f"{row[f'coverage@{k}']:.3f}",
+                f"{row[f'popularity@{k}']:.0f}",
                 f"{row['train_seconds']:.2f}",
                 f"{row['evaluate_seconds']:.2f}",
                 str(row["epochs"] or "-"),
+                _span(row["health"]),
             ]
             for row in rows
         ],
+        at_least_wide=130,
+    )
+    say(
+        "likes: known likes of a recommended item, on average (popularity bias); span: dimensions that the item "
+        f"vectors spread over; model seeds: {figures['seeds']}"
     )
     best = rows[0]["model"]
     parts = []
@@ -75,8 +93,30 @@ def comparison(found: "Comparison") -> None:
             parts.append(f"{other} {probability(test.p_corrected)}")
     if parts:
         say(f"{best} against the others, NDCG@{k}, Wilcoxon over {figures['users']} users, Holm: {', '.join(parts)}")
+    for row in rows:
+        for sentence in row["health"]["warnings"] if row["health"] else []:
+            hint(f"{row['model']}: {sentence}")
     for name, why in found.skipped.items():
         hint(f"{name} was skipped: {why}")
+
+
+def health(found: "Health") -> None:
+    """Embedding health, a line a table of vectors."""
+    for noun, space in (("item", found.items), ("user", found.users)):
+        if space is not None:
+            length = "-" if space.norm_popularity is None else f"{space.norm_popularity:.2f}"
+            sample = "" if space.sampled_rows == space.used_rows else f" (of {space.sampled_rows:,} drawn)"
+            say(
+                f"  {noun} vectors span {space.effective_rank:.1f} of {space.dim} dimensions, "
+                f"{space.dead_rows} dead, length against popularity {length}{sample}"
+            )
+
+
+def _span(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "-"
+    items = found["items"]
+    return "collapsed" if items["collapsed"] else f"{items['effective_rank']:.0f} of {items['dim']}"
 
 
 def probability(p: float) -> str:

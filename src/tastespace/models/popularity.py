@@ -1,9 +1,11 @@
 """Popularity: what most people like, for everybody. The floor of every comparison."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tastespace.config import check, option
@@ -29,26 +31,30 @@ class Popularity(Model):
     """Score of an item: the number of its likes."""
 
     about = "most liked items, all time or of the last days; the floor of every comparison"
-    Config = PopularityConfig
+    Config: ClassVar[type[Any]] = PopularityConfig
     counts: Tensor
 
-    def __init__(self, config: PopularityConfig, shapes: Shapes) -> None:
+    def __init__(self, config: Any, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.register_buffer("counts", torch.zeros(shapes.n_items))  # (N,)
 
     def prepare(self, train: Interactions) -> None:
         """Count likes; the window ends with the log's last row."""
-        liked = train.positives()
-        if self.config.days is not None:
-            if liked.time is None:
-                raise DataError("popularity of recent days needs a log with times; leave `days` unset")
-            liked = liked.take(liked.time > liked.time.max(initial=0.0) - self.config.days * _DAY)
-        counts = np.bincount(liked.item, minlength=train.n_items).astype(np.float32)
-        self.counts = torch.from_numpy(counts)
+        self.counts = torch.from_numpy(count_likes(train, self.config.days))
 
     def score(self, queries: Queries) -> Tensor:
         """(B, N) the same counts for every query."""
         return self.counts.expand(len(queries), -1).clone()
+
+
+def count_likes(train: Interactions, days: float | None = None) -> NDArray[np.float32]:
+    """(N,) likes of each item; with `days`, those of so many days before the log's last like."""
+    liked = train.positives()
+    if days is not None:
+        if liked.time is None:
+            raise DataError("popularity of recent days needs a log with times, and this one has none")
+        liked = liked.take(liked.time > liked.time.max(initial=0.0) - days * _DAY)
+    return np.bincount(liked.item, minlength=train.n_items).astype(np.float32)
 
 
 MODEL = Popularity

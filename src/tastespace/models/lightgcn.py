@@ -1,0 +1,181 @@
+"""LightGCN: vectors smoothed along the graph of who liked what, before they are compared.
+
+He et al. 2020, "LightGCN: simplifying and powering graph convolution network for recommendation": a vector is the mean
+of K + 1 layers, each layer the mean of the neighbours' vectors in the one before, normalised symmetrically; only layer
+0 has weights. Unlike the paper, softmax over the catalogue is the default loss, and vectors may start from features.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tastespace.config import option
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.models import objective
+from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.fold_in import FoldIn, fit_fold_in
+from tastespace.models.objective import Batch, Batches, Objective
+from tastespace.models.spectral import normalise_degrees
+
+
+@dataclass(frozen=True)
+class LightGCNConfig(Objective):
+    """How far vectors travel, then width, loss and what belongs to each loss."""
+
+    layers: int = option(3, "steps along the graph", usual=(1, 4), at_least=0)
+    layer_l2: float = option(1e-4, "L2 on layer 0 (softmax)", usual=(0, 1e-2), at_least=0)
+
+
+class LightGCN(Factored):
+    """User and item vectors of layer 0, propagated over the graph of likes."""
+
+    about = "graph propagation over the likes: the most accurate of the five where logs are sparse"
+    Config = LightGCNConfig
+    OPTIONS = Options(epochs=30, batch_size=5500, learning_rate=0.06, patience=5)
+    config: LightGCNConfig
+    likes: Tensor
+    user_vectors: Tensor
+    item_vectors: Tensor
+    fold: Tensor
+    _batches: Batches
+    _graph: "_Graph"
+
+    def __init__(self, config: LightGCNConfig, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        self.sigmoid = config.loss == "bce"
+        self.n_bias = 1
+        self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D) layer 0
+        self.item = nn.Parameter(torch.randn(shapes.n_items, config.dim) * 0.1)  # (N, D) layer 0
+        self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
+        self.register_buffer("likes", torch.zeros(shapes.n_users, dtype=torch.int32))  # (U,) items liked in training
+        self.register_buffer("user_vectors", torch.zeros(shapes.n_users, config.dim))  # (U, D) propagated, scaled
+        self.register_buffer("item_vectors", torch.zeros(shapes.n_items, config.dim))  # (N, D) propagated, scaled
+        self.register_buffer("fold", torch.zeros(shapes.n_items, config.dim))  # (N, D) what an item of a history adds
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+        """Tables, the layers that a step holds, and the graph in both directions."""
+        layer = 4 * config.dim * (shapes.n_users + shapes.n_items)
+        return super().memory_bytes(config, shapes, n_rows) + 4 * layer + 2 * 12 * n_rows
+
+    def prepare(self, train: Interactions) -> None:
+        """Build the graph of likes, and note who has a row worth using."""
+        self._batches = Batches(self.config, train.histories(), train.n_items)
+        self._graph = _Graph(train.positives().matrix())
+        self.likes = torch.from_numpy(self._batches.likes.astype(np.int32))
+        if self.config.by_angle:
+            with torch.no_grad():
+                self.item_bias.copy_(self._batches.log_popularity())
+
+    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
+        """Users in random order, each with all their rows."""
+        for users in self._batches.users(rng, batch_size):
+            yield self._batches.of(users, rng, self.user.device)
+
+    def propagate(self) -> tuple[Tensor, Tensor]:
+        """(U, D) and (N, D) mean of layers 0 to K."""
+        both = torch.cat([self.user, self.item])  # (U + N, D)
+        layer, total = both, both
+        for _ in range(self.config.layers):
+            layer = self._graph(layer)
+            total = total + layer
+        return (total / (self.config.layers + 1)).split([len(self.user), len(self.item)])
+
+    def loss(self, batch: Batch) -> Tensor:
+        """() the configured loss, per like, and L2 on the layer-0 vectors of the batch."""
+        users, items = self.propagate()
+        found = objective.loss(self.config, batch, users[batch.users], items, self.item_bias)
+        if not self.config.by_angle or self.config.layer_l2 == 0:
+            return found
+        squares = self.user[batch.users].square().sum() + self.item.square().sum()
+        return found + 0.5 * self.config.layer_l2 * squares / len(batch.users)
+
+    def train(self, mode: bool = True) -> "LightGCN":
+        """Leaving training propagates once, so that an evaluation of any length costs one propagation."""
+        leaving = self.training and not mode
+        super().train(mode)
+        if leaving and hasattr(self, "_graph"):
+            self._settle()
+        return self
+
+    @torch.no_grad()
+    def _settle(self) -> None:
+        users, items = self.propagate()
+        self.user_vectors = self.config.scaled(users)
+        self.item_vectors = self.config.scaled(items)
+
+    @torch.no_grad()
+    def finish(self, train: Interactions) -> None:
+        """Propagate the final weights, and fit the fold-in to the propagated users."""
+        self._settle()
+        items, users = self.item_vectors.cpu().numpy(), self.user_vectors.cpu().numpy()
+        self.fold = torch.from_numpy(fit_fold_in(items, users, self._batches.lists)).to(self.item.device)
+
+    def encode_items(self, features: Tensor | None = None) -> Tensor:
+        """(N, D + 1) propagated vectors and bias."""
+        return torch.cat([self.item_vectors, self.item_bias[:, None]], dim=1)
+
+    def encode_users(self, users: Tensor) -> Tensor:
+        """(B, D + 1) propagated vectors and a coordinate of 1 that meets the item biases."""
+        return torch.cat([self.user_vectors[users], self.item_bias.new_ones(len(users), 1)], dim=1)
+
+    def has_row(self, queries: Queries) -> NDArray[np.bool_]:
+        """(B,) whether the user's row was trained, and on just as many likes as the query's history holds."""
+        likes = self.likes.cpu().numpy()[queries.users]
+        return (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
+
+    def fold_in(self) -> FoldIn:
+        """The mean of the liked items' fold-in vectors, under softmax at the length of a user's vector."""
+        parts = self.config.parts if self.config.by_angle else ()
+        return FoldIn(self.fold.cpu().numpy(), parts, np.ones(1, dtype=np.float32))
+
+
+class _Graph:
+    """One step along the graph of likes: D^-1/2 A D^-1/2 X for A = [[0, R], [R^T, 0]], which is its own transpose."""
+
+    def __init__(self, liked: sp.csr_matrix) -> None:
+        normalised = normalise_degrees(liked)
+        self._forward, self._back = _torch_csr(normalised), _torch_csr(normalised.T.tocsr())
+        self._n_users = liked.shape[0]
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """(U + N, D) each vector replaced by the weighted sum of its neighbours'."""
+        return _Step.apply(vectors, self._product)  # type: ignore[no-untyped-call]
+
+    def _product(self, vectors: Tensor) -> Tensor:
+        if self._forward.device != vectors.device:
+            self._forward, self._back = self._forward.to(vectors.device), self._back.to(vectors.device)
+        users, items = vectors[: self._n_users], vectors[self._n_users :]
+        return torch.cat([self._forward @ items, self._back @ users])
+
+
+class _Step(torch.autograd.Function):
+    """The gradient of a symmetric product is the same product: no sparse gradient, no transpose is made."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.product = product
+        return product(vectors)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None]:
+        return ctx.product(outer.contiguous()), None
+
+
+def _torch_csr(matrix: sp.csr_matrix) -> Tensor:
+    starts, columns = (torch.from_numpy(part.astype(np.int64)) for part in (matrix.indptr, matrix.indices))
+    values = torch.from_numpy(matrix.data.astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
+        return torch.sparse_csr_tensor(starts, columns, values, size=matrix.shape, check_invariants=True)
+
+
+MODEL = LightGCN
