@@ -29,7 +29,7 @@ from tastespace.models.objective import Batches
 class BERT4RecConfig(layers.Sequence):
     """A transformer's options, and how histories are masked."""
 
-    ask: Literal["next", "anywhere", "both"] = option("both", "what comes next, what is missing anywhere, or their mean")
+    ask: Literal["next", "anywhere", "both"] = option("both", "what follows, what is missing anywhere, or their mean")
     mask_share: float = option(0.6, "share of a history that is masked", usual=(0.2, 0.8), above=0, below=1)
     told: bool = option(True, "x")
     spread: float = option(0.0, "x")
@@ -100,7 +100,8 @@ class BERT4Rec(Factored):
             keep = ~np.isin(shown.pairs(self.shapes.n_items), hidden.pairs(self.shapes.n_items))
             shown = shown.keep(keep)
             told = [shown.rows, shown.items.astype(np.int64), shown.weights > 0]
-            made = (*made[:2], replace(made[2], **dict(zip(["told_rows", "told_items", "told_liked"], map(torch.from_numpy, told)))))
+            rows, items, liked = map(torch.from_numpy, told)
+            made = (*made[:2], replace(made[2], told_rows=rows, told_items=items, told_liked=liked))
         return Masked(visible, *made)
 
     def _questions(

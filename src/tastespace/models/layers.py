@@ -49,7 +49,7 @@ class Sequence(Objective):
 
 @dataclass(frozen=True)
 class Table:
-    """B lists side by side: item, attitude (0 disliked, 1 neutral, 2 liked), place from the end, and where PAD is not."""
+    """B lists side by side: item, attitude (0 disliked, 1 neutral, 2 liked), place from the end; where PAD is not."""
 
     items: Tensor  # (B, T) 0 at PAD
     attitudes: Tensor  # (B, T)
