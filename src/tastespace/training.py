@@ -29,6 +29,7 @@ from tastespace.checkpoint import (
     unpack_optimizer,
 )
 from tastespace.checkup import check_health
+from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
@@ -36,6 +37,7 @@ from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError,
 from tastespace.evaluation import Evaluator, Health, parse_metric
 from tastespace.machine import free_memory
 from tastespace.models.base import Model, Options, Shapes
+from tastespace.models.start import start_from_features
 from tastespace.progress import Ticker, track
 from tastespace.suggest import did_you_mean, shown
 
@@ -81,6 +83,7 @@ class Fit:
     seconds: float = 0.0
     forecast: Forecast | None = None
     health: Health | None = None
+    features: Features | None = None
 
     def queries(self, users: np.ndarray) -> Queries:
         """Questions of known users, with all that is known of them."""
@@ -133,18 +136,23 @@ def fit(
     options = options or cls.OPTIONS
     if len(split.train.positives()) == 0:
         raise TooLittleDataError(f"{split.dataset.name}: there is no positive row to train on")
+    features = Features.of(split.dataset) if cls.reads_features or options.start == "features" else None
     shapes = Shapes(split.train.n_users, split.train.n_items)
+    if cls.reads_features and features is not None:
+        shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
     forecast = _check_memory(cls, name, config, shapes, split.train)
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[]), _threads(options.threads, forecast.parameters):
         if not cls.learns_by_gradient():
             if tell is not None:
                 tell(forecast)
-            model = _build(cls, config, shapes, options, split.train)
+            model = _build(name, config, shapes, options, split.train, features)
             seconds = time.perf_counter() - started
             health = check_health(model.eval(), split)
-            return Fit(name, model, split, options, seconds=seconds, forecast=forecast, health=health)
-        run = _Run(name, config, options, split, checkpoint, forecast, tell)
+            return Fit(
+                name, model, split, options, seconds=seconds, forecast=forecast, health=health, features=features
+            )
+        run = _Run(name, config, options, split, shapes, features, checkpoint, forecast, tell)
         if resume and checkpoint is not None:
             run.restore(load_checkpoint(checkpoint))
         model = run.execute(progress).eval()
@@ -152,7 +160,8 @@ def fit(
         health = check_health(model, split)
     if checkpoint is not None:
         remove_checkpoint(checkpoint)
-    return Fit(name, model, split, options, tuple(run.epochs), run.best_epoch, seconds, run.forecast, health)
+    done = tuple(run.epochs)
+    return Fit(name, model, split, options, done, run.best_epoch, seconds, run.forecast, health, features)
 
 
 @contextmanager
@@ -170,10 +179,16 @@ def _threads(asked: int, parameters: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _build(cls: type[Model], config: Any, shapes: Shapes, options: Options, rows: Interactions) -> Model:
+def _build(
+    name: str, config: Any, shapes: Shapes, options: Options, rows: Interactions, features: Features | None
+) -> Model:
     torch.manual_seed(options.seed)
-    model = cls(config, shapes)
+    model = models.get(name)(config, shapes)
+    if model.reads_features and features is not None:
+        model.describe(features)
     model.prepare(rows)
+    if options.start == "features" and features is not None:
+        start_from_features(model, name, features)
     return model.to(options.device)
 
 
@@ -185,6 +200,8 @@ class _Run:
     config: Any
     options: Options
     split: Split
+    shapes: Shapes
+    features: Features | None
     checkpoint: Path | None
     forecast: Forecast
     tell: Callable[[Forecast], None] | None
@@ -254,8 +271,7 @@ class _Run:
         return model
 
     def _start(self, rows: Interactions, stage: str) -> tuple[Model, torch.optim.Optimizer]:
-        shapes = Shapes(rows.n_users, rows.n_items)
-        model = _build(models.get(self.name), self.config, shapes, self.options, rows)
+        model = _build(self.name, self.config, self.shapes, self.options, rows, self.features)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=self.options.learning_rate, weight_decay=self.options.weight_decay
         )
@@ -323,6 +339,7 @@ class _Run:
             "options": configs.to_mapping(self.options),
             "protocol": self.split.protocol,
             "rows": self.split.train.fingerprint(),
+            "features": None if self.features is None else self.features.names,
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:

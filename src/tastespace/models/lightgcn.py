@@ -40,6 +40,7 @@ class LightGCN(Factored):
     about = "graph propagation over the likes: the most accurate of the five where logs are sparse"
     Config = LightGCNConfig
     OPTIONS = Options(epochs=30, batch_size=5500, learning_rate=0.06, patience=5)
+    user_tables, item_tables = ("user",), ("item",)
     config: LightGCNConfig
     likes: Tensor
     user_vectors: Tensor

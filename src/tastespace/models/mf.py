@@ -34,6 +34,7 @@ class MF(Factored):
     about = "matrix factorisation with softmax over the catalogue: the first to try"
     Config = MFConfig
     OPTIONS = Options(epochs=30, batch_size=5500, learning_rate=0.06, patience=5)
+    user_tables, item_tables = ("user",), ("item",)
     config: MFConfig
     likes: Tensor
     fold: Tensor

@@ -6,7 +6,7 @@ item weighs more among those that the liked ones must stand above. Without low r
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -87,6 +87,14 @@ class Batch:
     told_liked: Tensor | None = None  # (S,) bool
 
 
+def narrowed(batch: Batch) -> tuple[Batch, Tensor]:
+    """The batch over the items that it holds alone, and which ones (M,) they are: for losses that sample."""
+    parts = (batch.items, batch.met_items, batch.negatives.flatten())
+    held, place = torch.unique(torch.cat(parts), return_inverse=True)
+    liked, met, drawn = place.split([len(part) for part in parts])
+    return replace(batch, items=liked, met_items=met, negatives=drawn.view_as(batch.negatives)), held
+
+
 class Batches:
     """The training rows of a log, user by user."""
 
@@ -143,15 +151,19 @@ def loss(
     items: Tensor,
     item_bias: Tensor,
     user_bias: Tensor | None = None,
+    *,
+    gain: Tensor | None = None,
+    n_items: int | None = None,
 ) -> Tensor:
     """() the configured loss of a batch, per like.
 
     `users` (B, D) are the raw vectors of the batch's users, `items` (N, D) and `item_bias` (N,) of the catalogue;
-    `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss.
+    `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss. `gain` (D,) multiplies the scaled user
+    vectors: a learnt temperature. `n_items` is the catalogue's size where `items` holds only those of the batch.
     """
+    users = config.scaled(users) if gain is None else config.scaled(users) * gain
     if config.loss == "softmax":
-        return _softmax(config, batch, config.scaled(users), config.scaled(items), item_bias)
-    users = config.scaled(users)
+        return _softmax(config, batch, users, config.scaled(items), item_bias)
     likers, liked_items = users[batch.rows], config.scaled(items[batch.items])  # (P, D)
     others = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
     liked = (likers * liked_items).sum(dim=1) + item_bias[batch.items]  # (P,)
@@ -168,7 +180,7 @@ def loss(
     if config.loss == "bpr":
         return losses.bpr(liked, unliked, batch.weight) + penalty
     if config.loss == "gbce":
-        return losses.gbce(liked, unliked, batch.weight, len(items), config.calibration) + penalty
+        return losses.gbce(liked, unliked, batch.weight, n_items or len(items), config.calibration) + penalty
     bias = liked.new_zeros(len(liked)) if user_bias is None else user_bias[batch.rows]  # (P,)
     return losses.bce(liked + bias, unliked + bias[:, None], batch.weight) + penalty
 
