@@ -237,10 +237,10 @@ class TwoTower(Factored):
 
 def _network(dim: int, hidden: int) -> nn.Sequential:
     """A hidden layer whose output starts at zero, as it is added to its input."""
-    network = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
-    nn.init.zeros_(network[2].weight)
-    nn.init.zeros_(network[2].bias)
-    return network
+    last = nn.Linear(hidden, dim)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), last)
 
 
 def _told(read: Histories, device: torch.device) -> dict[str, Any]:
