@@ -35,7 +35,7 @@ class TwoTowerConfig(Objective):
     hidden: int = option(0, "width of a hidden layer in each tower; 0: none", usual=(64, 512), at_least=0)
     told_share: float = option(0.5, "share of a user's rows that are read; the others are asked", above=0, below=1)
     withheld: float = option(0.2, "share of users whose own vector a step withholds, and of their features", below=1)
-    withheld_items: float = option(0.05, "the same for items, where they have features", at_least=0, below=1)
+    withheld_items: float = option(0.02, "the same for items, where they have features", at_least=0, below=1)
     pooling: float = option(0.5, "a history of n items is their sum over n ** this: 0 sum, 1 mean", at_least=0)
     learn_temperature: bool = option(False, "let the temperatures be learnt from where they start (softmax)")
 
@@ -76,7 +76,7 @@ class TwoTower(Factored):
 
     about = "towers over ids, histories and features: one model for known and new users and items"
     Config = TwoTowerConfig
-    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.03, patience=6)
+    OPTIONS = Options(epochs=60, batch_size=2750, learning_rate=0.02, patience=6)
     reads_features = True
     user_tables, item_tables = ("user",), ("item",)
     n_bias = 1
