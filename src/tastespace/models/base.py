@@ -70,6 +70,8 @@ class Model(nn.Module, abc.ABC):
     """Names of parameters that hold a row a user; such rows can start from features."""
     item_tables: ClassVar[tuple[str, ...]] = ()
     """The same for items."""
+    ways: ClassVar[tuple[str, ...]] = ()
+    """Ways to answer with the same weights, of which validation chooses one: the buffer `way` () holds its place."""
     in_order: ClassVar[bool] = False
     """Whether the order of a history counts: such a model tells what follows, not only what belongs."""
     sigmoid: bool = False

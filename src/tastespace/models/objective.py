@@ -87,6 +87,12 @@ class Batch:
     told_liked: Tensor | None = None  # (S,) bool
 
 
+def told(read: Histories, device: torch.device) -> dict[str, Tensor]:
+    """Fields of a batch: what a model was told with a question cannot be its answer and stands outside the softmax."""
+    arrays = {"told_rows": read.rows, "told_items": read.items.astype(np.int64), "told_liked": read.weights > 0}
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+
 def narrowed(batch: Batch) -> tuple[Batch, Tensor]:
     """The batch over the items that it holds alone, and which ones (M,) they are: for losses that sample."""
     parts = (batch.items, batch.met_items, batch.negatives.flatten())

@@ -2,7 +2,8 @@
 
 Kang and McAuley 2018, "Self-attentive sequential recommendation". Unlike the paper, the loss is a softmax by default,
 which decides more than the architecture (Klenitskiy and Vasilev 2023, "Turning dross into gold loss"), and blocks
-normalise before rather than after.
+normalise before rather than after; the output is added to the sum of the vectors of what was liked so far, so that
+the network only learns what order and attitude change.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models import layers, objective
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.layers import Block, Table, Tokens
+from tastespace.models.layers import Block, Head, Table, Tokens
 from tastespace.models.objective import Batches
 
 
@@ -53,7 +54,7 @@ class SASRec(Factored):
         self.sigmoid = config.loss in ("bce", "gbce")
         self.tokens = Tokens(config, shapes.n_items)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.head = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
+        self.head = Head(config.dim)
 
     def prepare(self, train: Interactions) -> None:
         """Item vectors and biases get their start."""
@@ -94,7 +95,7 @@ class SASRec(Factored):
         allowed = real & torch.ones(width, width, dtype=torch.bool, device=told.device).tril()  # (B, 1, 1 + T, 1 + T)
         for block in self.blocks:
             told = block(told, told, allowed)
-        return self.head(told)
+        return self.head(told) + self.tokens.pooled_so_far(table)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias."""

@@ -9,7 +9,6 @@ the sum of the item vectors themselves. Any of it may be missing at an answer, s
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -136,7 +135,7 @@ class TwoTower(Factored):
             read = lists.keep(told)
             answers = self._batches.asking(users, asked, rng, device)
             if self.config.loss == "softmax":
-                answers = replace(answers, **_told(read, device))
+                answers = replace(answers, **objective.told(read, device))
             own, described = (rng.random((2, len(users))) >= self.config.withheld).astype(np.float32)
             yield Asked(
                 torch.from_numpy(users).to(device),
@@ -241,16 +240,6 @@ def _network(dim: int, hidden: int) -> nn.Sequential:
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), last)
-
-
-def _told(read: Histories, device: torch.device) -> dict[str, Any]:
-    """What was read cannot be an answer: such items stand outside the softmax."""
-    arrays = {
-        "told_rows": read.rows,
-        "told_items": read.items.astype(np.int64),
-        "told_liked": read.weights > 0,
-    }
-    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
 
 MODEL = TwoTower
