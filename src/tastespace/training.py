@@ -87,7 +87,7 @@ class Fit:
 
     def queries(self, users: np.ndarray) -> Queries:
         """Questions of known users, with all that is known of them."""
-        return Queries.of_users(users, self.split.histories())
+        return self.split.queries(users)
 
 
 def train(name: str, split: Split, **settings: Any) -> Fit:

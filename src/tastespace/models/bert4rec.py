@@ -35,7 +35,7 @@ class BERT4RecConfig(layers.Sequence):
     ask: Literal["either", "next", "anywhere"] = option(
         "either", "what follows, what is missing anywhere, or whichever validates better"
     )
-    mask_share: float = option(0.3, "share of a history that is masked", usual=(0.15, 0.8), above=0, below=1)
+    mask_share: float = option(0.4, "share of a history that is masked", usual=(0.15, 0.8), above=0, below=1)
     last_share: float = option(0.1, "share of the histories that mask their last item alone", at_least=0)
 
 
@@ -54,7 +54,7 @@ class BERT4Rec(Factored):
 
     about = "bidirectional transformer over the history, trained on masked items"
     Config = BERT4RecConfig
-    OPTIONS = Options(epochs=40, batch_size=2048, learning_rate=0.01, final_rate=0.05, patience=10, validate_every=2)
+    OPTIONS = Options(epochs=40, batch_size=2048, learning_rate=0.005, final_rate=0.05, patience=10, validate_every=2)
     item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True
     n_bias = 1

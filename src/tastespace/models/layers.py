@@ -32,7 +32,7 @@ class Sequence(Objective):
 
     cosine: bool = option(True, "compare vectors by angle (softmax), as mf does, or by inner product")
     length: int = option(200, "newest items of a history that are read", usual=(20, 500), at_least=1)
-    blocks: int = option(2, "transformer blocks", usual=(1, 4), at_least=1)
+    blocks: int = option(1, "transformer blocks", usual=(1, 4), at_least=1)
     heads: int = option(2, "attention heads; they share the width", usual=(1, 8), at_least=1)
     dropout: float = option(0.2, "share of a block's output that is dropped", usual=(0, 0.5), at_least=0, below=1)
 
@@ -184,8 +184,8 @@ class Head(nn.Sequential):
     def __init__(self, dim: int) -> None:
         last = nn.Linear(dim, dim)
         with torch.no_grad():
-            last.weight *= 0.1
-            last.bias *= 0.1
+            last.weight.mul_(0.1)
+            last.bias.mul_(0.1)
         super().__init__(nn.LayerNorm(dim), last)
 
 
