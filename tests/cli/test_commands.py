@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from tastespace import comparison
+from tastespace import comparison, report_page
 from tastespace.cli import app, guard
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.split import whole
@@ -179,19 +178,14 @@ def test_compare_takes_settings_of_each_model(log_file: Path) -> None:
 def test_compare_writes_a_page_and_asks_before_training_whether_it_can(
     log_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[object] = []
-    page = types.ModuleType("tastespace.report_page")
-    page.check_can_write_page = lambda: asked.append("can")  # type: ignore[attr-defined]
-    page.write_page = lambda path, comparisons: asked.append((path, comparisons))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tastespace.report_page", page)
     words = ("compare", "--data", log_file, "--models", "ease", "--html", tmp_path / "page.html", "--json")
     done = run(*words)
-    assert asked == ["can", (tmp_path / "page.html", [json.loads(done.stdout)])]
+    assert (tmp_path / "page.html").read_text() == report_page.page([json.loads(done.stdout)])
 
     def refuse() -> None:
         raise OptionError("no page here")
 
-    page.check_can_write_page = refuse  # type: ignore[attr-defined]
+    monkeypatch.setattr(report_page, "check_can_write_page", refuse)
     monkeypatch.setattr(comparison, "fit", None)
     refused = run(*words)
     assert (refused.exit_code, refused.stderr) == (2, "Error: no page here\n")

@@ -54,7 +54,7 @@ class BERT4Rec(Factored):
 
     about = "bidirectional transformer over the history, trained on masked items"
     Config = BERT4RecConfig
-    OPTIONS = Options(epochs=40, batch_size=2048, learning_rate=0.005, final_rate=0.05, patience=10, validate_every=2)
+    OPTIONS = Options(epochs=50, batch_size=2048, learning_rate=0.005, final_rate=0.05, patience=16, validate_every=2)
     item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True
     n_bias = 1

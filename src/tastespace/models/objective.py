@@ -5,7 +5,7 @@ half of the coordinates is asked to tell what a user meets at all, and both halv
 item weighs more among those that the liked ones must stand above. Without low ratings in the log it is plain softmax.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -169,32 +169,50 @@ def loss(
     """
     users = config.scaled(users) if gain is None else config.scaled(users) * gain
     if config.loss == "softmax":
-        return _softmax(config, batch, users, config.scaled(items), item_bias)
+        items = config.scaled(items)
+        first = config.parts[0][0]
+        return softmax_loss(
+            config, batch, users @ items.T + item_bias, lambda: users[:, :first] @ items[:, :first].T + item_bias
+        )
     likers, liked_items = users[batch.rows], config.scaled(items[batch.items])  # (P, D)
-    others = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
+    drawn = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
     liked = (likers * liked_items).sum(dim=1) + item_bias[batch.items]  # (P,)
+    bias = item_bias[batch.negatives]
     if config.loss == "sampled-softmax":
-        scores = users @ others.T + item_bias[batch.negatives]  # (B, M)
+        return sampled_loss(config, batch, liked, users @ drawn.T + bias)  # (B, M)
+    unliked = torch.einsum("pd,pnd->pn", likers, drawn) + bias
+    if config.loss == "bce" and user_bias is not None:
+        liked, unliked = liked + user_bias[batch.rows], unliked + user_bias[batch.rows][:, None]
+    squares = likers.square().sum() + liked_items.square().sum() + drawn.square().sum() / drawn.shape[1]
+    penalty = 0.5 * config.l2 * squares / len(liked)
+    return sampled_loss(config, batch, liked, unliked, n_items or len(items)) + penalty
+
+
+def sampled_loss(config: Objective, batch: Batch, liked: Tensor, others: Tensor, n_items: int = 0) -> Tensor:
+    """() a loss of the scores of likes (P,) and of what was drawn: (B, M) for sampled softmax, else (P, n).
+
+    `n_items` is the catalogue's size (gbce).
+    """
+    if config.loss == "sampled-softmax":
         rows, hit = batch.rows, batch.hit
         if config.known_negatives:  # one row of candidates a like: only the like itself is an accidental hit
-            scores, hit = scores[rows], batch.items[:, None] == batch.negatives
+            others, hit = others[rows], batch.items[:, None] == batch.negatives
             rows = torch.arange(len(rows), device=rows.device)
-        return losses.sampled_softmax(liked, rows, scores, hit, batch.log_expected, batch.weight)
-    unliked = torch.einsum("pd,pnd->pn", likers, others) + item_bias[batch.negatives]  # (P, n)
-    squares = likers.square().sum() + liked_items.square().sum() + others.square().sum() / others.shape[1]
-    penalty = 0.5 * config.l2 * squares / len(liked)
+        return losses.sampled_softmax(liked, rows, others, hit, batch.log_expected, batch.weight)
     if config.loss == "bpr":
-        return losses.bpr(liked, unliked, batch.weight) + penalty
+        return losses.bpr(liked, others, batch.weight)
     if config.loss == "gbce":
-        return losses.gbce(liked, unliked, batch.weight, n_items or len(items), config.calibration) + penalty
-    bias = liked.new_zeros(len(liked)) if user_bias is None else user_bias[batch.rows]  # (P,)
-    return losses.bce(liked + bias, unliked + bias[:, None], batch.weight) + penalty
+        return losses.gbce(liked, others, batch.weight, n_items, config.calibration)
+    return losses.bce(liked, others, batch.weight)
 
 
-def _softmax(config: Objective, batch: Batch, users: Tensor, items: Tensor, item_bias: Tensor) -> Tensor:
-    """() likes against the whole catalogue, and what the user met against what they did not."""
+def softmax_loss(config: Objective, batch: Batch, logits: Tensor, meeting: Callable[[], Tensor] | None) -> Tensor:
+    """() likes against the whole catalogue, and what the user met against what they did not.
+
+    `logits` (B, N) and what `meeting` makes, (B, N) scores of being met at all, are used up; without `meeting` the
+    second part is left out.
+    """
     total = float(batch.weight.sum())
-    logits = users @ items.T + item_bias  # (B, N)
     rows, columns, weight = batch.rows, batch.items, batch.weight
     told = (batch.told_rows, batch.told_items)
     if batch.told_liked is not None:
@@ -203,13 +221,14 @@ def _softmax(config: Objective, batch: Batch, users: Tensor, items: Tensor, item
     if len(batch.met_rows) == 0:
         return losses.softmax_per_user(logits, rows, columns, weight, total)
     push = logits.new_full((len(batch.met_rows),), float(np.log1p(config.push)))
-    logits.index_put_((batch.met_rows, batch.met_items), push, accumulate=True)
+    logits = logits.index_put((batch.met_rows, batch.met_items), push, accumulate=True)
     met = (torch.cat([rows, batch.met_rows]), torch.cat([columns, batch.met_items]))
     counted = torch.cat([weight, torch.where(batch.met_weight < 0, 0.0, config.neutral_weight)])
     liking = losses.softmax_per_user(logits, *met, counted, total)
-    first = config.parts[0][0]
-    meeting = users[:, :first] @ items[:, :first].T + item_bias  # (B, N)
-    if batch.told_liked is not None:
-        meeting = meeting.index_put(told, meeting.new_tensor(_NEVER), accumulate=True)
+    if meeting is None or config.seen_weight == 0:
+        return liking
     every = torch.cat([weight, torch.ones_like(batch.met_weight)])
-    return liking + config.seen_weight * losses.softmax_per_user(meeting, *met, every, total)
+    scores = meeting()
+    if batch.told_liked is not None:
+        scores = scores.index_put(told, scores.new_tensor(_NEVER), accumulate=True)
+    return liking + config.seen_weight * losses.softmax_per_user(scores, *met, every, total)

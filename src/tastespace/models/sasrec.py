@@ -42,7 +42,7 @@ class SASRec(Factored):
 
     about = "causal transformer over the history, trained on the next item"
     Config = SASRecConfig
-    OPTIONS = Options(epochs=40, batch_size=4096, learning_rate=0.003, final_rate=0.05, patience=10, validate_every=2)
+    OPTIONS = Options(epochs=40, batch_size=4096, learning_rate=0.003, final_rate=0.05, patience=8, validate_every=2)
     item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True
     n_bias = 1
