@@ -245,7 +245,8 @@ class _Run:
             value = None
             if number % self.options.validate_every == 0 or number == self.options.epochs:
                 value = _validate(model.eval(), evaluator, metric)
-                if value > self.best_value:
+                nothing_yet = value == 0 and self.best_value <= 0  # then no epoch is better than the last
+                if value > self.best_value or nothing_yet:
                     self.best_value, self.best_epoch, self.best_way = value, number, _way_of(model)
                     self._best = _cloned(model.state_dict())
             self.epochs.append(Epoch(number, loss, rate, value, time.perf_counter() - began))
