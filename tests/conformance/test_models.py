@@ -8,7 +8,7 @@ import torch
 
 import tastespace as ts
 from tastespace import config as configs
-from tastespace import models
+from tastespace import models, training
 from tastespace.data.features import Features
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
@@ -16,6 +16,7 @@ from tastespace.data.queries import Queries
 from tastespace.data.split import Split, split, whole
 from tastespace.data.synthetic import checkerboard, ring_walk
 from tastespace.data.vocabulary import Vocabulary
+from tastespace.errors import MemoryLimitError
 from tastespace.evaluation import Evaluator, evaluate
 from tastespace.models.base import Factored, Model, Shapes
 from tastespace.training import Fit, configure, fit
@@ -97,6 +98,7 @@ def test_config_survives_json(name: str) -> None:
 def test_every_option_is_documented(name: str) -> None:
     cls = models.get(name)
     assert cls.about
+    assert cls.pick or name in THROWAWAY
     for field, _ in configs._fields(cls.Config).values():
         assert field.metadata.get("doc"), f"{name}.{field.name} has no documentation"
 
@@ -303,6 +305,20 @@ def test_gpu_and_cpu_agree(name: str) -> None:
     first, second = (fitted(name, device=device, epochs=2).model.cpu() for device in ("cpu", "cuda"))
     rows = board_split().train
     np.testing.assert_allclose(scores(first, questions(rows)), scores(second, questions(rows)), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_a_run_that_cannot_fit_is_refused_with_the_number(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "free_memory", lambda: 1000)
+    with pytest.raises(MemoryLimitError, match=rf"{name} on 80 users x 60 items would need about [\d.]+ GiB, but 0.0"):
+        fitted(name)
+
+
+@pytest.mark.parametrize("name", [n for n in GRADIENT if n not in THROWAWAY])
+def test_the_scores_of_a_step_are_forecast_too(name: str) -> None:
+    cls, wide = models.get(name), Shapes(1000, 10**7)
+    tables = Model.memory_bytes.__func__(cls, cls.Config(), wide, 10**5)  # type: ignore[attr-defined]
+    assert cls.memory_bytes(cls.Config(), wide, 10**5) >= tables + 4 * wide.n_items
 
 
 @pytest.mark.parametrize("name", NAMES)

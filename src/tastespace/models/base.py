@@ -62,6 +62,9 @@ class Model(nn.Module, abc.ABC):
     """
 
     about: ClassVar[str]
+    """What it is, in a few words."""
+    pick: ClassVar[str] = ""
+    """When to pick it, in a sentence."""
     Config: ClassVar[type[Any]]
     OPTIONS: ClassVar[Options] = Options()
     reads_features: ClassVar[bool] = False

@@ -11,7 +11,7 @@ attitude and company change. Low-rated items are read as such; which items are d
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class BERT4Rec(Factored):
     """Bidirectional transformer trained to fill gaps."""
 
     about = "bidirectional transformer over the history, trained on masked items"
+    pick = "when order matters and histories are long; slower to train than all others"
     Config = BERT4RecConfig
     OPTIONS = Options(epochs=50, batch_size=2048, learning_rate=0.005, final_rate=0.05, patience=16, validate_every=2)
     item_tables = ("tokens.item",)
@@ -73,6 +74,13 @@ class BERT4Rec(Factored):
             self.anywhere = nn.Parameter(torch.randn(config.dim) * 0.1)
         self.head = Head(config.dim)
         self.register_buffer("way", torch.zeros((), dtype=torch.int64))
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+        """Tables, the activations of a step's histories, and the scores of its questions."""
+        rows = min(n_rows, cls.OPTIONS.batch_size + config.length)
+        layers = 4 * rows * config.blocks * (16 * config.dim + 4 * config.heads * config.length)
+        return super().memory_bytes(config, shapes, n_rows) + layers + objective.step_bytes(config, shapes, rows)
 
     def prepare(self, train: Interactions) -> None:
         """Item vectors and biases get their start."""

@@ -43,7 +43,8 @@ class IALSConfig:
 class IALS(Factored):
     """Item vectors by alternating least squares; users are solved for on the spot."""
 
-    about = "alternating least squares over all pairs: no learning rate, exact for any history"
+    about = "alternating least squares over all pairs"
+    pick = "no learning rate to choose, and any history is answered exactly, new users too"
     Config = IALSConfig
     config: IALSConfig
     items: Tensor

@@ -47,7 +47,8 @@ class NCFConfig(Objective):
 class NCF(Model):
     """GMF and MLP paths with vectors of their own, joined in one output."""
 
-    about = "neural collaborative filtering (NeuMF): product and network, joined"
+    about = "product and network joined (NeuMF)"
+    pick = "to compare with the literature; mf is faster and at least as good"
     Config = NCFConfig
     OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=8, validate_every=2)
     user_tables, item_tables = ("user",), ("item",)
@@ -84,10 +85,10 @@ class NCF(Model):
     @classmethod
     def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int) -> int:
         """Tables, and the layers of the pairs of a step: under softmax each of its users with the whole catalogue."""
-        users = max(1, min(shapes.n_users, shapes.n_users * cls.OPTIONS.batch_size // max(1, n_rows) + 1))
+        users = objective.users_a_step(cls.OPTIONS, shapes, n_rows)
         across = shapes.n_items if config.loss == "softmax" else config.candidates + config.negatives
-        pairs = users * across if config.paths != "gmf" else 0
-        return super().memory_bytes(config, shapes, n_rows) + 4 * pairs * 3 * sum(_LAYERS) + 8 * users * across
+        layers = 4 * 3 * sum(_LAYERS) * users * across if config.paths != "gmf" else 0
+        return super().memory_bytes(config, shapes, n_rows) + layers + objective.step_bytes(config, shapes, users)
 
     def prepare(self, train: Interactions) -> None:
         """Note who has a row worth using; under softmax item biases start at the logarithm of their likes."""

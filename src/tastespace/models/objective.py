@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from tastespace.config import check, option
 from tastespace.data.histories import Histories
 from tastespace.models import losses
+from tastespace.models.base import Options, Shapes
 from tastespace.models.negatives import KnownPairs, Sampler, Sampling
 
 _FEWEST_STEPS = 8  # an epoch: one step over a whole small log would learn next to nothing
@@ -99,6 +100,17 @@ def narrowed(batch: Batch) -> tuple[Batch, Tensor]:
     held, place = torch.unique(torch.cat(parts), return_inverse=True)
     liked, met, drawn = place.split([len(part) for part in parts])
     return replace(batch, items=liked, met_items=met, negatives=drawn.view_as(batch.negatives)), held
+
+
+def step_bytes(config: Objective, shapes: Shapes, questions: int) -> int:
+    """Forecast of what a step over so many questions takes: their scores, and as much again for gradients, twice."""
+    across = shapes.n_items if config.loss == "softmax" else config.candidates + config.negatives * config.dim
+    return 4 * 4 * questions * across
+
+
+def users_a_step(options: Options, shapes: Shapes, n_rows: int) -> int:
+    """How many users the batches of a log hold, on average."""
+    return min(shapes.n_users, shapes.n_users * options.batch_size // max(1, n_rows) + 1)
 
 
 class Batches:

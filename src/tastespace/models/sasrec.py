@@ -8,7 +8,7 @@ the network only learns what order and attitude change.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ class SASRec(Factored):
     """Causal transformer trained on the next item at every place."""
 
     about = "causal transformer over the history, trained on the next item"
+    pick = "when only what comes next counts; weak at what else belongs to a taste"
     Config = SASRecConfig
     OPTIONS = Options(epochs=40, batch_size=4096, learning_rate=0.003, final_rate=0.05, patience=8, validate_every=2)
     item_tables = ("tokens.item",)
@@ -55,6 +56,13 @@ class SASRec(Factored):
         self.tokens = Tokens(config, shapes.n_items)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
         self.head = Head(config.dim)
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+        """Tables, the activations of a step's histories, and the scores of its questions."""
+        rows = min(n_rows, cls.OPTIONS.batch_size + config.length)
+        layers = 4 * rows * config.blocks * (16 * config.dim + 4 * config.heads * config.length)
+        return super().memory_bytes(config, shapes, n_rows) + layers + objective.step_bytes(config, shapes, rows)
 
     def prepare(self, train: Interactions) -> None:
         """Item vectors and biases get their start."""

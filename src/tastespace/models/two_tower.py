@@ -9,6 +9,7 @@ the sum of the item vectors themselves. Any of it may be missing at an answer, s
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -73,7 +74,8 @@ class Asked:
 class TwoTower(Factored):
     """A user tower over history, features and id, and an item tower over features and id."""
 
-    about = "towers over ids, histories and features: one model for known and new users and items"
+    about = "towers over ids, histories and features"
+    pick = "when users or items have attributes, or users come and go: answers from whatever is known"
     Config = TwoTowerConfig
     OPTIONS = Options(epochs=60, batch_size=2750, learning_rate=0.02, patience=6)
     reads_features = True
@@ -107,6 +109,12 @@ class TwoTower(Factored):
         self.register_buffer("told", torch.zeros(2, dtype=torch.bool))  # whether neutral, disliked rows were met
         self.told: Tensor
         self._described: Features | None = None
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+        """Tables, and the scores of a step."""
+        users = objective.users_a_step(cls.OPTIONS, shapes, n_rows)
+        return super().memory_bytes(config, shapes, n_rows) + objective.step_bytes(config, shapes, users)
 
     def describe(self, features: Features) -> None:
         """Keep the features of known users and items."""
