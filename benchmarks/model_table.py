@@ -23,7 +23,7 @@ def main() -> None:
     shown = [protocol for protocol in PROTOCOLS if protocol in found]
     lines += [
         "",
-        "MovieLens 100K, test rows, Recall@10 / NDCG@10, defaults, mean of three seeds, and seconds of training under `article`",
+        "MovieLens 100K, test rows, Recall@10 / NDCG@10, mean of three seeds, defaults, training seconds of `article`",
         f"({measured['measured']}; intervals and all protocols: [quality.md](benchmarks/results/quality.md)):",
         "",
         "| | " + " | ".join(f"`{protocol}`" for protocol in shown) + " | seconds |",

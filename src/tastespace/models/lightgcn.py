@@ -40,7 +40,7 @@ class LightGCN(Factored):
     about = "vectors propagated over the graph of likes"
     pick = "as accurate as mf or more where ratings are hidden, for a little more time"
     Config = LightGCNConfig
-    OPTIONS = Options(epochs=30, batch_size=5500, learning_rate=0.06, patience=5)
+    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=15)
     user_tables, item_tables = ("user",), ("item",)
     config: LightGCNConfig
     likes: Tensor

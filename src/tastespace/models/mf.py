@@ -35,7 +35,7 @@ class MF(Factored):
     about = "matrix factorisation with softmax over the catalogue"
     pick = "the first to try: seconds to train, reads low ratings, hard to beat"
     Config = MFConfig
-    OPTIONS = Options(epochs=30, batch_size=5500, learning_rate=0.06, patience=5)
+    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=15)
     user_tables, item_tables = ("user",), ("item",)
     config: MFConfig
     likes: Tensor
