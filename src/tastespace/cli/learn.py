@@ -1,8 +1,7 @@
 """Commands that train and judge: train, evaluate, compare."""
 
-import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -228,6 +227,7 @@ def compare(
     """
     from tastespace.comparison import compare as compare_models
     from tastespace.data.sources import cache_folder
+    from tastespace.report_page import check_can_write_page, write_page
 
     if json_file is not None and not json:
         raise OptionError(f"{str(json_file)!r} is not expected here; a file for the figures follows --json")
@@ -235,7 +235,7 @@ def compare(
         if file is not None:
             o.check_can_write_file(file)
     if html is not None:
-        _report_page().check_can_write_page()
+        check_can_write_page()
     of_models = o.parse_settings_of_models(settings)
     ready = train_file is not None or test_file is not None
     asked: list[str | None] = [*_names(protocol or "")]
@@ -279,15 +279,11 @@ def compare(
     if json_file is not None:
         show.write_json(json_file, document)
     if html is not None:
-        _report_page().write_page(html, figures)
+        write_page(html, figures)
 
 
 def _names(text: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _report_page() -> Any:
-    return importlib.import_module("tastespace.report_page")
 
 
 def _tell(model: str, forecast: "Forecast") -> None:

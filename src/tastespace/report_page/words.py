@@ -1,0 +1,74 @@
+"""Words: what a comparison comes to, in sentences (of HTML)."""
+
+from tastespace.report_page import markup
+from tastespace.report_page.markup import text
+from tastespace.report_page.reading import Duel, Figures, Row
+
+
+def name(row_or_name: Row | str) -> str:
+    """A model's name, as HTML."""
+    told = row_or_name.name if isinstance(row_or_name, Row) else row_or_name
+    return f"<bdi>{text(told).replace('_', '_<wbr>')}</bdi>"
+
+
+def verdict(figures: Figures) -> str:
+    """Who leads, whether chance may explain it, and what it costs."""
+    best = figures.winner
+    if best is None:
+        return "No model has an NDCG, so nothing can be said of who is best."
+    value = markup.decimal(best.figure(figures.metric))
+    opening = f"<strong>{name(best)}</strong> has the highest NDCG@{figures.k}, {value}"
+    if len(figures.rows) == 1:
+        return f"{opening}; it stands alone, so nothing can be said of its lead. {_cost(best)}"
+    if not figures.duels:
+        return f"{opening}; its lead was not tested. {_cost(best)}"
+    near = [duel for duel in figures.duels if not duel.significant]
+    if not near:
+        first = figures.duels[0]
+        return f"{opening}, significantly ahead of every other model ({_lead(first)}). {_cost(best)}"
+    beaten = len(figures.duels) - len(near)
+    ahead = f" It is significantly ahead of the other {beaten}." if beaten else ""
+    return (
+        f"{opening}, but its lead over {_list(near)} is not significant.{ahead} {_cost(best)}{_cheaper(figures, near)}"
+    )
+
+
+def in_short(figures: Figures) -> str:
+    """The verdict in a few words, for the overview."""
+    best = figures.winner
+    if best is None:
+        return "none"
+    near = [name(duel.other) for duel in figures.duels if not duel.significant]
+    if len(figures.rows) == 1 or not figures.duels:
+        return f"{name(best)} (not tested)"
+    return f"{name(best)}, not told apart from {', '.join(near)}" if near else f"{name(best)}, significantly"
+
+
+def _list(duels: list[Duel]) -> str:
+    return ", ".join(f"{name(duel.other)} ({_lead(duel, full=False)})" for duel in duels)
+
+
+def _lead(duel: Duel, *, full: bool = True) -> str:
+    over = f" over {name(duel.other)}" if full else ""
+    by = (
+        ""
+        if duel.difference is None
+        else f"{'+' if duel.difference >= 0 else ''}{markup.decimal(duel.difference)}{over}, "
+    )
+    return f"{by}{text(markup.probability(duel.p))}"
+
+
+def _cost(row: Row) -> str:
+    train, rank = (text(markup.seconds(row.figure(key))) for key in ("train_seconds", "evaluate_seconds"))
+    return f"It takes {train} to train and {rank} to rank all test users."
+
+
+def _cheaper(figures: Figures, near: list[Duel]) -> str:
+    """The quickest of those that are not told apart from the winner, if it is quicker by half."""
+    seconds = {row.name: row.figure("train_seconds") for row in figures.rows}
+    own = seconds.get(figures.rows[0].name)
+    known = [(taken, duel.other) for duel in near if (taken := seconds.get(duel.other)) is not None]
+    if own is None or not known or min(known)[0] > 0.5 * own:
+        return ""
+    taken, other = min(known)
+    return f" Of those it is not told apart from, {name(other)} is the quickest: {text(markup.seconds(taken))}."
