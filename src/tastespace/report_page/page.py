@@ -72,8 +72,8 @@ def _section(figures: Figures, ident: str) -> str:
         "<h3>Figures</h3>",
         tables.results(figures, f"{ident}-results"),
         '<p class="note">Coverage: share of the catalogue that is recommended to anybody. Popularity: known likes of a '
-        "recommended item, on average. Gini: how unevenly items are recommended, 0 for all alike. Novelty: how rare what is "
-        "recommended is. Vectors: health of the embedding, see below.</p>",
+        "recommended item, on average. Gini: how unevenly items are recommended, 0 for all alike. Novelty: how rare "
+        "what is recommended is. Vectors: health of the embedding, see below.</p>",
         "<h3>Pictures</h3>",
         _pictures(figures, ident),
     ]

@@ -126,14 +126,11 @@ def groups(figures: Figures, kind: str, key: str, ident: str) -> str | None:
     across = min(3, len(names))
     down = ceil(len(names) / across)
     most = max(row.group(name, key) or 0.0 for row in rows for name in names) or 1.0
-    with Drawing(down * (0.21 * len(rows) + 0.75)) as drawing:
+    titles = [wrap(markup.visible(name.removeprefix(f"{kind}: "), 40), 15) for name in names]
+    with Drawing(down * (0.21 * len(rows) + 0.45 + 0.16 * max(map(len, titles)))) as drawing:
         panels = drawing.figure.subplots(down, across, sharey=True, sharex=True, squeeze=False).ravel()
         for panel, (axes, name) in enumerate(zip(panels, names, strict=False)):
-            axes.set_title(
-                "\n".join(drawing.label(line) for line in wrap(markup.visible(name.removeprefix(f"{kind}: "), 40), 15)),
-                fontsize=9,
-                loc="left",
-            )
+            axes.set_title("\n".join(map(drawing.label, titles[panel])), fontsize=9, loc="left")
             best = max(row.group(name, key) or 0.0 for row in rows)
             for place, row in enumerate(rows):
                 value = row.group(name, key)

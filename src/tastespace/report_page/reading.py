@@ -10,8 +10,8 @@ SIGNIFICANT = 0.05
 
 
 def number(value: object) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and math.isfinite(value):
+    """A number that can be shown (finite, of 15 digits at most), or None."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
         return float(value)
     return None
 
@@ -63,8 +63,9 @@ class Row:
         return (min(known), max(known)) if len(known) > 1 else None
 
     def group(self, name: str, key: str) -> float | None:
-        """A figure of one group of users or items."""
-        return number(mapping(self.groups.get(name)).get(key))
+        """A figure of one group of users or items that lies between 0 and 1."""
+        value = number(mapping(self.groups.get(name)).get(key))
+        return value if value is not None and 0 <= value <= 1 else None
 
     @property
     def groups(self) -> Mapping[str, Any]:

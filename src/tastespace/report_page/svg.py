@@ -73,9 +73,12 @@ class Drawing:
         self._look.__exit__(None, None, None)
 
     def label(self, name: object, longest: int = 20) -> str:
-        """A stand-in for a name."""
+        """A stand-in for a name, which is cut at `longest` columns (a wide character takes two)."""
         shown = visible(name, longest)
-        columns = sum(2 if unicodedata.east_asian_width(mark) in "WF" else 1 for mark in shown)
+        columns = _columns(shown)
+        while columns > longest:
+            shown = f"{shown[:-2]}…"
+            columns = _columns(shown)
         stand_in = f"q{len(self._labels):03d}".ljust(columns, "n")
         self._labels[stand_in] = shown
         return stand_in
@@ -121,6 +124,10 @@ class Drawing:
             for link in _links_of(value, key):
                 value = value.replace(f"#{link}", f"#{ident}-{link}")  # noqa: PLW2901
             element.set(_local(key), f"{ident}-{value}" if key == "id" else value)
+
+
+def _columns(shown: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(mark) in "WF" else 1 for mark in shown)
 
 
 def _local(name: str) -> str:

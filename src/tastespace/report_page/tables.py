@@ -90,7 +90,8 @@ def health(figures: Figures, ident: str) -> str:
     columns = ["model", "effective rank", "dead rows", "length against popularity", "spread", "verdict"]
     caption = (
         "Effective rank: dimensions that the vectors spread over. Dead: no length to speak of. Length against "
-        "popularity: Spearman's correlation. Spread: share of squared length left after centring; 0 where all vectors are equal."
+        "popularity: Spearman's correlation. Spread: share of squared length left after "
+        "centring; 0 where all vectors are equal."
     )
     return markup.table(ident, caption, columns, rows, words=1) if rows else ""
 
@@ -146,7 +147,7 @@ def _epochs(row: Row) -> str:
     value, seeds = row.figure("epochs"), len(row.seeds)
     told = [f"{value:.0f} epochs"] if value else []
     told += [f"{seeds} seeds"] if seeds > 1 else []
-    return f"<small>{', '.join(told)}</small>" if told else ""
+    return "".join(f"<small>{one}</small>" for one in told)
 
 
 def _health(row: Row) -> str:

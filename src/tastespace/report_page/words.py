@@ -4,6 +4,8 @@ from tastespace.report_page import markup
 from tastespace.report_page.markup import text
 from tastespace.report_page.reading import Duel, Figures, Row
 
+_MOST_NAMED = 4  # in one sentence
+
 
 def name(row_or_name: Row | str) -> str:
     """A model's name, as HTML."""
@@ -41,11 +43,17 @@ def in_short(figures: Figures) -> str:
     near = [name(duel.other) for duel in figures.duels if not duel.significant]
     if len(figures.rows) == 1 or not figures.duels:
         return f"{name(best)} (not tested)"
-    return f"{name(best)}, not told apart from {', '.join(near)}" if near else f"{name(best)}, significantly"
+    return (
+        f"{name(best)}, not told apart from {', '.join(near)}"
+        if near
+        else f"{name(best)}, significantly ahead of all others"
+    )
 
 
 def _list(duels: list[Duel]) -> str:
-    return ", ".join(f"{name(duel.other)} ({_lead(duel, full=False)})" for duel in duels)
+    told = [f"{name(duel.other)} ({_lead(duel, full=False)})" for duel in duels[:_MOST_NAMED]]
+    more = len(duels) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")
 
 
 def _lead(duel: Duel, *, full: bool = True) -> str:
