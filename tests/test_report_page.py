@@ -279,7 +279,7 @@ def test_a_page_of_ten_models_stays_small() -> None:
         (
             0.0004,
             "alpha has the highest NDCG@10, 0.3000, significantly ahead of every other model "
-            "(+0.0500 over beta, p < 0.001)",
+            "(+0.0500, p < 0.001, over beta)",
         ),
         (0.2, "but its lead over beta (+0.0500, p = 0.200), popularity (+0.1000, p = 0.200) is not significant."),
     ],

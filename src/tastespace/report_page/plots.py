@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from math import ceil, floor, log10
 from textwrap import wrap
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from scipy.optimize import isotonic_regression
 
 from tastespace.report_page import markup
 from tastespace.report_page.reading import Epoch, Figures, Row
@@ -27,7 +30,7 @@ class Looks:
         """Of its points and lines."""
         return MUTED if row.reference else SERIES[self._models.index(row.name) % len(SERIES)]
 
-    def point(self, row: Row) -> dict[str, object]:
+    def point(self, row: Row) -> dict[str, Any]:
         """Of a marker."""
         names, markers = (self._references, _REFERENCE_MARKERS) if row.reference else (self._models, _MARKERS)
         colour = self.colour(row)
@@ -63,7 +66,7 @@ def quality_and_time(figures: Figures, ident: str) -> str | None:
             ends = row.interval(figures.metric) or (quality, quality)
             at = max(taken, least)
             axes.plot([at, at], ends, color=looks.colour(row), linewidth=1)
-            axes.plot([at], [quality], linestyle="", **looks.point(row))  # type: ignore[arg-type]
+            axes.plot([at], [quality], linestyle="", **looks.point(row))
         axes.set_xlabel("seconds of training")
         axes.set_ylabel(f"NDCG@{figures.k}")
         axes.grid(True)
@@ -169,7 +172,7 @@ def learning(figures: Figures, ident: str) -> str | None:
         for row, points in curves:
             axes.plot(*zip(*points, strict=True), color=looks.colour(row), linestyle=looks.dash(row))
             best = max(points, key=lambda point: point[1])
-            axes.plot([best[0]], [best[1]], linestyle="", **looks.point(row))  # type: ignore[arg-type]
+            axes.plot([best[0]], [best[1]], linestyle="", **looks.point(row))
             ends.append((row, *points[-1]))
             told.append(f"{row.name}: best {best[1]:.4f} in epoch {best[0]:.0f} of {points[-1][0]:.0f}")
         _epochs(axes)
@@ -216,35 +219,46 @@ def _epochs(axes: Axes) -> None:
 
 
 def _name_at_the_side(drawing: Drawing, axes: Axes, looks: Looks, points: Sequence[tuple[Row, float, float]]) -> None:
-    """Names right of the axes, far enough from each other to be read, each with a line to its point (x, y)."""
+    """Names right of the axes in the order of their points (x, y), each with its marker and a line to its point."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     axes.set_xlim(*axes.get_xlim())
     ordered = sorted(points, key=lambda point: -point[2])
     step = min(0.2 / (drawing.figure.get_figheight() - 0.7), 1.0 / len(ordered))  # of the axes' height
-    heights = [(y - low) / (high - low) for *_, y in ordered]
-    for place in range(1, len(heights)):  # from the top, each below the one before
-        heights[place] = min(heights[place], heights[place - 1] - step)
-    lowest = 0.0
-    for place in range(len(heights) - 1, -1, -1):  # and back from the bottom, none under the axes
-        heights[place] = max(heights[place], lowest)
-        lowest = heights[place] + step
+    heights = spread_out([(y - low) / (high - low) for *_, y in ordered], step)
     for (row, x, y), height in zip(ordered, heights, strict=True):
-        colour = MUTED if row.reference else INK
+        axes.plot([1.06], [height], linestyle="", transform=axes.transAxes, clip_on=False, **looks.point(row))
         axes.annotate(
-            drawing.label(row.name, 18),
+            "",
             (x, y),
-            xytext=(1.04, height),
+            xytext=(1.06, height),
             textcoords="axes fraction",
-            va="center",
-            fontsize=9,
-            color=colour,
             arrowprops={
                 "arrowstyle": "-",
                 "color": looks.colour(row),
+                "alpha": 0.6,
                 "linewidth": 0.6,
+                "shrinkA": 5,
                 "shrinkB": 4,
-                "shrinkA": 1,
-                "relpos": (0, 0.5),
             },
         )
+        axes.text(
+            1.1,
+            height,
+            drawing.label(row.name, 18),
+            transform=axes.transAxes,
+            va="center",
+            fontsize=9,
+            color=MUTED if row.reference else INK,
+        )
+
+
+def spread_out(heights: Sequence[float], step: float) -> list[float]:
+    """Falling heights between 0 and 1 moved as little as can be (squared) until neighbours are a `step` apart.
+
+    >>> [round(height, 2) for height in spread_out([0.5, 0.5, 0.1], 0.2)]
+    [0.6, 0.4, 0.1]
+    """
+    down = np.arange(len(heights)) * step
+    level = isotonic_regression(np.array(heights) + down, increasing=False).x
+    return list(np.clip(level, down[-1], 1.0) - down)

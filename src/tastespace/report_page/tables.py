@@ -106,7 +106,7 @@ def overview(all_figures: Sequence[Figures], ident: str) -> str:
             row = next((row for row in figures.rows if row.name == model), None)
             cells.append(Cell(DASH) if row is None else _quality(figures, row, figures.metric, seeds=False))
         rows.append((name(model), cells))
-    columns = ["model", *(f"{text(figures.protocol)}<small>NDCG@{figures.k} ↑</small>" for figures in all_figures)]
+    columns = ["model", *(f"{text(figures.protocol, 30)}<small>NDCG@{figures.k} ↑</small>" for figures in all_figures)]
     caption = (
         "NDCG under each protocol. Figures of different protocols answer different questions: compare within a column."
     )

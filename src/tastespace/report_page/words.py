@@ -27,7 +27,8 @@ def verdict(figures: Figures) -> str:
     near = [duel for duel in figures.duels if not duel.significant]
     if not near:
         first = figures.duels[0]
-        return f"{opening}, significantly ahead of every other model ({_lead(first)}). {_cost(best)}"
+        over = f"{_lead(first)}, over {name(first.other)}"
+        return f"{opening}, significantly ahead of every other model ({over}). {_cost(best)}"
     beaten = len(figures.duels) - len(near)
     ahead = f" It is significantly ahead of the other {beaten}." if beaten else ""
     return (
@@ -40,35 +41,31 @@ def in_short(figures: Figures) -> str:
     best = figures.winner
     if best is None:
         return "none"
-    near = [name(duel.other) for duel in figures.duels if not duel.significant]
+    near = [duel for duel in figures.duels if not duel.significant]
     if len(figures.rows) == 1 or not figures.duels:
         return f"{name(best)} (not tested)"
     return (
-        f"{name(best)}, not told apart from {', '.join(near)}"
+        f"{name(best)}, not told apart from {_list(near, full=False)}"
         if near
         else f"{name(best)}, significantly ahead of all others"
     )
 
 
-def _list(duels: list[Duel]) -> str:
-    told = [f"{name(duel.other)} ({_lead(duel, full=False)})" for duel in duels[:_MOST_NAMED]]
+def _list(duels: list[Duel], *, full: bool = True) -> str:
+    told = [name(duel.other) + (f" ({_lead(duel)})" if full else "") for duel in duels[:_MOST_NAMED]]
     more = len(duels) - len(told)
     return ", ".join(told) + (f" and {more} more" if more else "")
 
 
-def _lead(duel: Duel, *, full: bool = True) -> str:
-    over = f" over {name(duel.other)}" if full else ""
-    by = (
-        ""
-        if duel.difference is None
-        else f"{'+' if duel.difference >= 0 else ''}{markup.decimal(duel.difference)}{over}, "
-    )
-    return f"{by}{text(markup.probability(duel.p))}"
+def _lead(duel: Duel) -> str:
+    sign = "+" if duel.difference is not None and duel.difference >= 0 else ""
+    return f"{sign}{markup.decimal(duel.difference)}, {text(markup.probability(duel.p))}"
 
 
 def _cost(row: Row) -> str:
+    sick = " But its vectors have collapsed: do not use it as it is." if row.collapsed else ""
     train, rank = (text(markup.seconds(row.figure(key))) for key in ("train_seconds", "evaluate_seconds"))
-    return f"It takes {train} to train and {rank} to rank all test users."
+    return f"It takes {train} to train and {rank} to rank all test users.{sick}"
 
 
 def _cheaper(figures: Figures, near: list[Duel]) -> str:
