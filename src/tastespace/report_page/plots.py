@@ -55,7 +55,7 @@ def quality_and_time(figures: Figures, ident: str) -> str | None:
     ]
     if not points:
         return None
-    looks, positive = Looks(figures.rows), [taken for *_, taken in points if taken > 0]
+    looks, positive = Looks(figures.asked), [taken for *_, taken in points if taken > 0]
     least = 10.0 ** floor(log10(max(min(positive, default=1.0), 1e-3)))
     most = 10.0 ** ceil(log10(max(*positive, least * 10, least * 10)))
     with Drawing(max(2.9, 0.2 * len(points) + 0.9)) as drawing:
@@ -125,7 +125,7 @@ def groups(figures: Figures, kind: str, key: str, ident: str) -> str | None:
     names = [name for name in names if any(row.group(name, key) is not None for row in figures.rows)]
     if not names:
         return None
-    rows, looks = figures.rows, Looks(figures.rows)
+    rows, looks = figures.rows, Looks(figures.asked)
     across = min(3, len(names))
     down = ceil(len(names) / across)
     most = max(row.group(name, key) or 0.0 for row in rows for name in names) or 1.0
@@ -165,7 +165,7 @@ def learning(figures: Figures, ident: str) -> str | None:
     curves = [(row, points) for row in figures.rows if (points := _points(row.history, "metric"))]
     if not curves:
         return None
-    looks = Looks(figures.rows)
+    looks = Looks(figures.asked)
     with Drawing(max(2.6, 0.2 * len(curves) + 0.9)) as drawing:
         axes = drawing.figure.add_subplot()
         ends, told = [], []
@@ -186,7 +186,7 @@ def losses(figures: Figures, ident: str) -> str | None:
     curves = [(row, points) for row in figures.rows if (points := _points(row.history, "loss"))]
     if not curves:
         return None
-    looks = Looks(figures.rows)
+    looks = Looks(figures.asked)
     across = min(2, len(curves))
     down = ceil(len(curves) / across)
     with Drawing(1.5 * down + 0.2) as drawing:

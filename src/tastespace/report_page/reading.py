@@ -150,16 +150,20 @@ class Figures:
         return str(self.told.get("protocol", "?"))
 
     @cached_property
+    def asked(self) -> list[Row]:
+        """Models in the order asked for, which is that of their colours under every protocol."""
+        references = sequence(self.told.get("references"))
+        return [Row(told, told.get("model") in references) for told in map(mapping, sequence(self.told.get("rows")))]
+
+    @cached_property
     def rows(self) -> list[Row]:
         """Models by NDCG, those without it last."""
-        references = sequence(self.told.get("references"))
-        rows = [Row(told, told.get("model") in references) for told in map(mapping, sequence(self.told.get("rows")))]
 
         def order(row: Row) -> float:
             value = row.figure(self.metric)
             return math.inf if value is None else -value
 
-        return sorted(rows, key=order)
+        return sorted(self.asked, key=order)
 
     @property
     def winner(self) -> Row | None:
