@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tastespace.errors import OptionError
 from tastespace.report_page import check_can_write_page, markup, write_page
 from tastespace.report_page.page import render
+from tastespace.report_page.plots import Looks, spread_out
 from tastespace.report_page.reading import Figures
 
 VOID = {"meta", "br", "wbr", "link", "img", "input", "hr", "base"}
@@ -305,6 +306,29 @@ def test_some_rivals_beaten_and_some_not() -> None:
     assert (
         "its lead over beta (+0.0500, p = 0.050) is not significant. It is significantly ahead of the other 1." in text
     )
+
+
+def test_a_winner_that_has_collapsed_is_not_praised() -> None:
+    sick = {"items": space(collapsed=True), "users": None, "warnings": []}
+    text = Parsed(render([document(row("alpha", 0.3, health=sick), row("beta", 0.2))])).text
+    assert "to rank all test users. But its vectors have collapsed: do not use it as it is." in text
+
+
+def test_a_model_keeps_its_colour_whoever_wins() -> None:
+    first, second = document(row("a", 0.3), row("b", 0.2)), document(row("a", 0.1), row("b", 0.2))
+    found = [
+        {one.name: Looks(figures.asked).point(one) for one in figures.rows} for figures in map(Figures, (first, second))
+    ]
+    assert found[0] == found[1]
+    assert found[0]["a"] != found[0]["b"]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0, 1))
+def test_names_at_the_side_are_a_step_apart_in_the_order_of_their_points(heights: list[float], share: float) -> None:
+    step = share / len(heights)
+    found = spread_out(sorted(heights, reverse=True), step)
+    assert all(above - below >= step - 1e-9 for above, below in itertools.pairwise(found))
+    assert -1e-9 <= found[-1] <= found[0] <= 1 + 1e-9
 
 
 def cells_of(page: str, model: str) -> list[str]:

@@ -176,7 +176,9 @@ def learning(figures: Figures, ident: str) -> str | None:
             ends.append((row, *points[-1]))
             told.append(f"{row.name}: best {best[1]:.4f} in epoch {best[0]:.0f} of {points[-1][0]:.0f}")
         _epochs(axes)
-        axes.set_ylabel(" or ".join(sorted(_metrics(curves, drawing))))
+        metrics = {str(row.told.get("metric_name") or "metric") for row, _ in curves}
+        name = metrics.pop() if len(metrics) == 1 else "metric of its own"
+        axes.set_ylabel(drawing.label(f"{name}, validation", 32))
         _name_at_the_side(drawing, axes, looks, ends)
         return drawing.svg(ident, "The validation metric by epoch", "; ".join(told))
 
@@ -205,11 +207,6 @@ def losses(figures: Figures, ident: str) -> str | None:
 
 def _points(history: Sequence[Epoch], what: str) -> list[tuple[float, float]]:
     return [(epoch.epoch, value) for epoch in history if (value := getattr(epoch, what)) is not None]
-
-
-def _metrics(curves: Sequence[tuple[Row, object]], drawing: Drawing) -> set[str]:
-    names = {str(row.told.get("metric_name") or "metric") for row, _ in curves}
-    return {drawing.label(f"{name}, validation", 32) for name in sorted(names)[:1]}
 
 
 def _epochs(axes: Axes) -> None:
@@ -261,4 +258,4 @@ def spread_out(heights: Sequence[float], step: float) -> list[float]:
     """
     down = np.arange(len(heights)) * step
     level = isotonic_regression(np.array(heights) + down, increasing=False).x
-    return list(np.clip(level, down[-1], 1.0) - down)
+    return (np.clip(level, down[-1], 1.0) - down).tolist()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tastespace.report_page import markup
 from tastespace.report_page.markup import DASH, Cell, text
-from tastespace.report_page.reading import Figures, Row, number
+from tastespace.report_page.reading import SIGNIFICANT, Figures, Row, number
 from tastespace.report_page.words import name
 
 _QUALITY = {"ndcg": "NDCG", "recall": "Recall", "hit": "Hit", "mrr": "MRR", "map": "MAP", "precision": "Precision"}
@@ -59,7 +59,7 @@ def tests(figures: Figures, ident: str) -> str:
                     Cell(text(markup.decimal(number(test.get("difference"))))),
                     Cell(text(_p(p))),
                     Cell(text(_p(corrected))),
-                    Cell(DASH if corrected is None else "yes" if corrected < 0.05 else "no"),
+                    Cell(DASH if corrected is None else "yes" if corrected < SIGNIFICANT else "no"),
                 ],
             )
         )
