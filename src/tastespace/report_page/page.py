@@ -136,7 +136,7 @@ def _pictures(figures: Figures, ident: str) -> str:
         ),
         (
             plots.differences(figures, f"{ident}-lead"),
-            "What the others fall behind by",
+            "How far the others fall behind",
             "Paired over users, Holm-corrected. Filled: significant at 0.05. Hollow: chance may explain it.",
         ),
         (
