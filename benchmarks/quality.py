@@ -1,41 +1,57 @@
-"""Quality on MovieLens 100K under every protocol, defaults alone, three model seeds: results/quality.json and .md.
+"""Quality on MovieLens 100K under every protocol, defaults alone, three model seeds: results/quality.{json,md,html}.
 
-.venv/bin/python benchmarks/quality.py
+.venv/bin/python benchmarks/quality.py [--protocol NAME,...]
+
+Finished runs are kept in the cache folder, so that an interrupted benchmark goes on where it stopped.
 """
 
+import argparse
 import json
 import platform
 import time
 from pathlib import Path
 
 import tastespace as ts
+from tastespace.data.sources import cache_folder
 from tastespace.data.split import names
+from tastespace.report_page import write_page
 
 RESULTS = Path(__file__).parent / "results"
-MODELS = ["mf", "spectral"]
+MODELS = ["mf", "ncf", "lightgcn", "bert4rec", "two_tower", "sasrec", "ials", "spectral"]
 SEEDS = 3
 
 
+def table(figures: dict) -> list[str]:
+    """A protocol's figures as Markdown."""
+    lines = [f"\n{figures['protocol_line']}\n", "| model | Recall@10 | NDCG@10 | coverage | train s | epochs |"]
+    lines.append("|---|---|---|---|---|---|")
+    for row in sorted(figures["rows"], key=lambda row: -row["ndcg@10"]):
+        recall, ndcg = (
+            f"{row[m]:.4f} [{row[f'{m}_ci'][0]:.4f}, {row[f'{m}_ci'][1]:.4f}]" for m in ("recall@10", "ndcg@10")
+        )
+        cells = [row["model"], recall, ndcg, f"{row['coverage@10']:.3f}", f"{row['train_seconds']:.2f}"]
+        lines.append("| " + " | ".join([*cells, str(row["epochs"] or "-")]) + " |")
+    return lines
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--protocol", help="these alone; writes no file")
+    asked = parser.parse_args().protocol
     data = ts.load_dataset("ml-100k")
     about = f"{time.strftime('%Y-%m-%d')}, {platform.machine()} with 2 cores, model seeds 0 to {SEEDS - 1}"
     lines, found = [f"Measured {about}, by benchmarks/quality.py.\n"], []
-    for protocol in names():
-        comparison = ts.compare(MODELS, ts.split(data, protocol), seeds=SEEDS)
-        figures = comparison.to_json()
-        found.append(figures)
-        lines += [f"\n{figures['protocol_line']}\n", "| model | Recall@10 | NDCG@10 | coverage | train s | epochs |"]
-        lines.append("|---|---|---|---|---|---|")
-        for row in sorted(figures["rows"], key=lambda row: -row["ndcg@10"]):
-            recall, ndcg = (
-                f"{row[m]:.4f} [{row[f'{m}_ci'][0]:.4f}, {row[f'{m}_ci'][1]:.4f}]" for m in ("recall@10", "ndcg@10")
-            )
-            cells = [row["model"], recall, ndcg, f"{row['coverage@10']:.3f}", f"{row['train_seconds']:.2f}"]
-            lines.append("| " + " | ".join([*cells, str(row["epochs"] or "-")]) + " |")
-        print("\n".join(lines[-8:]), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "quality.md").write_text("\n".join(lines) + "\n")
-    (RESULTS / "quality.json").write_text(json.dumps({"measured": about, "comparisons": found}, indent=1) + "\n")
+    for protocol in asked.split(",") if asked else names():
+        comparison = ts.compare(MODELS, ts.split(data, protocol), seeds=SEEDS, keep=cache_folder() / "quality")
+        found.append(comparison.to_json())
+        told = table(found[-1])
+        print("\n".join(told), flush=True)
+        lines += told
+    if asked is None:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "quality.md").write_text("\n".join(lines) + "\n")
+        (RESULTS / "quality.json").write_text(json.dumps({"measured": about, "comparisons": found}, indent=1) + "\n")
+        write_page(RESULTS / "quality.html", found)
 
 
 if __name__ == "__main__":

@@ -76,3 +76,12 @@ def test_the_readme_names_every_command_and_protocol() -> None:
 def test_ci_calls_the_readme_s_test_command() -> None:
     assert "make test" in (ROOT / "README.md").read_text()
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_readme_says_of_every_model_what_it_says_of_itself() -> None:
+    from tastespace import models
+
+    text = (ROOT / "README.md").read_text()
+    for name in models.names():
+        cls = models.get(name)
+        assert f"| `{name}` | {cls.about} | {cls.pick} |" in text, f"run benchmarks/model_table.py ({name})"

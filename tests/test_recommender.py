@@ -394,3 +394,64 @@ def test_a_replaced_bundle_s_neighbourhoods_are_compared(shop: Dataset, tmp_path
     assert overlap(fits[0]) is None
     (place / "users.parquet").write_text("damaged")
     assert overlap(fits[0]) is None
+
+
+@pytest.fixture(scope="module")
+def described(board: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ts.Recommender:
+    """Users of two moods, who like the items of their colour; one user's mood is missing."""
+    log = board.interactions
+    moods = np.array(["calm", "wild"], dtype=object)[np.arange(log.n_users) % 2]
+    moods[4] = None
+    colours = np.array(["white", "black"], dtype=object)[np.arange(log.n_items) % 2]
+    data = Dataset("moods", log, Table({"colour": colours}), Table({"mood": moods, "age": np.arange(log.n_users) % 9}))
+    fit = ts.train("two_tower", whole(data), dim=8, epochs=20)
+    return ts.Recommender.build(fit, tmp_path_factory.mktemp("moods") / "bundle")
+
+
+def test_attributes_alone_are_an_answer(described: ts.Recommender) -> None:
+    answer = described.recommend(features={"mood": "wild", "age": 3}, k=5)
+    assert answer.route == "features"
+    assert answer.notes == ()
+    assert all(item % 2 == 1 for item in answer.items)
+
+
+def test_an_unknown_category_counts_as_missing_and_is_told(described: ts.Recommender) -> None:
+    answer = described.recommend(features={"mood": "blue"}, k=5)
+    assert answer.notes == ("the training data never had 'blue' as mood: it counts as missing",)
+    assert len(answer.items) == 5
+
+
+def test_attributes_join_a_history(described: ts.Recommender) -> None:
+    history = [0, 2, 4]
+    alone = described.recommend(history=history, k=5)
+    both = described.recommend(history=history, features={"mood": "calm"}, k=5)
+    assert alone.route == both.route == "session"
+    assert alone.scores != both.scores
+
+
+def test_attributes_of_a_known_user_replace_what_was_known(described: ts.Recommender) -> None:
+    known = described.recommend(user=6, k=5)
+    again = described.recommend(user=6, features={"mood": "calm", "age": 6}, k=5)
+    other = described.recommend(user=6, features={"mood": "wild"}, k=5)
+    assert known.route == again.route == "user"
+    np.testing.assert_allclose(known.scores, again.scores, rtol=1e-4)
+    assert known.scores != other.scores
+
+
+def test_features_of_a_model_that_reads_none_are_refused(recommender: ts.Recommender) -> None:
+    with pytest.raises(OptionError, match="the model mf reads no features; train two_tower for that"):
+        recommender.recommend(features={"age": 3})
+
+
+def test_a_feature_that_is_none_is_refused(described: ts.Recommender) -> None:
+    with pytest.raises(OptionError, match="there is no feature 'mod'; did you mean 'mood'"):
+        described.recommend(features={"mod": "calm"})
+
+
+@pytest.mark.parametrize("features", [3, {}, {"users": []}, {"users": [{}], "items": []}, {"users": 1, "items": 2}])
+def test_forged_features_are_refused(described: ts.Recommender, tmp_path: Path, features: object) -> None:
+    path = tmp_path / "forged"
+    bundles.write_bundle(path, described.bundle)
+    _forge(path, features=features)
+    with pytest.raises(BundleError, match="do not fit"):
+        ts.Recommender.load(path).recommend(history=[1])

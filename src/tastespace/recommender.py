@@ -1,7 +1,7 @@
 """Recommender: a bundle that answers. No HTTP, no terminal; torch only where a network must run."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,22 +13,25 @@ from numpy.typing import NDArray
 from tastespace import config as configs
 from tastespace.bundle import Bundle, describe_run, read_bundle, write_bundle
 from tastespace.data.dataset import find_title
+from tastespace.data.features import Encoder, Features
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries, check_k
 from tastespace.data.split import Split
 from tastespace.data.vocabulary import Vocabulary
-from tastespace.errors import BundleError, LeakError, OptionError, UnknownIdError
+from tastespace.errors import BundleError, DataError, LeakError, OptionError, UnknownIdError
 from tastespace.index.exact import ExactIndex, best_of
 from tastespace.suggest import shown
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tastespace.evaluation import Report
     from tastespace.models.base import Model
     from tastespace.training import Fit
 
 _log = logging.getLogger("tastespace")
 
-Route = Literal["user", "folded-in", "session", "popular", "similar"]
+Route = Literal["user", "folded-in", "session", "features", "popular", "similar"]
 _USERS_AT_ONCE = 1024
 
 
@@ -37,12 +40,13 @@ class Answer:
     """Ids with their scores, best first, and the route that led to them.
 
     Scores are the model's own (comparable within one answer), numbers of likes on the `popular` route, cosines for
-    `similar`.
+    `similar`. `notes` tell what of the question could not be used.
     """
 
     items: tuple[Any, ...]
     scores: tuple[float, ...]
     route: Route
+    notes: tuple[str, ...] = ()
 
 
 class Recommender:
@@ -87,16 +91,19 @@ class Recommender:
         user: Any = None,
         *,
         history: Sequence[Any] | None = None,
+        features: Mapping[str, Any] | None = None,
         k: int = 10,
         exclude: Iterable[Any] = (),
         allow: Iterable[Any] | None = None,
         exclude_seen: bool = True,
     ) -> Answer:
-        """The `k` best items for a known user, for a bare history of item ids, or for nobody in particular.
+        """The `k` best items for a known user, a bare history of item ids, a user's attributes, or just anybody.
 
-        With both `user` and `history`, the history holds newer events of that user. Seen items, and those of the
-        history, are left out unless `exclude_seen` is false; `exclude` never comes back, and only `allow` does where
-        it is given. Fewer than `k` come back only where fewer are left. Unknown ids raise `UnknownIdError`.
+        `features` are attributes by name, as the training data had them; a value that they never had counts as
+        missing and is told in the answer's `notes`. With both `user` and `history`, the history holds newer events of
+        that user. Seen items, and those of the history, are left out unless `exclude_seen` is false; `exclude` never
+        comes back, and only `allow` does where it is given. Fewer than `k` come back only where fewer are left.
+        Unknown ids raise `UnknownIdError`.
         """
         bundle = self.bundle
         check_k(k, len(bundle.items))
@@ -109,12 +116,13 @@ class Recommender:
             known.items if exclude_seen else np.zeros(0, np.int64),
         ]
         allowed = None if allow is None else bundle.items.index_of(list(allow))
-        route, query_row = self._route(row, newer, known)
+        asked, notes = self._encode_features(features)
+        route, query_row = self._route(row, newer, known, asked)
         if route == "popular":
             scores = self._likes.astype(np.float32)
         else:
-            scores = self._scores(Queries(np.array([query_row]), known))
-        return self._answer(scores, k, np.concatenate(hidden).astype(np.int64), allowed, route)
+            scores = self._scores(Queries(np.array([query_row]), known, asked))
+        return self._answer(scores, k, np.concatenate(hidden).astype(np.int64), allowed, route, notes)
 
     def similar_items(self, item: Any, k: int = 10) -> Answer:
         """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
@@ -187,10 +195,28 @@ class Recommender:
         """An item's attributes."""
         return self.bundle.item_table.row(int(self.bundle.items.index_of([item])[0]))
 
-    def _route(self, row: int, newer: NDArray[np.int64], known: Histories) -> tuple[Route, int]:
-        """Which way to answer, and the user row to ask with (-1: from the history alone)."""
+    def _encode_features(
+        self, features: Mapping[str, Any] | None
+    ) -> tuple[NDArray[np.float32] | None, tuple[str, ...]]:
+        """(1, F) the attributes of a question (None: it has none), and what of them is not known."""
+        if not features:
+            return None, ()
+        if self._features is None:
+            raise OptionError(f"the model {self.bundle.manifest['model']} reads no features; train two_tower for that")
+        encoded, unknown = self._features.user_encoder.encode_one(features)
+        return encoded, tuple(
+            f"the training data never had {shown(value)} as {name}: it counts as missing"
+            for name, values in unknown.items()
+            for value in values
+        )
+
+    def _route(
+        self, row: int, newer: NDArray[np.int64], known: Histories, features: NDArray[np.float32] | None
+    ) -> tuple[Route, int]:
+        """Which way to answer, and the user row to ask with (-1: from history and features alone)."""
         if not bool(np.any(known.weights > 0)):
-            return "popular", -1
+            described = features is not None and bool(features.any())
+            return ("features" if described else "popular"), -1
         if row < 0:
             return "session", -1
         return ("folded-in", -1) if len(newer) else ("user", row)
@@ -198,7 +224,7 @@ class Recommender:
     def _scores(self, queries: Queries) -> NDArray[np.float32]:
         """(N,) scores of one query: from the vectors alone where they suffice, else from the network."""
         if "items" in self.bundle.vectors:
-            if queries.users[0] >= 0:
+            if queries.users[0] >= 0 and queries.features is None:
                 return np.asarray(self.item_vectors @ self.user_vectors[queries.users[0]])
             fold_in = self.bundle.fold_in
             if fold_in is not None:
@@ -209,11 +235,22 @@ class Recommender:
         import torch
 
         with torch.no_grad():
-            return np.asarray(self._model.score(queries).numpy(), dtype=np.float32)
+            return np.asarray(self._scorer(queries).numpy(), dtype=np.float32)
+
+    @cached_property
+    def _scorer(self) -> "Callable[[Queries], Tensor]":
+        import torch
+
+        with torch.no_grad():
+            return self._model.scorer()
 
     @cached_property
     def _model(self) -> "Model":
-        return load_model(self.bundle)
+        return load_model(self.bundle, self._features)
+
+    @cached_property
+    def _features(self) -> Features | None:
+        return read_features(self.bundle)
 
     @cached_property
     def _likes(self) -> NDArray[np.int64]:
@@ -267,6 +304,7 @@ class Recommender:
         hidden: NDArray[np.int64],
         allowed: NDArray[np.int64] | None,
         route: Route,
+        notes: tuple[str, ...],
     ) -> Answer:
         scores = scores.copy()
         scores[hidden] = -np.inf
@@ -275,7 +313,7 @@ class Recommender:
             outside[allowed] = False
             scores[outside] = -np.inf
         best = best_of(scores, k)
-        return Answer(tuple(self.bundle.items.ids[best].tolist()), tuple(scores[best].tolist()), route)
+        return Answer(tuple(self.bundle.items.ids[best].tolist()), tuple(scores[best].tolist()), route, notes)
 
     def _similar(
         self, space: ExactIndex, place: int, k: int, candidates: NDArray[np.bool_], vocabulary: Vocabulary
@@ -289,7 +327,19 @@ class Recommender:
         return Answer(tuple(ids[found.indices[0][kept]].tolist()), tuple(found.scores[0][kept].tolist()), "similar")
 
 
-def load_model(bundle: Bundle) -> "Model":
+def read_features(bundle: Bundle) -> Features | None:
+    """What a bundle's model was told of users and items, encoded again from its tables; None where it was told none."""
+    told = bundle.manifest.get("features")
+    if told is None:
+        return None
+    try:
+        encoders = Encoder.from_json(told["users"]), Encoder.from_json(told["items"])
+        return Features.encoded(bundle.user_table, bundle.item_table, len(bundle.users), len(bundle.items), encoders)
+    except (DataError, KeyError, TypeError, ValueError) as error:
+        raise BundleError("the features of this bundle do not fit its tables") from error
+
+
+def load_model(bundle: Bundle, features: Features | None) -> "Model":
     """The network of a bundle, rebuilt from its config and filled with its weights; needs torch, no training data."""
     import torch
 
@@ -298,7 +348,12 @@ def load_model(bundle: Bundle) -> "Model":
 
     cls = models.get(bundle.manifest["model"])
     config = configs.from_mapping(cls.Config, bundle.manifest["config"])
-    model = cls(config, Shapes(len(bundle.users), len(bundle.items)))
+    shapes = Shapes(len(bundle.users), len(bundle.items))
+    if features is not None:
+        shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
+    model = cls(config, shapes)
+    if features is not None:
+        model.describe(features)
     weights = {name: torch.from_numpy(array) for name, array in bundle.weights.items()}
     try:
         model.load_state_dict(weights)
@@ -342,6 +397,12 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         "train_seconds": round(fit.seconds, 3),
         "metrics": metrics,
         "health": None if fit.health is None else fit.health.to_json(),
+        "features": {
+            "users": fit.features.user_encoder.to_json(),
+            "items": fit.features.item_encoder.to_json(),
+        }
+        if fit.features is not None and model.reads_features
+        else None,
         "bias_coordinates": model.n_bias if isinstance(model, Factored) else 0,
         "fold_in": None
         if fold_in is None

@@ -29,6 +29,7 @@ from tastespace.checkpoint import (
     unpack_optimizer,
 )
 from tastespace.checkup import check_health
+from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
@@ -36,6 +37,7 @@ from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError,
 from tastespace.evaluation import Evaluator, Health, parse_metric
 from tastespace.machine import free_memory
 from tastespace.models.base import Model, Options, Shapes
+from tastespace.models.start import start_from_features
 from tastespace.progress import Ticker, track
 from tastespace.suggest import did_you_mean, shown
 
@@ -81,10 +83,11 @@ class Fit:
     seconds: float = 0.0
     forecast: Forecast | None = None
     health: Health | None = None
+    features: Features | None = None
 
     def queries(self, users: np.ndarray) -> Queries:
         """Questions of known users, with all that is known of them."""
-        return Queries.of_users(users, self.split.histories())
+        return self.split.queries(users)
 
 
 def train(name: str, split: Split, **settings: Any) -> Fit:
@@ -133,18 +136,23 @@ def fit(
     options = options or cls.OPTIONS
     if len(split.train.positives()) == 0:
         raise TooLittleDataError(f"{split.dataset.name}: there is no positive row to train on")
+    features = Features.of(split.dataset) if cls.reads_features or options.start == "features" else None
     shapes = Shapes(split.train.n_users, split.train.n_items)
+    if cls.reads_features and features is not None:
+        shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
     forecast = _check_memory(cls, name, config, shapes, split.train)
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[]), _threads(options.threads, forecast.parameters):
         if not cls.learns_by_gradient():
             if tell is not None:
                 tell(forecast)
-            model = _build(cls, config, shapes, options, split.train)
+            model = _build(name, config, shapes, options, split.train, features)
             seconds = time.perf_counter() - started
             health = check_health(model.eval(), split)
-            return Fit(name, model, split, options, seconds=seconds, forecast=forecast, health=health)
-        run = _Run(name, config, options, split, checkpoint, forecast, tell)
+            return Fit(
+                name, model, split, options, seconds=seconds, forecast=forecast, health=health, features=features
+            )
+        run = _Run(name, config, options, split, shapes, features, checkpoint, forecast, tell)
         if resume and checkpoint is not None:
             run.restore(load_checkpoint(checkpoint))
         model = run.execute(progress).eval()
@@ -152,7 +160,8 @@ def fit(
         health = check_health(model, split)
     if checkpoint is not None:
         remove_checkpoint(checkpoint)
-    return Fit(name, model, split, options, tuple(run.epochs), run.best_epoch, seconds, run.forecast, health)
+    done = tuple(run.epochs)
+    return Fit(name, model, split, options, done, run.best_epoch, seconds, run.forecast, health, features)
 
 
 @contextmanager
@@ -170,10 +179,16 @@ def _threads(asked: int, parameters: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _build(cls: type[Model], config: Any, shapes: Shapes, options: Options, rows: Interactions) -> Model:
+def _build(
+    name: str, config: Any, shapes: Shapes, options: Options, rows: Interactions, features: Features | None
+) -> Model:
     torch.manual_seed(options.seed)
-    model = cls(config, shapes)
+    model = models.get(name)(config, shapes)
+    if model.reads_features and features is not None:
+        model.describe(features)
     model.prepare(rows)
+    if options.start == "features" and features is not None:
+        start_from_features(model, name, features)
     return model.to(options.device)
 
 
@@ -185,12 +200,15 @@ class _Run:
     config: Any
     options: Options
     split: Split
+    shapes: Shapes
+    features: Features | None
     checkpoint: Path | None
     forecast: Forecast
     tell: Callable[[Forecast], None] | None
     epochs: list[Epoch] = field(default_factory=list)  # of the search; the refit repeats its learning rates
     best_epoch: int = 0
     best_value: float = -math.inf
+    best_way: int = 0
     refitted: int = 0  # epochs of the refit that are done
     _restored: Checkpoint | None = None
     _best: dict[str, Tensor] = field(default_factory=dict)
@@ -226,10 +244,10 @@ class _Run:
             loss = _one_epoch(self.name, model, optimizer, inner.train, rate, self.options, number)
             value = None
             if number % self.options.validate_every == 0 or number == self.options.epochs:
-                model.eval()
-                value = evaluator.mean(model.scorer(), metric)
-                if value > self.best_value:
-                    self.best_value, self.best_epoch = value, number
+                value = _validate(model.eval(), evaluator, metric)
+                nothing_yet = value == 0 and self.best_value <= 0  # then no epoch is better than the last
+                if value > self.best_value or nothing_yet:
+                    self.best_value, self.best_epoch, self.best_way = value, number, _way_of(model)
                     self._best = _cloned(model.state_dict())
             self.epochs.append(Epoch(number, loss, rate, value, time.perf_counter() - began))
             stale = self._stale()
@@ -250,12 +268,12 @@ class _Run:
             self.refitted = number
             tick(number * self.options.epochs / self.best_epoch, f"refit on all rows, loss {loss:.4f}")
             self._remember("refit", model, optimizer)
+        _choose_way(model, self.best_way)
         model.finish(self.split.train)
         return model
 
     def _start(self, rows: Interactions, stage: str) -> tuple[Model, torch.optim.Optimizer]:
-        shapes = Shapes(rows.n_users, rows.n_items)
-        model = _build(models.get(self.name), self.config, shapes, self.options, rows)
+        model = _build(self.name, self.config, self.shapes, self.options, rows, self.features)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=self.options.learning_rate, weight_decay=self.options.weight_decay
         )
@@ -305,6 +323,7 @@ class _Run:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
+            "best_way": self.best_way,
             "refitted": self.refitted,
         }
         self._snapshot = Checkpoint(tensors, state)
@@ -323,6 +342,7 @@ class _Run:
             "options": configs.to_mapping(self.options),
             "protocol": self.split.protocol,
             "rows": self.split.train.fingerprint(),
+            "features": None if self.features is None else self.features.names,
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -337,11 +357,32 @@ class _Run:
             self.epochs = [Epoch(**epoch) for epoch in checkpoint.state["epochs"]]
             self.best_epoch = int(checkpoint.state["best_epoch"])
             self.best_value = float(checkpoint.state["best_value"])
+            self.best_way = int(checkpoint.state["best_way"])
             self.refitted = int(checkpoint.state["refitted"])
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError("the checkpoint is damaged; delete it and train anew") from error
         self._best = _part(checkpoint.tensors, "best.")
         self._restored = checkpoint
+
+
+def _validate(model: Model, evaluator: Evaluator, metric: str) -> float:
+    """The validation metric; of several ways to answer the best one's, which the model is left with."""
+    found = []
+    for way in range(max(1, len(model.ways))):
+        _choose_way(model, way)
+        found.append(evaluator.mean(model.scorer(), metric))
+    best = int(np.argmax(found))
+    _choose_way(model, best)
+    return found[best]
+
+
+def _choose_way(model: Model, way: int) -> None:
+    if model.ways:
+        model.get_buffer("way").fill_(way)
+
+
+def _way_of(model: Model) -> int:
+    return int(model.get_buffer("way")) if model.ways else 0
 
 
 def _one_epoch(

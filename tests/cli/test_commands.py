@@ -9,13 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from tastespace import comparison
 from tastespace.cli import app, guard
-from tastespace.data.dataset import Dataset
+from tastespace.data.dataset import Dataset, Table
+from tastespace.data.split import whole
 from tastespace.data.synthetic import checkerboard
+from tastespace.recommender import Recommender
+from tastespace.training import train
 
 runner = CliRunner()
 
@@ -80,6 +84,21 @@ def test_train_then_answer(bundle: Path) -> None:
     assert not {2, 4, 6, 8} & {item["item"] for item in history["items"]}
     nobody = json.loads(run("recommend", bundle, "--json").stdout)
     assert (nobody["route"], len(nobody["items"])) == ("popular", 10)
+
+
+def test_recommend_takes_features(tmp_path: Path) -> None:
+    board = checkerboard()
+    log = board.interactions
+    moods = np.array(["calm", "wild"], dtype=object)[np.arange(log.n_users) % 2]
+    data = Dataset("moods", log, user_table=Table({"mood": moods}))
+    Recommender.build(train("two_tower", whole(data), dim=8, epochs=10), tmp_path / "moods")
+    told = run("recommend", tmp_path / "moods", "--feature", "mood=wild", "--k", 3)
+    assert told.stdout.startswith("route: features")
+    found = run("recommend", tmp_path / "moods", "--feature", "mood=blue", "--json")
+    assert "never had 'blue' as mood" in found.stderr
+    assert json.loads(found.stdout)["notes"] == ["the training data never had 'blue' as mood: it counts as missing"]
+    twice = run("recommend", tmp_path / "moods", "--feature", "mood=blue", "--feature", "mood=calm")
+    assert "feature mood is ['blue', 'calm'], but a text is expected" in twice.stderr
 
 
 def test_similar_items_and_users(bundle: Path) -> None:
@@ -253,6 +272,8 @@ def test_doctor_tells_versions_and_where_data_lie(tmp_path: Path, monkeypatch: p
         (["recommend", "{bundle}", "--user", "u999"], 4, "no user 'u999'"),
         (["recommend", "{bundle}", "--user", "u3", "--k", "61"], 2, "catalogue has only 60 items"),
         (["recommend", "{bundle}", "--user", "u3", "--k", "0"], 2, "k is 0"),
+        (["recommend", "{bundle}", "--feature", "age"], 2, "--feature 'age' is not of the form NAME=VALUE"),
+        (["recommend", "{bundle}", "--feature", "age=3"], 2, "reads no features"),
         (["recommend", "{bundle}", "--history", "two"], 4, "'two' is no item id: ids here are whole numbers"),
         (["recommend", "{tmp}/nothing", "--user", "1"], 5, "no bundle at"),
         (["similar-items", "{bundle}", "999"], 4, "no item 999; nearest: 59"),

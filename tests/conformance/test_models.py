@@ -8,13 +8,15 @@ import torch
 
 import tastespace as ts
 from tastespace import config as configs
-from tastespace import models
+from tastespace import models, training
+from tastespace.data.features import Features
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split, split, whole
 from tastespace.data.synthetic import checkerboard, ring_walk
 from tastespace.data.vocabulary import Vocabulary
+from tastespace.errors import MemoryLimitError
 from tastespace.evaluation import Evaluator, evaluate
 from tastespace.models.base import Factored, Model, Shapes
 from tastespace.training import Fit, configure, fit
@@ -50,9 +52,25 @@ def fitted(name: str, on: Split | None = None, **settings: object) -> Fit:
 def prepared(name: str, rows: Interactions, seed: int = 0) -> Model:
     torch.manual_seed(seed)
     cls = models.get(name)
-    model = cls(cls.Config(), Shapes(rows.n_users, rows.n_items))
+    features = Features.of(coloured(rows))
+    widths = (features.users.shape[1], features.items.shape[1]) if cls.reads_features else (0, 0)
+    model = cls(cls.Config(), Shapes(rows.n_users, rows.n_items, *widths))
+    model.describe(features)
     model.prepare(rows)
     return model
+
+
+def coloured(rows: Interactions) -> ts.Dataset:
+    """The rows with what would be a help to know: the colour that users and items are of."""
+    users, items = (np.array(["white", "black"], dtype=object)[np.arange(n) % 2] for n in (rows.n_users, rows.n_items))
+    return ts.Dataset("coloured", rows, ts.Table({"colour": items}), ts.Table({"likes": users}))
+
+
+def with_low_ratings(rows: Interactions) -> Interactions:
+    """The rows, some of them neutral and some disliked."""
+    places = np.arange(len(rows))
+    weights = np.where(places % 5 == 0, 0, np.where(places % 7 == 0, -1, 1))
+    return rows.weighted(weights.astype(np.float32))
 
 
 def questions(rows: Interactions) -> Queries:
@@ -80,13 +98,14 @@ def test_config_survives_json(name: str) -> None:
 def test_every_option_is_documented(name: str) -> None:
     cls = models.get(name)
     assert cls.about
+    assert cls.pick or name in THROWAWAY
     for field, _ in configs._fields(cls.Config).values():
         assert field.metadata.get("doc"), f"{name}.{field.name} has no documentation"
 
 
 @pytest.mark.parametrize("name", GRADIENT)
 def test_gradient_reaches_every_parameter(name: str) -> None:
-    rows = board_split().train
+    rows = with_low_ratings(board_split().train)
     model = prepared(name, rows)
     total = sum(model.loss(batch) for batch in model.batches(rows, np.random.default_rng(0), 512))
     total.backward()
@@ -243,6 +262,32 @@ def test_saved_and_loaded_scores_are_equal(name: str, tmp_path: object) -> None:
     np.testing.assert_allclose(again, scores(made.model, questions(on.train)), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if (THROWAWAY.get(n) or models.get(n)).reads_features])
+def test_models_with_features_are_saved_with_them(name: str, tmp_path: object) -> None:
+    on = split(coloured(board_split().dataset.interactions), "article")
+    made = fitted(name, on, epochs=3)
+    loaded = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
+    again = scores(loaded._model, questions(on.train))
+    np.testing.assert_allclose(again, scores(made.model, questions(on.train)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if (THROWAWAY.get(n) or models.get(n)).reads_features])
+def test_features_alone_are_answered(name: str, tmp_path: object) -> None:
+    on = whole(coloured(board_split().dataset.interactions))
+    answers = ts.Recommender.build(fitted(name, on), tmp_path / "bundle")  # type: ignore[operator]
+    for parity, colour in enumerate(("white", "black")):
+        found = answers.recommend(features={"likes": colour}, k=5)
+        assert found.route == "features"
+        assert all(item % 2 == parity for item in found.items)
+
+
+@pytest.mark.parametrize("name", [n for n in GRADIENT if (THROWAWAY.get(n) or models.get(n)).item_tables])
+def test_vectors_can_start_from_features(name: str) -> None:
+    on = split(coloured(board_split().dataset.interactions), "article")
+    found = Evaluator(on, 5).rank(fitted(name, on, start="features").model.scorer())
+    assert ((found.items % 2) == (found.users % 2)[:, None]).mean() > 0.95
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_recommender_ranks_as_the_model_does(name: str, tmp_path: object) -> None:
     on = board_split()
@@ -260,6 +305,20 @@ def test_gpu_and_cpu_agree(name: str) -> None:
     first, second = (fitted(name, device=device, epochs=2).model.cpu() for device in ("cpu", "cuda"))
     rows = board_split().train
     np.testing.assert_allclose(scores(first, questions(rows)), scores(second, questions(rows)), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_a_run_that_cannot_fit_is_refused_with_the_number(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "free_memory", lambda: 1000)
+    with pytest.raises(MemoryLimitError, match=rf"{name} on 80 users x 60 items would need about [\d.]+ GiB, but 0.0"):
+        fitted(name)
+
+
+@pytest.mark.parametrize("name", [n for n in GRADIENT if n not in THROWAWAY])
+def test_the_scores_of_a_step_are_forecast_too(name: str) -> None:
+    cls, wide = models.get(name), Shapes(1000, 10**7)
+    tables = Model.memory_bytes.__func__(cls, cls.Config(), wide, 10**5)  # type: ignore[attr-defined]
+    assert cls.memory_bytes(cls.Config(), wide, 10**5) >= tables + 4 * wide.n_items
 
 
 @pytest.mark.parametrize("name", NAMES)

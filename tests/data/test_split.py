@@ -11,7 +11,7 @@ from tastespace.data.dataset import Dataset
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.split import PROTOCOLS, Split, names, ready_split, split, whole
-from tastespace.errors import OptionError, TooLittleDataError
+from tastespace.errors import DataError, OptionError, TooLittleDataError
 from tests.build import dataset, log, logs, pairs
 
 modest = settings(max_examples=60)
@@ -21,7 +21,7 @@ protocols = st.sampled_from(names())
 def _try_split(rows: Interactions, protocol: str) -> Split | None:
     try:
         return split(Dataset("random", rows), protocol)
-    except TooLittleDataError:
+    except (TooLittleDataError, DataError):
         return None
 
 
@@ -68,7 +68,62 @@ def _slow_leave_last_out(rows: Interactions) -> tuple[set[int], set[int]]:
     return test, validation
 
 
+def _slow_at_time(rows: Interactions) -> tuple[set[int], set[int]]:
+    """The latest distinct times, one after the other, until a tenth of the rows would be exceeded; one at least."""
+    if rows.time is None:
+        return set(), set()
+    times = rows.time.tolist()
+
+    def last_part(places: list[int], share: float) -> set[int]:
+        taken: set[int] = set()
+        for time in sorted({times[place] for place in places}, reverse=True)[:-1]:
+            more = {place for place in places if times[place] == time}
+            if taken and len(taken) + len(more) > (1 - share) * len(places) + 1e-9:
+                break
+            taken |= more
+        return taken
+
+    test = last_part(list(range(len(rows))), 0.9)
+    return test, last_part([place for place in range(len(rows)) if place not in test], 8 / 9) if test else set()
+
+
+def _slow_tenth(candidates: list[int]) -> set[int]:
+    if len(candidates) < 2:
+        return set()
+    drawn = [candidates[place] for place in np.random.RandomState(42).permutation(len(candidates))]
+    return set(drawn[: max(1, len(candidates) // 10)])
+
+
+def _slow_new_users(rows: Interactions) -> tuple[set[int], set[int]]:
+    users = rows.user.tolist()
+    held = _slow_tenth([user for user in range(rows.n_users) if users.count(user) >= 5])
+    shuffled = np.random.RandomState(42).permutation(len(rows)).tolist()
+    test = set()
+    for user in held:
+        mine = [place for place in shuffled if users[place] == user]
+        test.update(mine[len(mine) - len(mine) // 5 :])
+    return test, set()
+
+
+def _slow_new_items(rows: Interactions) -> tuple[set[int], set[int]]:
+    liked = [place for place in range(len(rows)) if rows.weight[place] > 0]
+    held = _slow_tenth(sorted({int(rows.item[place]) for place in liked}))
+    return {place for place in liked if rows.item[place] in held}, set()
+
+
+def _slow_left_out(rows: Interactions, protocol: str, test: set[int]) -> set[int]:
+    """Rows that are neither tested nor trained on: those of new users, and of new items."""
+    if protocol == "new-users":
+        return {p for p in range(len(rows)) if rows.user[p] in {rows.user[t] for t in test}} - test
+    if protocol == "new-items":
+        return {p for p in range(len(rows)) if rows.item[p] in {rows.item[t] for t in test}} - test
+    return set()
+
+
 SLOW = {
+    "at-time": _slow_at_time,
+    "new-users": _slow_new_users,
+    "new-items": _slow_new_items,
     "article": _slow_article,
     "article-rated": _slow_article,
     "random-811": _slow_random_811,
@@ -87,11 +142,15 @@ def test_a_protocol_cuts_as_its_slow_reference(rows: Interactions, protocol: str
     made = _try_split(rows, protocol)
     if made is None:
         liked = np.ones(len(rows), dtype=bool) if PROTOCOLS[protocol].every_row_positive else rows.weight > 0
-        train = [place for place in range(len(rows)) if place not in test | validation]
+        left_out = test | validation | _slow_left_out(rows, protocol, test)
+        train = [place for place in range(len(rows)) if place not in left_out]
         assert not any(liked[place] for place in test) or not any(liked[place] for place in train)
         return
     assert pairs(made.test) == _at(rows, list(test))
-    assert pairs(made.train) == _at(rows, [place for place in range(len(rows)) if place not in test | validation])
+    left_out = _slow_left_out(rows, protocol, test)
+    train = [place for place in range(len(rows)) if place not in test | validation | left_out]
+    assert pairs(made.train) == _at(rows, train)
+    assert (pairs(made.given) if made.given else []) == _at(rows, list(left_out) if protocol == "new-users" else [])
     assert (pairs(made.validation) if made.validation else []) == _at(rows, list(validation))
 
 
@@ -153,7 +212,9 @@ def test_no_row_is_lost_or_doubled(rows: Interactions, protocol: str) -> None:
     if made is None:
         return
     weight = 1.0 if PROTOCOLS[protocol].every_row_positive else None
-    parts = [made.train, made.test, *([made.validation] if made.validation is not None else [])]
+    if protocol == "new-items":  # what is not a like of a new item is in no part
+        rows = rows.take(~np.isin(rows.item, made.test.item) | (rows.weight > 0))
+    parts = [part for part in (made.train, made.test, made.validation, made.given) if part is not None]
     assert Counter(event for part in parts for event in _events(part)) == Counter(_events(rows, weight))
 
 
@@ -164,7 +225,8 @@ def test_known_is_train_and_validation_in_file_order(rows: Interactions, protoco
     if made is None:
         return
     tested = set(pairs(made.test))  # pairs of these logs are distinct
-    assert pairs(made.known) == [pair for pair in pairs(rows) if pair not in tested]
+    items = set(made.test.item.tolist()) if protocol == "new-items" else set()
+    assert pairs(made.known) == [pair for pair in pairs(rows) if pair not in tested and pair[1] not in items]
     assert _lists(made.histories()) == _lists(made.known.histories())
 
 
@@ -179,13 +241,16 @@ def test_the_split_to_tune_on_never_holds_a_test_row(rows: Interactions, protoco
             made = ready_split("random", rows.take(half), rows.take(~half))
         else:
             made = split(Dataset("random", rows), protocol)
-    except TooLittleDataError:
+    except (TooLittleDataError, DataError):
         return
     tuning = made.for_validation()
     assert tuning.validation is None
-    assert not {*pairs(tuning.train), *pairs(tuning.test)} & set(pairs(made.test))
-    assert Counter(pairs(tuning.train) + pairs(tuning.test)) == Counter(pairs(made.known))
-    assert pairs(tuning.known) == pairs(tuning.train)
+    parts = [*pairs(tuning.train), *pairs(tuning.test), *(pairs(tuning.given) if tuning.given else [])]
+    assert not set(parts) & set(pairs(made.test))
+    if protocol not in ("new-users", "new-items"):
+        assert Counter(parts) == Counter(pairs(made.known))
+        assert pairs(tuning.known) == pairs(tuning.train)
+    assert len(parts) == len(set(parts))
     if made.validation is not None:
         assert pairs(tuning.test) == pairs(made.validation)
 
@@ -323,15 +388,114 @@ def test_too_little_data_for_whole_and_ready_splits() -> None:
 
 @pytest.mark.parametrize("protocol", names())
 def test_a_split_describes_itself_in_one_line(protocol: str) -> None:
-    made = split(dataset([(0, item) for item in range(10)]), protocol)
+    rows = [(user, item, 1, 10 * user + item) for user in range(5) for item in range(10)]
+    made = split(dataset(rows), protocol)
     text = made.describe()
     assert "\n" not in text
     validation = "" if made.validation is None else f" / {len(made.validation)} validation"
-    assert f"tiny (1 users, 10 items, 10 rows), protocol {protocol}: " in text
-    assert f"seed 42; {len(made.train)} train{validation} / {len(made.test)} test rows; whole catalogue ranked" in text
-    assert text.endswith("all seen items hidden" if protocol == "article-rated" else "known positives hidden")
+    given = "" if made.given is None else f" / {len(made.given)} given"
+    assert f"tiny (5 users, 10 items, 50 rows), protocol {protocol}: " in text
+    assert (
+        f"seed 42; {len(made.train)} train{validation}{given} / {len(made.test)} test rows; whole catalogue ranked"
+        in text
+    )
+    assert text.endswith("all seen items hidden" if PROTOCOLS[protocol].hidden == "seen" else "known positives hidden")
 
 
 def test_ready_and_whole_splits_describe_themselves_in_one_line() -> None:
     assert "split as published" in ready_split("published", log([(0, 0)]), log([(0, 0)])).describe()
     assert "nothing is tested" in whole(dataset([(0, 0)])).describe()
+
+
+@modest
+@given(logs(max_users=25, max_items=6), st.sampled_from(["new-users", "new-items"]))
+def test_who_or_what_is_new_is_in_no_training_row(rows: Interactions, protocol: str) -> None:
+    made = _try_split(rows, protocol)
+    if made is None:
+        return
+    for part in (made, made.for_validation()):
+        if protocol == "new-users":
+            assert not set(part.test.user.tolist()) & set(part.train.user.tolist())
+            assert part.given is not None
+            assert set(part.test.user.tolist()) <= set(part.given.user.tolist())
+        else:
+            assert not set(part.test.item.tolist()) & set(part.train.item.tolist())
+
+
+@modest
+@given(logs(max_users=4, max_items=25))
+def test_at_time_every_known_row_is_older_than_every_test_row(rows: Interactions) -> None:
+    made = _try_split(rows, "at-time")
+    if made is None:
+        return
+    assert made.known.time is not None
+    assert made.test.time is not None
+    assert made.train.time is not None
+    assert made.known.time.max() < made.test.time.min()
+    assert made.validation is not None
+    if made.validation.time is not None and len(made.validation):
+        assert made.train.time.max() < made.validation.time.min()
+
+
+def test_at_time_takes_tenths_where_times_differ() -> None:
+    made = split(dataset([(n % 3, n % 7, 1, n) for n in range(40)]), "at-time")
+    assert made.validation is not None
+    assert [len(made.train), len(made.validation), len(made.test)] == [32, 4, 4]
+
+
+def test_at_time_leaves_out_users_of_whom_nothing_is_known() -> None:
+    rows = [(0, n, 1, n) for n in range(18)] + [(0, 18, 1, 90), (1, 3, 1, 91)]
+    made = split(dataset(rows), "at-time")
+    assert set(made.test.user.tolist()) == {0, 1}
+    assert made.relevant_items().lengths.tolist() == [1, 0]
+    assert made.dropped["users with a test positive of whom nothing is known"] == 1
+
+
+def test_at_time_needs_times() -> None:
+    with pytest.raises(DataError, match="needs times, which this log has not; choose another protocol"):
+        split(dataset([(0, 0), (0, 1), (1, 0)]), "at-time")
+
+
+def test_at_time_needs_times_that_differ() -> None:
+    with pytest.raises(TooLittleDataError, match="leaves no positive row to test on"):
+        split(dataset([(0, item, 1, 7) for item in range(30)]), "at-time")
+
+
+def test_new_users_are_asked_as_strangers_with_the_history_given() -> None:
+    made = split(dataset([(user, item) for user in range(20) for item in range(10)]), "new-users")
+    held = np.unique(made.test.user).astype(np.int64)
+    assert len(held) == 2
+    assert made.given is not None
+    assert [len(made.given), len(made.test), len(made.train)] == [16, 4, 180]
+    asked = made.queries(np.arange(20))
+    assert np.flatnonzero(asked.users < 0).tolist() == held.tolist()
+    assert asked.history.lengths[held].tolist() == [8, 8]
+    hidden = made.hidden_items()
+    for user in held:
+        mine = made.given.item[made.given.user == user]
+        assert sorted(hidden.take(np.array([user])).items.tolist()) == sorted(mine.tolist())
+    assert "16 given / 4 test rows" in made.describe()
+
+
+def test_new_items_keep_their_low_ratings_out_of_train() -> None:
+    rows = [(user, item, 1 if user else -1) for user in range(5) for item in range(20)]
+    made = split(dataset(rows), "new-items")
+    new = set(made.test.item.tolist())
+    assert len(new) == 2
+    assert bool((made.test.weight > 0).all())
+    assert [len(made.train), len(made.test)] == [90, 8]
+    assert made.dropped["test positives whose item has no training positive"] == 8
+
+
+@pytest.mark.parametrize("protocol", ["new-users", "new-items"])
+def test_another_seed_holds_out_others(protocol: str) -> None:
+    data = dataset([(user, item) for user in range(40) for item in range(40)])
+    first, again, other = (split(data, protocol, seed=seed) for seed in (42, 42, 7))
+    assert pairs(first.test) == pairs(again.test) != pairs(other.test)
+
+
+@pytest.mark.parametrize("protocol", ["new-users", "new-items"])
+def test_one_user_or_item_cannot_be_held_out(protocol: str) -> None:
+    rows = [(0, item) for item in range(9)] if protocol == "new-users" else [(user, 0) for user in range(9)]
+    with pytest.raises(TooLittleDataError, match="leaves no positive row to test on"):
+        split(dataset(rows), protocol)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tastespace.cli import show
-from tastespace.cli.options import AsJson, K
+from tastespace.cli.options import AsJson, K, parse_features
 
 Bundle = Annotated[Path, typer.Argument(help="A model directory.", show_default=False)]
 
@@ -17,24 +17,32 @@ def recommend(
     history: Annotated[
         str | None, typer.Option(help="Item ids, oldest first, with commas between.", show_default=False)
     ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An attribute of the user; repeatable.", show_default=False),
+    ] = None,
     exclude: Annotated[str | None, typer.Option(help="Item ids that must not come back.", show_default=False)] = None,
     k: K = 10,
     json: AsJson = False,
 ) -> None:
-    """Recommend to a user, a history, or anybody.
+    """Recommend to a user, a history, a description, or anybody.
 
     Example: tastespace recommend models/films --user 42
     """
     from tastespace.recommender import Recommender
 
+    features = parse_features(feature)
     recommender = Recommender.load(bundle)
     users, items = recommender.bundle.users, recommender.bundle.items
     answer = recommender.recommend(
         user=None if user is None else users.parse(user),
         history=None if history is None else [items.parse(text) for text in _listed(history)],
+        features=features,
         exclude=[items.parse(text) for text in _listed(exclude)],
         k=k,
     )
+    for note in answer.notes:
+        show.hint(note)
     if json:
         show.as_json(show.answer_to_json(recommender, answer, user=user, k=k))
         return

@@ -132,6 +132,18 @@ def parse_settings(texts: list[str] | None) -> dict[str, str]:
     return settings
 
 
+def parse_features(texts: list[str] | None) -> dict[str, str | list[str]]:
+    """`--feature NAME=VALUE` options as a mapping; a name that comes twice holds a list."""
+    features: dict[str, str | list[str]] = {}
+    for text in texts or []:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name:
+            raise OptionError(f"--feature {text!r} is not of the form NAME=VALUE, for example --feature age=30")
+        before = features.get(name, [])
+        features[name] = [*([before] if isinstance(before, str) else before), value] if before else value
+    return features
+
+
 def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise `OptionError` for a value that is not among the choices."""
     from tastespace.suggest import did_you_mean, shown

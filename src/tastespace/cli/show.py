@@ -139,6 +139,7 @@ def answer_to_json(recommender: "Recommender", answer: "Answer", **asked: Any) -
     return {
         **asked,
         "route": answer.route,
+        **({"notes": list(answer.notes)} if answer.notes else {}),
         "items": [
             {"item": item, "score": score, **recommender.describe(item)}
             for item, score in zip(answer.items, answer.scores, strict=True)

@@ -53,6 +53,7 @@ def models(json: AsJson = False) -> None:
         cls = registry.get(name)
         found[name] = {
             "about": cls.about,
+            "pick": cls.pick,
             "trained": "by gradient" if cls.learns_by_gradient() else "in closed form",
             "options": {
                 field.name: {
@@ -69,6 +70,7 @@ def models(json: AsJson = False) -> None:
         return
     for name, told in found.items():
         show.say(f"{name}: {told['about']}")
+        show.say(f"    {told['pick']}")
         for option, about in told["options"].items():
             usual = f", usual {about['usual'][0]:g} to {about['usual'][1]:g}" if about["usual"] else ""
             show.say(f"    --set {option}={about['default']}  {about['about']}{usual}")

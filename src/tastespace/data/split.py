@@ -1,6 +1,6 @@
 """Protocols: how a log is cut into training, validation and test rows, by name.
 
-Each protocol is one function from rows to a test mask; everything else follows from its `Protocol` entry.
+Each protocol is one function from rows to a `Cut`; everything else follows from its `Protocol` entry.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,35 +13,58 @@ from numpy.typing import NDArray
 from tastespace.data.dataset import Dataset
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
-from tastespace.errors import OptionError, TooLittleDataError
+from tastespace.data.queries import Queries
+from tastespace.errors import DataError, OptionError, TooLittleDataError
 from tastespace.suggest import did_you_mean, shown
 
 Hidden = Literal["positives", "seen"]
 Mask = NDArray[np.bool_]
 SPLIT_SEED = 42
+_LEAST_OF_A_NEW_USER = 5  # rows, so that a fifth of them is one
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where each row of a log goes, as masks (rows,); a row of none is trained on.
+
+    `validation` None: the same cut is applied to train once more. `given` rows are never trained on and told at test:
+    the history of users who are strangers then. `unused` rows are in no part at all.
+    """
+
+    test: Mask
+    validation: Mask | None = None
+    given: Mask | None = None
+    unused: Mask | None = None
+
+    def train(self) -> Mask:
+        """The rows of none of the masks."""
+        taken = [mask for mask in (self.test, self.validation, self.given, self.unused) if mask is not None]
+        return ~np.logical_or.reduce(taken)
 
 
 @dataclass(frozen=True)
 class Protocol:
     """A way to cut a log.
 
-    `cut` gives the test mask and the validation mask (None: the same cut is applied to train once more).
     `hidden` says what is not ranked at test: the user's training positives, or everything they have seen.
-    `every_row_positive`: whatever a row's weight, here it counts as liked.
+    `every_row_positive`: whatever a row's weight, here it counts as liked. `cold_users`: whether users of whom nothing
+    is known are tested.
     """
 
     about: str
-    cut: Callable[[Interactions, int], tuple[Mask, Mask | None]]
+    cut: Callable[[Interactions, int], Cut]
     hidden: Hidden
     every_row_positive: bool = False
+    cold_users: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Rows to learn from, rows to tune on, rows to be tested on, over one vocabulary.
 
-    `validation` is None where the protocol brings none: `for_validation` then cuts `train` once more.
-    `dropped` counts what cannot be tested, by reason.
+    `validation` is None where the protocol brings none: `for_validation` then cuts `train` once more. `given` is the
+    history of users who are in no training row and are asked as strangers. `dropped` counts what cannot be tested, by
+    reason.
     """
 
     protocol: str
@@ -52,21 +75,33 @@ class Split:
     hidden: Hidden
     seed: int = SPLIT_SEED
     dropped: Mapping[str, int] = field(default_factory=dict)
-    with_validation: Interactions | None = None  # training and validation rows together, in file order
+    given: Interactions | None = None
+    told: Interactions | None = None  # training, validation and given rows together, in file order (None: train alone)
 
     @property
     def known(self) -> Interactions:
-        """What is known of a user at test: training and validation rows, in file order."""
-        return self.train if self.with_validation is None else self.with_validation
+        """What is known of a user at test: training, validation and given rows, in file order."""
+        return self.train if self.told is None else self.told
+
+    def strangers(self) -> Mask:
+        """(U,) users who are asked by the history given alone."""
+        found = np.zeros(self.train.n_users, dtype=bool)
+        if self.given is not None:
+            found[self.given.user] = True
+        return found
+
+    def queries(self, users: NDArray[np.int64]) -> Queries:
+        """Questions of `users`, with all that is known of them at test."""
+        asked = Queries.of_users(users, self.histories())
+        return replace(asked, users=np.where(self.strangers()[users], -1, users))
 
     def for_validation(self) -> "Split":
         """The split to tune on: its test rows are this one's validation rows. Never holds a test row."""
         if self.validation is not None:
-            dropped = _count_dropped(self.train, self.validation)
-            return replace(self, validation=None, test=self.validation, with_validation=None, dropped=dropped)
-        protocol = PROTOCOLS[self.protocol]
-        test, _ = protocol.cut(self.train, self.seed)
-        return _assemble(self.protocol, self.dataset, self.train, test, None, self.hidden, self.seed)
+            dropped = _count_dropped(PROTOCOLS[self.protocol], self.train, self.validation)
+            return replace(self, validation=None, test=self.validation, told=None, dropped=dropped)
+        cut = PROTOCOLS[self.protocol].cut(self.train, self.seed)
+        return _assemble(self.protocol, self.dataset, self.train, replace(cut, validation=None), self.hidden, self.seed)
 
     def histories(self) -> Histories:
         """(U lists) what each user is known to have done, oldest first, in the order of the log."""
@@ -82,6 +117,8 @@ class Split:
     def relevant_items(self) -> Histories:
         """(U lists) the items that each user should be recommended: those with a test row that says "liked"."""
         liked = self.test.positives()
+        if not PROTOCOLS[self.protocol].cold_users:
+            liked = liked.take(np.isin(liked.user, self.known.user))
         _, first = np.unique(liked.pairs(), return_index=True)
         return liked.take(np.sort(first)).histories()
 
@@ -91,6 +128,8 @@ class Split:
         cut = f"{len(self.train)} train"
         if self.validation is not None:
             cut += f" / {len(self.validation)} validation"
+        if self.given is not None:
+            cut += f" / {len(self.given)} given"
         about = PROTOCOLS[self.protocol].about
         return (
             f"{self.dataset.name} ({log.n_users} users, {log.n_items} items, {len(log)} rows), protocol "
@@ -124,8 +163,7 @@ def split(dataset: Dataset, protocol: str = "article", *, seed: int = SPLIT_SEED
     rows = dataset.interactions
     if rule.every_row_positive:
         rows = rows.weighted(np.ones(len(rows), dtype=np.float32))
-    test, validation = rule.cut(rows, seed)
-    made = _assemble(protocol, dataset, rows, test, validation, rule.hidden, seed)
+    made = _assemble(protocol, dataset, rows, rule.cut(rows, seed), rule.hidden, seed)
     _require(
         len(made.train.positives()) > 0,
         f"{dataset.name}: protocol {protocol} leaves no positive row to train on",
@@ -145,7 +183,7 @@ def whole(dataset: Dataset) -> Split:
         len(rows.positives()) > 0,
         f"{dataset.name} has no row that says 'liked', so there is nothing to learn",
     )
-    return _assemble("all", dataset, rows, np.zeros(len(rows), dtype=bool), None, "seen", SPLIT_SEED)
+    return _assemble("all", dataset, rows, Cut(np.zeros(len(rows), dtype=bool)), "seen", SPLIT_SEED)
 
 
 def ready_split(name: str, train: Interactions, test: Interactions, dataset: Dataset | None = None) -> Split:
@@ -169,32 +207,29 @@ def _require(condition: bool, message: str) -> None:
         raise TooLittleDataError(message)
 
 
-def _assemble(
-    protocol: str,
-    dataset: Dataset,
-    rows: Interactions,
-    test: Mask,
-    validation: Mask | None,
-    hidden: Hidden,
-    seed: int,
-) -> Split:
-    in_train = ~test if validation is None else ~(test | validation)
-    train, tested = rows.take(in_train), rows.take(test)
-    dropped = _count_dropped(train, tested)
-    if validation is None:
-        return Split(protocol, dataset, train, None, tested, hidden, seed, dropped)
-    return Split(protocol, dataset, train, rows.take(validation), tested, hidden, seed, dropped, rows.take(~test))
+def _assemble(protocol: str, dataset: Dataset, rows: Interactions, cut: Cut, hidden: Hidden, seed: int) -> Split:
+    train, tested = rows.take(cut.train()), rows.take(cut.test)
+    validation, given = (None if mask is None else rows.take(mask) for mask in (cut.validation, cut.given))
+    told = None
+    if validation is not None or given is not None:
+        told = rows.take(replace(cut, validation=None, given=None).train())
+    dropped = _count_dropped(PROTOCOLS[protocol], train if told is None else told, tested)
+    return Split(protocol, dataset, train, validation, tested, hidden, seed, dropped, given, told)
 
 
-def _count_dropped(train: Interactions, test: Interactions) -> dict[str, int]:
+def _count_dropped(protocol: Protocol, known: Interactions, test: Interactions) -> dict[str, int]:
     liked = test.positives()
-    return {
+    dropped = {
         "users without a test positive": test.n_users - len(np.unique(liked.user)),
-        "test positives whose item has no training positive": int((~np.isin(liked.item, train.positives().item)).sum()),
+        "test positives whose item has no training positive": int((~np.isin(liked.item, known.positives().item)).sum()),
     }
+    if not protocol.cold_users:
+        cold = ~np.isin(liked.user, known.user)
+        dropped["users with a test positive of whom nothing is known"] = len(np.unique(liked.user[cold]))
+    return dropped
 
 
-def _cut_article(rows: Interactions, seed: int) -> tuple[Mask, Mask | None]:
+def _cut_article(rows: Interactions, seed: int) -> Cut:
     """A random fifth of the positives, drawn over all rows in file order.
 
     The same rows as scikit-learn's `train_test_split(positives, test_size=0.2, random_state=seed)`.
@@ -204,7 +239,7 @@ def _cut_article(rows: Interactions, seed: int) -> tuple[Mask, Mask | None]:
     test = np.zeros(len(rows), dtype=bool)
     if len(positives) > 1:
         test[positives[np.random.RandomState(seed).permutation(len(positives))[:n_test]]] = True
-    return test, None
+    return Cut(test)
 
 
 def _ranks_from_end(rows: Interactions, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -224,26 +259,70 @@ def _shuffled_ranks(rows: Interactions, seed: int) -> tuple[NDArray[np.int64], N
     return _ranks_from_end(rows, shuffled[np.argsort(rows.user[shuffled], kind="stable")])
 
 
-def _cut_random_811(rows: Interactions, seed: int) -> tuple[Mask, Mask | None]:
+def _cut_random_811(rows: Interactions, seed: int) -> Cut:
     """Per user, shuffled: the last tenth test, the tenth before it validation, for users with 10 rows or more."""
     rank, length = _shuffled_ranks(rows, seed)
     tenth = length // 10
-    return rank < tenth, (rank >= tenth) & (rank < 2 * tenth)
+    return Cut(rank < tenth, (rank >= tenth) & (rank < 2 * tenth))
 
 
-def _cut_leave_last_out(rows: Interactions, seed: int) -> tuple[Mask, Mask | None]:
+def _cut_leave_last_out(rows: Interactions, seed: int) -> Cut:
     """Per user the last row test, the one before it validation; users with fewer than 3 rows only train."""
     rank, length = _ranks_from_end(rows, rows.order())
-    return (rank == 0) & (length >= 3), (rank == 1) & (length >= 3)
+    return Cut((rank == 0) & (length >= 3), (rank == 1) & (length >= 3))
 
 
-def _cut_tenth(rows: Interactions, seed: int) -> tuple[Mask, Mask | None]:
+def _cut_tenth(rows: Interactions, seed: int) -> Cut:
     """A random tenth of each user's positives (one of two to nineteen), drawn for tuning alone."""
     positives = np.flatnonzero(rows.weight > 0)
     rank, length = _shuffled_ranks(rows.take(positives), seed)
     test = np.zeros(len(rows), dtype=bool)
     test[positives[(rank < np.maximum(1, length // 10)) & (length >= 2)]] = True
-    return test, None
+    return Cut(test)
+
+
+def _cut_at_time(rows: Interactions, seed: int) -> Cut:
+    """The last tenth of the rows test, the tenth before it validation; rows of one time stay together.
+
+    A cut lies after the last row of its quantile's time, or before that time where nothing would be left after it.
+    """
+    if rows.time is None:
+        raise DataError("protocol at-time needs times, which this log has not; choose another protocol")
+    times = np.sort(rows.time)
+    test_from = _later_than_most(times, 0.9)
+    validation_from = _later_than_most(times[times < test_from], 8 / 9)
+    test = rows.time >= test_from
+    return Cut(test, (rows.time >= validation_from) & ~test)
+
+
+def _later_than_most(times: NDArray[np.float64], share: float) -> float:
+    """The first of the sorted `times` after the `share` quantile, but never the first of all; inf without one."""
+    distinct, first = np.unique(times, return_index=True)
+    if len(distinct) < 2:
+        return np.inf
+    place = int(np.searchsorted(first[1:], share * len(times)))
+    return float(distinct[1:][min(place, len(distinct) - 2)])
+
+
+def _tenth(candidates: NDArray[np.integer], seed: int) -> NDArray[np.integer]:
+    """A random tenth of the candidates, one of two to nineteen."""
+    return np.random.RandomState(seed).permutation(candidates)[: max(1, len(candidates) // 10) * (len(candidates) > 1)]
+
+
+def _cut_new_users(rows: Interactions, seed: int) -> Cut:
+    """A random tenth of the users with 5 rows or more; of each a random fifth of the rows test, the others given."""
+    counts = np.bincount(rows.user, minlength=rows.n_users)
+    held = np.isin(rows.user, _tenth(np.flatnonzero(counts >= _LEAST_OF_A_NEW_USER), seed))
+    rank, length = _shuffled_ranks(rows, seed)
+    test = held & (rank < length // 5)
+    return Cut(test, given=held & ~test)
+
+
+def _cut_new_items(rows: Interactions, seed: int) -> Cut:
+    """The likes of a random tenth of the items that anybody likes; their other rows are in no part."""
+    held = np.isin(rows.item, _tenth(np.unique(rows.positives().item), seed))
+    test = held & (rows.weight > 0)
+    return Cut(test, unused=held & ~test)
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -260,6 +339,23 @@ PROTOCOLS: dict[str, Protocol] = {
         _cut_leave_last_out,
         "positives",
         True,
+    ),
+    "at-time": Protocol(
+        "the last tenth of the rows by time test, the tenth before it validation, without new users",
+        _cut_at_time,
+        "seen",
+        cold_users=False,
+    ),
+    "new-users": Protocol(
+        "a tenth of the users in no training row, a random fifth of their rows test, the others given",
+        _cut_new_users,
+        "seen",
+    ),
+    "new-items": Protocol(
+        "a tenth of the liked items in no training row, their likes are test",
+        _cut_new_items,
+        "seen",
+        cold_users=False,
     ),
     "ready": Protocol("split as published", _cut_tenth, "positives"),
     "all": Protocol("every row is trained on, nothing is tested", _cut_tenth, "seen"),

@@ -59,6 +59,7 @@ class Evaluator:
         self._wanted = relevant.take(self.users)
         self._histories = split.histories()
         self._hidden = split.hidden_items()
+        self._strangers = split.strangers()
 
     def rank(self, score: Scorer, *, progress: bool | None = False) -> Rankings:
         """The K best unhidden items of every user with a relevant test item."""
@@ -70,6 +71,7 @@ class Evaluator:
                 self._hidden,
                 n_items=self.split.train.n_items,
                 k=self.k,
+                strangers=self._strangers,
                 tick=tick,
             )
 

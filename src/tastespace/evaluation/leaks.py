@@ -8,7 +8,7 @@ import numpy as np
 from tastespace.data.interactions import Interactions
 from tastespace.data.split import Split
 
-_IN_TIME = ("leave-last-out",)  # protocols that promise that test rows come last
+_IN_TIME = ("leave-last-out", "at-time")  # protocols that promise that test rows come last
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def find_leaks(split: Split) -> list[Finding]:
         _finding("note", "cold users", _cold(known.user, test.user), "test rows whose user has no training row"),
     ]
     if known.time is not None and test.time is not None and split.protocol in _IN_TIME and len(known):
-        last = np.full(known.n_users, -np.inf)
+        last = np.full(known.n_users, known.time.max() if split.protocol == "at-time" else -np.inf)
         np.maximum.at(last, known.user, known.time)
         future = int((last[test.user] > test.time).sum())
         ties = int((last[test.user] == test.time).sum())

@@ -61,11 +61,13 @@ def rank(
     *,
     n_items: int,
     k: int,
+    strangers: NDArray[np.bool_] | None = None,
     tick: Callable[[int], None] | None = None,
 ) -> Rankings:
     """The `k` best unhidden items of each of `users`.
 
-    `histories` and `hidden` hold one list for every user index. Memory: a chunk of scores, about 64 MiB, at a time.
+    `histories` and `hidden` hold one list for every user index; `strangers` (U,) are asked by their history alone.
+    Memory: a chunk of scores, about 64 MiB, at a time.
     """
     if k < 1:
         raise OptionError(f"k is {k}, but at least 1 is expected")
@@ -73,7 +75,8 @@ def rank(
     items = np.full((len(users), k), -1, dtype=np.int64)
     for start in range(0, len(users), per_chunk):
         part = users[start : start + per_chunk]
-        scores = score(Queries.of_users(part, histories))  # (B, N)
+        asked = part if strangers is None else np.where(strangers[part], -1, part)
+        scores = score(Queries(asked, histories.take(part)))  # (B, N)
         left_out = hidden.take(part)
         rows = torch.from_numpy(left_out.rows)
         scores[rows, torch.from_numpy(left_out.items.astype(np.int64))] = -torch.inf

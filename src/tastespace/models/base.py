@@ -7,13 +7,14 @@ import abc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tastespace.config import check, option
+from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import OptionError
@@ -36,6 +37,7 @@ class Options:
     device: str = option("cpu", "where tensors live: cpu, cuda, cuda:1, mps")
     threads: int = option(0, "processor threads of a step; 0: one for small models, all for large ones", at_least=0)
     refit: bool = option(True, "fit again on all training rows for the chosen number of epochs")
+    start: Literal["own", "features"] = option("own", "what vectors start from: the model's own way, or features too")
 
     def __post_init__(self) -> None:
         check(self)
@@ -47,6 +49,8 @@ class Shapes:
 
     n_users: int
     n_items: int
+    user_features: int = 0
+    item_features: int = 0
 
 
 class Model(nn.Module, abc.ABC):
@@ -58,8 +62,19 @@ class Model(nn.Module, abc.ABC):
     """
 
     about: ClassVar[str]
+    """What it is, in a few words."""
+    pick: ClassVar[str] = ""
+    """When to pick it, in a sentence."""
     Config: ClassVar[type[Any]]
     OPTIONS: ClassVar[Options] = Options()
+    reads_features: ClassVar[bool] = False
+    """Whether attributes of users and items are read, and `describe` is called before `prepare`."""
+    user_tables: ClassVar[tuple[str, ...]] = ()
+    """Names of parameters that hold a row a user; such rows can start from features."""
+    item_tables: ClassVar[tuple[str, ...]] = ()
+    """The same for items."""
+    ways: ClassVar[tuple[str, ...]] = ()
+    """Ways to answer with the same weights, of which validation chooses one: the buffer `way` () holds its place."""
     in_order: ClassVar[bool] = False
     """Whether the order of a history counts: such a model tells what follows, not only what belongs."""
     sigmoid: bool = False
@@ -83,6 +98,9 @@ class Model(nn.Module, abc.ABC):
         trained = sum(p.numel() * p.element_size() for p in model.parameters())
         kept = sum(b.numel() * b.element_size() for b in model.buffers())
         return 4 * trained + kept  # weight, gradient and Adam's two moments
+
+    def describe(self, features: Features) -> None:
+        """Take what is known of users and items beside the log; called before `prepare`, and again at load."""
 
     def prepare(self, train: Interactions) -> None:
         """Derive everything that scoring needs from training rows; called once, before any epoch."""

@@ -33,7 +33,8 @@ class Ease(Model):
     Costs N x N numbers of memory and about N^3 operations.
     """
 
-    about = "linear item-item weights in closed form; hard to beat on catalogues up to some 20,000 items"
+    about = "linear item-item weights in closed form"
+    pick = "a strong yardstick on catalogues up to some 20,000 items; no vectors"
     Config = EaseConfig
     weights: Tensor
 

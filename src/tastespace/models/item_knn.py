@@ -33,7 +33,8 @@ class ItemKNNConfig:
 class ItemKNN(Model):
     """Score of an item: the summed similarity to the items of the history."""
 
-    about = "items liked together with those of the history; needs no training, explains itself"
+    about = "items liked together with those of the history"
+    pick = "explains itself and needs no training"
     Config = ItemKNNConfig
     near: Tensor
     similarity: Tensor

@@ -32,7 +32,7 @@ class Sequence(Objective):
 
     cosine: bool = option(True, "compare vectors by angle (softmax), as mf does, or by inner product")
     length: int = option(200, "newest items of a history that are read", usual=(20, 500), at_least=1)
-    blocks: int = option(2, "transformer blocks", usual=(1, 4), at_least=1)
+    blocks: int = option(1, "transformer blocks", usual=(1, 4), at_least=1)
     heads: int = option(2, "attention heads; they share the width", usual=(1, 8), at_least=1)
     dropout: float = option(0.2, "share of a block's output that is dropped", usual=(0, 0.5), at_least=0, below=1)
 
@@ -86,8 +86,8 @@ def lay_out(history: Histories, places: NDArray[np.int64]) -> Table:
     where = (history.rows, shape[1] - 1 - from_end(history))
     values = (history.items, np.sign(history.weights) + 1, places, np.ones(len(places)))
     table = np.zeros((4, *shape), dtype=np.int64)
-    for row, value in zip(table, values, strict=True):
-        row[where] = value
+    for row, value in enumerate(values):
+        table[row][where] = value
     items, attitudes, place, real = torch.from_numpy(table)
     return Table(items, attitudes, place, real.bool())
 
@@ -146,6 +146,22 @@ class Tokens(nn.Module):
         real = F.pad(table.real, (1, 0), value=True)
         return self.drop(self.norm(torch.cat([start, inputs], dim=1))), real[:, None, None, :]
 
+    def pooled(self, table: Table) -> Tensor:
+        """(B, D) sum of the vectors of the liked items of each list, over the root of their number."""
+        liked = self._liked(table)
+        total = torch.einsum("bt,btd->bd", liked, self.item[table.items])
+        return total / liked.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
+
+    def pooled_so_far(self, table: Table) -> Tensor:
+        """(B, 1 + T, D) the same of the items up to each place, START first."""
+        liked = self._liked(table)
+        total = (liked[..., None] * self.item[table.items]).cumsum(dim=1)  # (B, T, D)
+        return F.pad(total / liked.cumsum(dim=1).clamp(min=1).sqrt()[..., None], (0, 0, 1, 0))
+
+    def _liked(self, table: Table) -> Tensor:
+        """(B, T) 1 at liked items."""
+        return (table.real & (table.attitudes == _LIKED)).to(self.item)
+
     def vectors(self) -> Tensor:
         """(N, D + 1) item vectors as scored, and their bias."""
         return torch.cat([self.config.scaled(self.item), self.bias[:, None]], dim=1)
@@ -160,6 +176,17 @@ class Tokens(nn.Module):
             if len(part):
                 found[torch.from_numpy(part), :-1] = self.config.scaled(encode(history.take(part)))
         return found
+
+
+class Head(nn.Sequential):
+    """What a transformer adds to the sum of a history's item vectors: little at first."""
+
+    def __init__(self, dim: int) -> None:
+        last = nn.Linear(dim, dim)
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+            last.bias.mul_(0.1)
+        super().__init__(nn.LayerNorm(dim), last)
 
 
 class Block(nn.Module):

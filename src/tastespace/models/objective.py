@@ -5,8 +5,8 @@ half of the coordinates is asked to tell what a user meets at all, and both halv
 item weighs more among those that the liked ones must stand above. Without low ratings in the log it is plain softmax.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from tastespace.config import check, option
 from tastespace.data.histories import Histories
 from tastespace.models import losses
+from tastespace.models.base import Options, Shapes
 from tastespace.models.negatives import KnownPairs, Sampler, Sampling
 
 _FEWEST_STEPS = 8  # an epoch: one step over a whole small log would learn next to nothing
@@ -87,6 +88,31 @@ class Batch:
     told_liked: Tensor | None = None  # (S,) bool
 
 
+def told(read: Histories, device: torch.device) -> dict[str, Tensor]:
+    """Fields of a batch: what a model was told with a question cannot be its answer and stands outside the softmax."""
+    arrays = {"told_rows": read.rows, "told_items": read.items.astype(np.int64), "told_liked": read.weights > 0}
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+
+def narrowed(batch: Batch) -> tuple[Batch, Tensor]:
+    """The batch over the items that it holds alone, and which ones (M,) they are: for losses that sample."""
+    parts = (batch.items, batch.met_items, batch.negatives.flatten())
+    held, place = torch.unique(torch.cat(parts), return_inverse=True)
+    liked, met, drawn = place.split([len(part) for part in parts])
+    return replace(batch, items=liked, met_items=met, negatives=drawn.view_as(batch.negatives)), held
+
+
+def step_bytes(config: Objective, shapes: Shapes, questions: int) -> int:
+    """Forecast of what a step over so many questions takes: their scores, and as much again for gradients, twice."""
+    across = shapes.n_items if config.loss == "softmax" else config.candidates + config.negatives * config.dim
+    return 4 * 4 * questions * across
+
+
+def users_a_step(options: Options, shapes: Shapes, n_rows: int) -> int:
+    """How many users the batches of a log hold, on average."""
+    return min(shapes.n_users, shapes.n_users * options.batch_size // max(1, n_rows) + 1)
+
+
 class Batches:
     """The training rows of a log, user by user."""
 
@@ -143,40 +169,62 @@ def loss(
     items: Tensor,
     item_bias: Tensor,
     user_bias: Tensor | None = None,
+    *,
+    gain: Tensor | None = None,
+    n_items: int | None = None,
 ) -> Tensor:
     """() the configured loss of a batch, per like.
 
     `users` (B, D) are the raw vectors of the batch's users, `items` (N, D) and `item_bias` (N,) of the catalogue;
-    `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss.
+    `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss. `gain` (D,) multiplies the scaled user
+    vectors: a learnt temperature. `n_items` is the catalogue's size where `items` holds only those of the batch.
     """
+    users = config.scaled(users) if gain is None else config.scaled(users) * gain
     if config.loss == "softmax":
-        return _softmax(config, batch, config.scaled(users), config.scaled(items), item_bias)
-    users = config.scaled(users)
+        items = config.scaled(items)
+        first = config.parts[0][0]
+        return softmax_loss(
+            config, batch, users @ items.T + item_bias, lambda: users[:, :first] @ items[:, :first].T + item_bias
+        )
     likers, liked_items = users[batch.rows], config.scaled(items[batch.items])  # (P, D)
-    others = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
+    drawn = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
     liked = (likers * liked_items).sum(dim=1) + item_bias[batch.items]  # (P,)
+    bias = item_bias[batch.negatives]
     if config.loss == "sampled-softmax":
-        scores = users @ others.T + item_bias[batch.negatives]  # (B, M)
+        return sampled_loss(config, batch, liked, users @ drawn.T + bias)  # (B, M)
+    unliked = torch.einsum("pd,pnd->pn", likers, drawn) + bias
+    if config.loss == "bce" and user_bias is not None:
+        liked, unliked = liked + user_bias[batch.rows], unliked + user_bias[batch.rows][:, None]
+    squares = likers.square().sum() + liked_items.square().sum() + drawn.square().sum() / drawn.shape[1]
+    penalty = 0.5 * config.l2 * squares / len(liked)
+    return sampled_loss(config, batch, liked, unliked, n_items or len(items)) + penalty
+
+
+def sampled_loss(config: Objective, batch: Batch, liked: Tensor, others: Tensor, n_items: int = 0) -> Tensor:
+    """() a loss of the scores of likes (P,) and of what was drawn: (B, M) for sampled softmax, else (P, n).
+
+    `n_items` is the catalogue's size (gbce).
+    """
+    if config.loss == "sampled-softmax":
         rows, hit = batch.rows, batch.hit
         if config.known_negatives:  # one row of candidates a like: only the like itself is an accidental hit
-            scores, hit = scores[rows], batch.items[:, None] == batch.negatives
+            others, hit = others[rows], batch.items[:, None] == batch.negatives
             rows = torch.arange(len(rows), device=rows.device)
-        return losses.sampled_softmax(liked, rows, scores, hit, batch.log_expected, batch.weight)
-    unliked = torch.einsum("pd,pnd->pn", likers, others) + item_bias[batch.negatives]  # (P, n)
-    squares = likers.square().sum() + liked_items.square().sum() + others.square().sum() / others.shape[1]
-    penalty = 0.5 * config.l2 * squares / len(liked)
+        return losses.sampled_softmax(liked, rows, others, hit, batch.log_expected, batch.weight)
     if config.loss == "bpr":
-        return losses.bpr(liked, unliked, batch.weight) + penalty
+        return losses.bpr(liked, others, batch.weight)
     if config.loss == "gbce":
-        return losses.gbce(liked, unliked, batch.weight, len(items), config.calibration) + penalty
-    bias = liked.new_zeros(len(liked)) if user_bias is None else user_bias[batch.rows]  # (P,)
-    return losses.bce(liked + bias, unliked + bias[:, None], batch.weight) + penalty
+        return losses.gbce(liked, others, batch.weight, n_items, config.calibration)
+    return losses.bce(liked, others, batch.weight)
 
 
-def _softmax(config: Objective, batch: Batch, users: Tensor, items: Tensor, item_bias: Tensor) -> Tensor:
-    """() likes against the whole catalogue, and what the user met against what they did not."""
+def softmax_loss(config: Objective, batch: Batch, logits: Tensor, meeting: Callable[[], Tensor] | None) -> Tensor:
+    """() likes against the whole catalogue, and what the user met against what they did not.
+
+    `logits` (B, N) and what `meeting` makes, (B, N) scores of being met at all, are used up; without `meeting` the
+    second part is left out.
+    """
     total = float(batch.weight.sum())
-    logits = users @ items.T + item_bias  # (B, N)
     rows, columns, weight = batch.rows, batch.items, batch.weight
     told = (batch.told_rows, batch.told_items)
     if batch.told_liked is not None:
@@ -185,13 +233,14 @@ def _softmax(config: Objective, batch: Batch, users: Tensor, items: Tensor, item
     if len(batch.met_rows) == 0:
         return losses.softmax_per_user(logits, rows, columns, weight, total)
     push = logits.new_full((len(batch.met_rows),), float(np.log1p(config.push)))
-    logits.index_put_((batch.met_rows, batch.met_items), push, accumulate=True)
+    logits = logits.index_put((batch.met_rows, batch.met_items), push, accumulate=True)
     met = (torch.cat([rows, batch.met_rows]), torch.cat([columns, batch.met_items]))
     counted = torch.cat([weight, torch.where(batch.met_weight < 0, 0.0, config.neutral_weight)])
     liking = losses.softmax_per_user(logits, *met, counted, total)
-    first = config.parts[0][0]
-    meeting = users[:, :first] @ items[:, :first].T + item_bias  # (B, N)
-    if batch.told_liked is not None:
-        meeting = meeting.index_put(told, meeting.new_tensor(_NEVER), accumulate=True)
+    if meeting is None or config.seen_weight == 0:
+        return liking
     every = torch.cat([weight, torch.ones_like(batch.met_weight)])
-    return liking + config.seen_weight * losses.softmax_per_user(meeting, *met, every, total)
+    scores = meeting()
+    if batch.told_liked is not None:
+        scores = scores.index_put(told, scores.new_tensor(_NEVER), accumulate=True)
+    return liking + config.seen_weight * losses.softmax_per_user(scores, *met, every, total)

@@ -30,7 +30,8 @@ class PopularityConfig:
 class Popularity(Model):
     """Score of an item: the number of its likes."""
 
-    about = "most liked items, all time or of the last days; the floor of every comparison"
+    about = "most liked items, all time or of the last days"
+    pick = "the floor of every comparison"
     Config: ClassVar[type[Any]] = PopularityConfig
     counts: Tensor
 

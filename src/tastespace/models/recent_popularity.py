@@ -23,7 +23,8 @@ class RecentPopularityConfig:
 class RecentPopularity(Popularity):
     """Score of an item: its likes of the last days; equal ones in the order of all-time likes."""
 
-    about = "most liked items of the last days; the floor where taste moves with time"
+    about = "most liked items of the last days"
+    pick = "the floor where taste moves with time"
     Config = RecentPopularityConfig
 
     def prepare(self, train: Interactions) -> None:

@@ -2,12 +2,13 @@
 
 Kang and McAuley 2018, "Self-attentive sequential recommendation". Unlike the paper, the loss is a softmax by default,
 which decides more than the architecture (Klenitskiy and Vasilev 2023, "Turning dross into gold loss"), and blocks
-normalise before rather than after.
+normalise before rather than after; the output is added to the sum of the vectors of what was liked so far, so that
+the network only learns what order and attitude change.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models import layers, objective
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.layers import Block, Table, Tokens
+from tastespace.models.layers import Block, Head, Table, Tokens
 from tastespace.models.objective import Batches
 
 
@@ -40,8 +41,10 @@ class SASRec(Factored):
     """Causal transformer trained on the next item at every place."""
 
     about = "causal transformer over the history, trained on the next item"
+    pick = "when only what comes next counts; weak at what else belongs to a taste"
     Config = SASRecConfig
-    OPTIONS = Options(epochs=40, batch_size=4096, learning_rate=0.003, final_rate=0.05, patience=10, validate_every=2)
+    OPTIONS = Options(epochs=40, batch_size=4096, learning_rate=0.003, final_rate=0.05, patience=8, validate_every=2)
+    item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True
     n_bias = 1
     config: SASRecConfig
@@ -52,7 +55,14 @@ class SASRec(Factored):
         self.sigmoid = config.loss in ("bce", "gbce")
         self.tokens = Tokens(config, shapes.n_items)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.head = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
+        self.head = Head(config.dim)
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+        """Tables, the activations of a step's histories, and the scores of its questions."""
+        rows = min(n_rows, cls.OPTIONS.batch_size + config.length)
+        layers = 4 * rows * config.blocks * (16 * config.dim + 4 * config.heads * config.length)
+        return super().memory_bytes(config, shapes, n_rows) + layers + objective.step_bytes(config, shapes, rows)
 
     def prepare(self, train: Interactions) -> None:
         """Item vectors and biases get their start."""
@@ -93,7 +103,7 @@ class SASRec(Factored):
         allowed = real & torch.ones(width, width, dtype=torch.bool, device=told.device).tril()  # (B, 1, 1 + T, 1 + T)
         for block in self.blocks:
             told = block(told, told, allowed)
-        return self.head(told)
+        return self.head(told) + self.tokens.pooled_so_far(table)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias."""

@@ -35,7 +35,8 @@ class SpectralConfig:
 class Spectral(Factored):
     """Score: the history's likes, projected on the leading singular vectors and back."""
 
-    about = "truncated SVD of the normalised matrix; ready in a second, close to graph models"
+    about = "truncated SVD of the normalised matrix"
+    pick = "vectors in a second, close to graph models"
     Config = SpectralConfig
     into: Tensor
     out: Tensor

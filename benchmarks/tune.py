@@ -1,9 +1,9 @@
-"""Choose the defaults of `mf` on validation rows alone; the test rows of no protocol are read.
+"""Choose the defaults of a model on validation rows alone; the test rows of no protocol are read.
 
-    .venv/bin/python benchmarks/tune_mf.py [--only NAME]
+    .venv/bin/python benchmarks/tune.py MODEL [--only NAME]
 
 Every candidate is trained and judged on the validation part of each protocol (for `article` three different draws of
-it), its epoch picked on a further cut of what is left. Writes results/tune_mf.json and prints a table.
+it), its epoch picked on a further cut of what is left. Writes results/tune_MODEL.json and prints a table.
 """
 
 import argparse
@@ -18,10 +18,9 @@ import numpy as np
 import tastespace as ts
 from tastespace.data.split import Split
 
-RESULTS = Path(__file__).parent / "results" / "tune_mf.json"
+RESULTS = Path(__file__).parent / "results"
 PLAIN = {"seen_weight": 0.0, "neutral_weight": 0.0, "push": 0.0}
-CANDIDATES: dict[str, dict[str, object]] = {
-    "default": {},
+MF: dict[str, dict[str, object]] = {
     "low ratings unused": PLAIN,
     "low ratings unused, temperatures 0.35": {**PLAIN, "temperature": 0.35, "seen_temperature": 0.35},
     "low ratings unused, temperatures 0.5": {**PLAIN, "temperature": 0.5, "seen_temperature": 0.5},
@@ -46,6 +45,60 @@ CANDIDATES: dict[str, dict[str, object]] = {
     "cosine schedule, 16 epochs": {"final_rate": 0.0, "epochs": 16, "patience": 16},
     "dim 32": {"dim": 32},
     "dim 128": {"dim": 128},
+}
+
+
+CANDIDATES: dict[str, dict[str, dict[str, object]]] = {
+    "mf": MF,
+    "ncf": {
+        "gmf path alone": {"paths": "gmf"},
+        "mlp path alone": {"paths": "mlp"},
+        "pretrain": {"pretrain": True},
+        "mlp_weight 0.1": {"mlp_weight": 0.1},
+        "mlp_weight 1": {"mlp_weight": 1.0},
+        "dropout 0.3": {"dropout": 0.3},
+        "learning_rate 0.03": {"learning_rate": 0.03},
+    },
+    "lightgcn": {
+        "layers 1": {"layers": 1},
+        "layers 2": {"layers": 2},
+        "layers 4": {"layers": 4},
+        "learning_rate 0.03": {"learning_rate": 0.03, "epochs": 50},
+        "batch 2750": {"batch_size": 2750},
+        "layer_l2 0.001": {"layer_l2": 0.001},
+        "push 2": {"push": 2.0},
+    },
+    "two_tower": {
+        "batch 5500": {"batch_size": 5500},
+        "batch 1400": {"batch_size": 1400},
+        "learning_rate 0.015": {"learning_rate": 0.015},
+        "told_share 0.35": {"told_share": 0.35},
+        "withheld 0.5": {"withheld": 0.5},
+        "withheld_items 0.1": {"withheld_items": 0.1},
+        "hidden 128": {"hidden": 128},
+        "temperature learnt": {"learn_temperature": True},
+    },
+    "ials": {
+        "l2 0.01": {"l2": 0.01},
+        "l2 0.02": {"l2": 0.02},
+        "l2 0.05": {"l2": 0.05},
+        "unobserved 0.2, l2 0.02": {"unobserved": 0.2, "l2": 0.02},
+        "unobserved 0.3, l2 0.015": {"unobserved": 0.3, "l2": 0.015},
+        "disliked 0.3": {"disliked": 0.3},
+        "dim 128": {"dim": 128},
+    },
+    "bert4rec": {
+        "blocks 2": {"blocks": 2},
+        "mask_share 0.2": {"mask_share": 0.2},
+        "mask_share 0.6": {"mask_share": 0.6},
+        "learning_rate 0.01": {"learning_rate": 0.01},
+        "dropout 0.4": {"dropout": 0.4},
+    },
+    "sasrec": {
+        "blocks 2": {"blocks": 2},
+        "learning_rate 0.001": {"learning_rate": 0.001},
+        "dropout 0.4": {"dropout": 0.4},
+    },
 }
 
 
@@ -75,22 +128,24 @@ def judge(model: str, settings: dict[str, object], parts: dict[str, Split]) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", choices=sorted(CANDIDATES))
     parser.add_argument("--only", help="candidates whose name starts so; writes no file")
-    asked = parser.parse_args().only
+    asked = parser.parse_args()
     parts = validation_parts()
     runs = {}
-    for reference in ("popularity", "ease", "spectral"):
-        if asked is None:
+    if asked.only is None:
+        for reference in ("popularity", "ease", "spectral"):
             runs[reference] = judge(reference, {}, parts)
             print(f"{reference:48}", runs[reference], flush=True)
-    for name, settings in CANDIDATES.items():
-        if asked is None or name.startswith(asked):
-            runs[name] = judge("mf", settings, parts)
+    for name, settings in {"default": {}, **CANDIDATES[asked.model]}.items():
+        if asked.only is None or name.startswith(asked.only):
+            runs[name] = judge(asked.model, settings, parts)
             print(f"{name:48}", runs[name], flush=True)
-    if asked is None:
-        RESULTS.parent.mkdir(exist_ok=True)
+    if asked.only is None:
+        RESULTS.mkdir(exist_ok=True)
         about = {"machine": f"{platform.machine()}, 2 cores", "date": time.strftime("%Y-%m-%d"), "seed": 0}
-        RESULTS.write_text(json.dumps({**about, "runs": runs}, indent=1) + "\n")
+        file = RESULTS / f"tune_{asked.model}.json"
+        file.write_text(json.dumps({**about, "runs": runs}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,257 @@
+"""Features: attributes of users and items as sparse numbers that a model can weigh.
+
+An `Encoder` is fitted to a table once and travels with the model; the same values always get the same numbers.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from tastespace.data.dataset import Dataset, Table
+from tastespace.errors import DataError, OptionError
+from tastespace.suggest import did_you_mean, shown
+
+Kind = Literal["number", "category", "labels", "words"]
+_KINDS: tuple[Kind, ...] = ("number", "category", "labels", "words")
+_BINS = 8
+_LEAST = 2  # rows that a value needs to become a feature
+_MOST_VALUES = 2000
+_MOST_CATEGORIES = 50  # distinct texts; more of them, in several words each, are prose
+_PER_CATEGORY = 4  # rows a distinct text on average; fewer, in one word each, are ids and tell nothing
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one attribute becomes features.
+
+    `number`: piecewise linear between the `edges` (quantiles), and one feature for "missing" (Gorishniy et al. 2022,
+    "On embeddings for numerical features"). `category`: one feature a value. `labels` (a list of texts a row) and
+    `words` (prose): one feature a value that the row holds, together of length 1. Unknown and missing values are zeros.
+    """
+
+    name: str
+    kind: Kind
+    values: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        texts = isinstance(self.name, str) and all(isinstance(value, str) for value in self.values)
+        numbers = all(isinstance(edge, int | float) and math.isfinite(edge) for edge in self.edges)
+        rising = numbers and all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False))
+        distinct = len(set(self.values)) == len(self.values)
+        if not (texts and rising and distinct and self.kind in _KINDS):
+            raise DataError(f"the description of feature column {shown(self.name)} is not valid")
+
+    @property
+    def names(self) -> list[str]:
+        """What each feature says."""
+        if self.kind == "number":
+            pairs = zip(self.edges, self.edges[1:], strict=False)
+            return [*(f"{self.name} {low:g} to {high:g}" for low, high in pairs), f"{self.name} missing"]
+        return [f"{self.name}={value}" for value in self.values]
+
+    def encode(self, cells: Sequence[Any] | NDArray[Any]) -> tuple[sp.csr_matrix, list[str]]:
+        """(M, F) features of M cells, and the values among them that are not known."""
+        return self._numbers(cells) if self.kind == "number" else self._texts(cells)
+
+    def _numbers(self, cells: Sequence[Any] | NDArray[Any]) -> tuple[sp.csr_matrix, list[str]]:
+        found = _as_numbers(cells)
+        missing = np.isnan(found)
+        edges = np.array(self.edges)
+        share = (found[:, None] - edges[:-1]) / np.diff(edges) if len(edges) > 1 else np.zeros((len(found), 0))
+        share = np.where(missing[:, None], 0.0, np.clip(share, 0.0, 1.0))
+        return sp.csr_matrix(np.column_stack([share, missing]).astype(np.float32)), []
+
+    def _texts(self, cells: Sequence[Any] | NDArray[Any]) -> tuple[sp.csr_matrix, list[str]]:
+        places = {value: place for place, value in enumerate(self.values)}
+        held = [list(dict.fromkeys(_parts(self.kind, cell))) for cell in cells]
+        rows = np.repeat(np.arange(len(held)), [len(one) for one in held])
+        columns = np.array([places.get(value, -1) for one in held for value in one], dtype=np.int64)
+        unknown = list(dict.fromkeys(value for one in held for value in one if value not in places))
+        rows, columns = rows[columns >= 0], columns[columns >= 0]
+        counts = np.bincount(rows, minlength=len(held))
+        weights = (1.0 / np.sqrt(np.maximum(counts, 1))[rows]).astype(np.float32)
+        return sp.csr_matrix((weights, (rows, columns)), shape=(len(held), len(self.values))), unknown
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Attributes to features, column after column."""
+
+    columns: tuple[Column, ...] = ()
+
+    @classmethod
+    def fit(cls, table: Table) -> "Encoder":
+        """The columns of a table that can tell something: constants, ids and empty columns are left out."""
+        found = [_fit_column(name, table[name]) for name in table.columns]
+        return cls(tuple(column for column in found if column is not None))
+
+    @property
+    def names(self) -> list[str]:
+        """(F,) what each feature says."""
+        return [name for column in self.columns for name in column.names]
+
+    @property
+    def width(self) -> int:
+        """F."""
+        return len(self.names)
+
+    def encode(self, table: Table, n: int) -> sp.csr_matrix:
+        """(n, F) float32 features of a table's rows; a column that the table lacks is missing everywhere."""
+        blank = [None] * n
+        parts = [column.encode(table.columns.get(column.name, blank))[0] for column in self.columns]
+        return sp.hstack(parts, format="csr") if parts else sp.csr_matrix((n, 0), dtype=np.float32)
+
+    def encode_one(self, values: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, list[str]]]:
+        """(1, F) features of attributes as a person or a program gives them, and by column the values not known.
+
+        A name that is no column, a text where a number belongs, and a number that is not finite raise `OptionError`.
+        """
+        known = [column.name for column in self.columns]
+        for name in values:
+            if name not in known:
+                holder = f"the model knows {', '.join(known)}" if known else "the model was trained without any"
+                raise OptionError(f"there is no feature {shown(name)}{did_you_mean(str(name), known)}; {holder}")
+        parts, unknown = [np.zeros((1, 0), dtype=np.float32)], {}
+        for column in self.columns:
+            value = _checked(column, values.get(column.name))
+            part, strange = column.encode([value])
+            parts.append(part.toarray())
+            if strange:
+                unknown[column.name] = strange
+        return np.hstack(parts).astype(np.float32), unknown
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """As plain values."""
+        return [asdict(column) for column in self.columns]
+
+    @classmethod
+    def from_json(cls, told: Any) -> "Encoder":
+        """From plain values; anything else raises `DataError`."""
+        try:
+            return cls(
+                tuple(Column(one["name"], one["kind"], tuple(one["values"]), tuple(one["edges"])) for one in told)
+            )
+        except (TypeError, KeyError, OverflowError) as error:
+            raise DataError("the description of the features is not valid") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What is known of the users (U, F) and items (N, G) of a log beside it, and how it was encoded."""
+
+    users: sp.csr_matrix
+    items: sp.csr_matrix
+    user_encoder: Encoder
+    item_encoder: Encoder
+
+    @property
+    def names(self) -> list[str]:
+        """What every feature says, users' first."""
+        return [*self.user_encoder.names, *self.item_encoder.names]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Features":
+        """Encoders fitted to the tables of a dataset, and the tables encoded."""
+        return cls.encoded(
+            dataset.user_table, dataset.item_table, dataset.interactions.n_users, dataset.interactions.n_items
+        )
+
+    @classmethod
+    def encoded(
+        cls,
+        user_table: Table,
+        item_table: Table,
+        n_users: int,
+        n_items: int,
+        encoders: tuple[Encoder, Encoder] | None = None,
+    ) -> "Features":
+        """Tables encoded by `encoders` (of users, of items), or by ones fitted to them."""
+        users, items = encoders or (Encoder.fit(user_table), Encoder.fit(item_table))
+        return cls(users.encode(user_table, n_users), items.encode(item_table, n_items), users, items)
+
+
+def _fit_column(name: str, cells: NDArray[Any]) -> Column | None:
+    if cells.dtype.kind in "iuf":
+        return _fit_numbers(name, _as_numbers(cells))
+    present = [cell for cell in cells.tolist() if not _is_missing(cell)]
+    if any(isinstance(cell, list | tuple | np.ndarray) for cell in present):
+        return _fit_values(name, "labels", present)
+    if present and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in present):
+        return _fit_numbers(name, _as_numbers(cells))
+    texts = [str(cell) for cell in present]
+    distinct = set(texts)
+    if len(distinct) <= _MOST_CATEGORIES or len(texts) >= _PER_CATEGORY * len(distinct):
+        return _fit_values(name, "category", present) if len(distinct) > 1 else None
+    if sum(len(text.split()) for text in texts) < 1.5 * len(texts):
+        return None
+    return _fit_values(name, "words", present)
+
+
+def _fit_numbers(name: str, cells: NDArray[np.float64]) -> Column | None:
+    known = cells[np.isfinite(cells)]
+    if len(known) == 0:
+        return None
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)))
+    if len(edges) < 2 and len(known) == len(cells):
+        return None
+    return Column(name, "number", edges=tuple(float(edge) for edge in edges))
+
+
+def _fit_values(name: str, kind: Kind, cells: list[Any]) -> Column | None:
+    counts = Counter(value for cell in cells for value in set(_parts(kind, cell)))
+    common = sorted(
+        (-count, value) for value, count in counts.items() if _LEAST <= count < len(cells) or kind == "labels"
+    )
+    values = tuple(value for _, value in common[:_MOST_VALUES])
+    return Column(name, kind, values) if values else None
+
+
+def _parts(kind: Kind, cell: Any) -> Iterable[str]:
+    """The values that one cell holds."""
+    if _is_missing(cell):
+        return []
+    if kind == "labels":
+        held = cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
+        return [str(value) for value in held if not _is_missing(value)]
+    if kind == "words":
+        cleaned = "".join(letter if letter.isalnum() else " " for letter in str(cell).casefold())
+        return cleaned.split()
+    return [str(cell)]
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell)) or (isinstance(cell, str) and not cell)
+
+
+def _as_numbers(cells: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64]:
+    """(M,) float64, NaN where a number is missing or infinite."""
+    if isinstance(cells, np.ndarray) and cells.dtype.kind in "iuf":
+        found = cells.astype(np.float64)
+    else:
+        found = np.array([math.nan if _is_missing(cell) else float(cell) for cell in cells], dtype=np.float64)
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def _checked(column: Column, value: Any) -> Any:
+    if value is None:
+        return None
+    if column.kind == "number":
+        try:
+            number = float(value) if not isinstance(value, bool) else math.nan
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise OptionError(f"feature {column.name} is {shown(value)}, but a number is expected")
+        return number
+    texts = value if isinstance(value, list | tuple) and column.kind == "labels" else [value]
+    if not all(isinstance(text, str | int | float) for text in texts):
+        expected = "a text or a list of texts" if column.kind == "labels" else "a text"
+        raise OptionError(f"feature {column.name} is {shown(value)}, but {expected} is expected")
+    return list(texts) if column.kind == "labels" else value

@@ -1,0 +1,144 @@
+"""iALS: matrix factorisation by alternating least squares, each side solved exactly while the other is held.
+
+Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit feedback datasets": every pair not in the log is
+a zero of little weight. Regularisation grows with what a row has seen, as in Rendle, Krichene, Zhang and Koren 2022,
+"Revisiting the performance of iALS on item recommendation benchmarks". Unlike there, a disliked item may count as a
+zero of more weight than one that was never met. A user is the exact solution for their history, whoever they are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tastespace.config import check, option
+from tastespace.data.histories import Histories
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.models.base import Factored, Shapes
+from tastespace.progress import track
+
+_CELLS = 2**22  # floats of the vectors, and of the matrices, that are gathered at a time
+
+
+@dataclass(frozen=True)
+class IALSConfig:
+    """Width, weights and regularisation."""
+
+    dim: int = option(64, "length of the vectors", usual=(16, 512), at_least=1)
+    unobserved: float = option(0.1, "weight of a pair that is not in the log; a like has 1", usual=(0.01, 1), above=0)
+    disliked: float = option(0.0, "weight of a disliked pair above that", usual=(0, 2), at_least=0)
+    l2: float = option(0.03, "regularisation", usual=(1e-4, 1e-1), above=0)
+    l2_power: float = option(1.0, "how regularisation grows with a row's weight: 0 not, 1 as it", at_least=0)
+    sweeps: int = option(10, "times that both sides are solved", usual=(5, 30), at_least=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class IALS(Factored):
+    """Item vectors by alternating least squares; users are solved for on the spot."""
+
+    about = "alternating least squares over all pairs"
+    pick = "no learning rate to choose, and any history is answered exactly, new users too"
+    Config = IALSConfig
+    config: IALSConfig
+    items: Tensor
+    told: Tensor
+
+    def __init__(self, config: IALSConfig, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        self.register_buffer("items", torch.zeros(shapes.n_items, config.dim))  # (N, D)
+        self.register_buffer("told", torch.zeros((), dtype=torch.bool))  # whether training showed any dislike
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+        """Both tables, the log from both sides, and the systems of a chunk."""
+        tables = 2 * 4 * config.dim * (shapes.n_users + shapes.n_items)
+        return tables + 2 * 24 * n_rows + 4 * 4 * max(_CELLS, config.dim**2)
+
+    def prepare(self, train: Interactions) -> None:
+        """Solve users and items in turn."""
+        self.told = torch.tensor(bool((train.weight < 0).any()))
+        by_user = self._readable(train.histories())
+        by_item = _transposed(by_user, train.n_items)
+        self.items = torch.randn(train.n_items, self.config.dim) * 0.1 / self.config.dim**0.5
+        with track("iALS sweeps", total=self.config.sweeps) as tick:
+            for sweep in range(self.config.sweeps):
+                users = self.solve(by_user, self.items)
+                self.items = self.solve(by_item, users)
+                tick(sweep + 1)
+
+    @torch.no_grad()
+    def solve(self, lists: Histories, others: Tensor) -> Tensor:
+        """(B, D) the vectors whose products with `others` (M, D) come nearest to what the lists say.
+
+        The minimiser of the sum over a list of w (1 - p q)^2, or of w (p q)^2 where it is disliked, plus
+        `unobserved` (p q)^2 over all others, plus `l2` (total weight)^`l2_power` |p|^2.
+        """
+        c = self.config
+        everywhere = c.unobserved * (others.T @ others)  # (D, D)
+        likes = np.bincount(lists.rows, np.maximum(lists.weights, 0), minlength=len(lists))
+        penalty = c.l2 * (likes + c.unobserved * len(others)) ** c.l2_power  # (B,)
+        found = others.new_zeros(len(lists), c.dim)
+        for part in _chunks(lists.lengths, c.dim):
+            chunk = lists.take(part)
+            places, weight, target = (table.to(others.device) for table in _padded(chunk, c.disliked))
+            gathered = others[places]  # (b, T, D)
+            matrix = torch.baddbmm(everywhere.expand(len(part), -1, -1), gathered.mT, gathered * weight[..., None])
+            matrix.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(penalty[part]).to(matrix)[:, None])
+            wanted = (gathered * target[..., None]).sum(dim=1)  # (b, D)
+            factor = torch.linalg.cholesky(matrix)
+            found[torch.from_numpy(part)] = torch.cholesky_solve(wanted[..., None], factor).squeeze(-1)
+        return found
+
+    def _readable(self, history: Histories) -> Histories:
+        """Likes, and dislikes where they count."""
+        if self.config.disliked > 0 and bool(self.told):
+            return history.keep(history.weights != 0)
+        return history.positives()
+
+    def encode_items(self, features: Tensor | None = None) -> Tensor:
+        """(N, D) vectors."""
+        return self.items
+
+    def encode_queries(self, queries: Queries) -> Tensor:
+        """(B, D) the exact solution for each history."""
+        return self.solve(self._readable(queries.history), self.items)
+
+
+def _transposed(lists: Histories, n_items: int) -> Histories:
+    """(N lists) whose lists each item is in."""
+    order = np.argsort(lists.items, kind="stable")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(lists.items, minlength=n_items))]).astype(np.int64)
+    return Histories(lists.rows[order].astype(np.int32), offsets, lists.weights[order])
+
+
+def _chunks(lengths: NDArray[np.int64], dim: int) -> Iterator[NDArray[np.int64]]:
+    """Lists of like length together, so many that neither their vectors nor their systems take too much memory."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        cells = dim * max(dim, int(lengths[order[start]]), 1)
+        end = start + max(1, _CELLS // cells)
+        yield order[start:end]
+        start = end
+
+
+def _padded(lists: Histories, disliked: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(b, T) places, weights and weighted targets; places beyond a list's end have weight 0."""
+    width = max(1, int(lists.lengths.max(initial=0)))
+    where = (lists.rows, np.arange(len(lists.items)) - np.repeat(lists.offsets[:-1], lists.lengths))
+    places = np.zeros((len(lists), width), dtype=np.int64)
+    weight, target = np.zeros((2, len(lists), width), dtype=np.float32)
+    places[where] = lists.items
+    weight[where] = np.where(lists.weights > 0, lists.weights, -disliked * lists.weights)
+    target[where] = np.maximum(lists.weights, 0)
+    return torch.from_numpy(places), torch.from_numpy(weight), torch.from_numpy(target)
+
+
+MODEL = IALS

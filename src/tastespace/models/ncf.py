@@ -1,0 +1,267 @@
+"""NCF: a network that compares users and items in two ways at once (NeuMF). He et al. 2017, "Neural collaborative
+filtering".
+
+The GMF path multiplies two vectors element by element, the MLP path joins two others and sends them through layers;
+one output weighs both. Unlike the paper, softmax over the catalogue is the default loss (see `objective`): the paper's
+binary cross-entropy is a choice. A first layer over a joined pair is the sum of a user's part and an item's part, so
+each is computed once, and only what follows the sum is done for each pair.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tastespace.config import option
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.models import objective
+from tastespace.models.base import Model, Options, Shapes
+from tastespace.models.fold_in import FoldIn, fit_fold_in
+from tastespace.models.objective import Batch, Batches, Objective
+
+_LAYERS = (64, 32, 16)  # of the MLP path, as in the paper
+_PAIR_BYTES = 8 * 2**20  # of the widest layer of the pairs that are scored at a time; more leaves the cache (1.7x)
+_NO_PARTS: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class NCFConfig(Objective):
+    """Paths and their training, then width (both paths together), loss and what belongs to each loss."""
+
+    paths: Literal["both", "gmf", "mlp"] = option("both", "element-wise product, network over the pair, or both")
+    pretrain: bool = option(False, "train each path by itself for the first part of the epochs, then both together")
+    pretrain_epochs: int = option(5, "epochs of that part", usual=(1, 20), at_least=1)
+    mlp_weight: float = option(0.3, "of the MLP path's angle against a like's (softmax)", usual=(0.1, 1), at_least=0)
+    dropout: float = option(
+        0.0, "share of the first layer that is dropped in training", usual=(0, 0.5), at_least=0, below=1
+    )
+    shortlist: int = option(0, "rerank so many items of the GMF path alone; 0: score every item", at_least=0)
+
+
+class NCF(Model):
+    """GMF and MLP paths with vectors of their own, joined in one output."""
+
+    about = "product and network joined (NeuMF)"
+    pick = "to compare with the literature; mf is faster and at least as good"
+    Config = NCFConfig
+    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=8, validate_every=2)
+    user_tables, item_tables = ("user",), ("item",)
+    config: NCFConfig
+    likes: Tensor
+    fold: Tensor
+    epoch: Tensor
+    mlp_share: Tensor
+    _batches: Batches
+
+    def __init__(self, config: NCFConfig, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        self.sigmoid = config.loss in ("bce", "gbce")
+        self.gmf_width = config.dim // 2  # the GMF path's width; the MLP path has the rest
+        self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D) GMF, then MLP
+        self.item = nn.Parameter(torch.randn(shapes.n_items, config.dim) * 0.1)  # (N, D)
+        self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
+        if config.paths != "mlp":
+            self.product = nn.Parameter(torch.ones(self.gmf_width))  # (D/2,) output weights of the GMF path
+        if config.paths != "gmf":
+            width = config.dim - self.gmf_width
+            self.from_user = nn.Linear(width, _LAYERS[0])
+            self.from_item = nn.Linear(width, _LAYERS[0], bias=False)
+            self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(_LAYERS))
+            self.output = nn.Linear(_LAYERS[-1], 1, bias=False)
+        self.register_buffer("likes", torch.zeros(shapes.n_users, dtype=torch.int32))  # (U,) items liked in training
+        self.register_buffer("fold", torch.zeros(shapes.n_items, config.dim))  # (N, D) what an item of a history adds
+        self.register_buffer("mlp_share", torch.tensor(config.mlp_weight))
+        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))  # that is being trained
+        if config.paths != "gmf":
+            with torch.no_grad():
+                self.output.weight.mul_(0.1)  # what the product explains is not left to the network
+
+    @classmethod
+    def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int) -> int:
+        """Tables, and the layers of the pairs of a step: under softmax each of its users with the whole catalogue."""
+        users = objective.users_a_step(cls.OPTIONS, shapes, n_rows)
+        across = shapes.n_items if config.loss == "softmax" else config.candidates + config.negatives
+        layers = 4 * 3 * sum(_LAYERS) * users * across if config.paths != "gmf" else 0
+        return super().memory_bytes(config, shapes, n_rows) + layers + objective.step_bytes(config, shapes, users)
+
+    def prepare(self, train: Interactions) -> None:
+        """Note who has a row worth using; under softmax item biases start at the logarithm of their likes."""
+        self._batches = Batches(self.config, train.histories(), train.n_items)
+        self.likes = torch.from_numpy(self._batches.likes.astype(np.int32))
+        if self.config.by_angle:
+            with torch.no_grad():
+                self.item_bias.copy_(self._batches.log_popularity())
+
+    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
+        """Users in random order, each with all their rows."""
+        for users in self._batches.users(rng, batch_size):
+            yield self._batches.of(users, rng, self.user.device)
+        self.epoch += 1
+        if self._pretrains and int(self.epoch) == self.config.pretrain_epochs:
+            with torch.no_grad():  # the joint model starts from half of either path, as in the paper
+                self.product.mul_(0.5)
+                self.output.weight.mul_(0.5)
+                self.mlp_share.mul_(0.5)
+
+    @property
+    def _pretrains(self) -> bool:
+        return self.config.pretrain and self.config.paths == "both"
+
+    def loss(self, batch: Batch) -> Tensor:
+        """() the configured loss, per like; while paths are trained by themselves the sum of theirs."""
+        if self._pretrains and int(self.epoch) < self.config.pretrain_epochs:
+            return self._loss_of(batch, gmf=True, mlp=False) + self._loss_of(batch, gmf=False, mlp=True)
+        return self._loss_of(batch, gmf=self.config.paths != "mlp", mlp=self.config.paths != "gmf")
+
+    def _loss_of(self, batch: Batch, *, gmf: bool, mlp: bool) -> Tensor:
+        users, items = self.user[batch.users], self.item
+        if self.config.loss == "softmax":
+            logits = self._grid(users, items, gmf=gmf, mlp=mlp) + self.item_bias
+            return objective.softmax_loss(self.config, batch, logits, self._meeting(users, items) if gmf else None)
+        likers, liked_items, drawn = users[batch.rows], items[batch.items], items[batch.negatives]
+        liked = self._pairs(likers, liked_items[:, None], gmf=gmf, mlp=mlp).squeeze(1) + self.item_bias[batch.items]
+        bias = self.item_bias[batch.negatives]
+        if self.config.loss == "sampled-softmax":
+            return objective.sampled_loss(self.config, batch, liked, self._grid(users, drawn, gmf=gmf, mlp=mlp) + bias)
+        unliked = self._pairs(likers, drawn, gmf=gmf, mlp=mlp) + bias
+        squares = likers.square().sum() + liked_items.square().sum() + drawn.square().sum() / drawn.shape[1]
+        penalty = 0.5 * self.config.l2 * squares / len(liked)
+        return objective.sampled_loss(self.config, batch, liked, unliked, len(items)) + penalty
+
+    def _meeting(self, users: Tensor, items: Tensor) -> Callable[[], Tensor]:
+        """What makes (B, N) scores of being met at all: the GMF path's first half."""
+        first = self._gmf_config.parts[0][0]
+        ours, theirs = self._products(users)[:, :first], self._factors(items)[:, :first]
+        return lambda: ours @ theirs.T + self.item_bias
+
+    @property
+    def _gmf_config(self) -> Objective:
+        return replace(self.config, dim=self.gmf_width)
+
+    def _factors(self, vectors: Tensor) -> Tensor:
+        """(..., D/2) the GMF path's part of vectors, as it enters the product."""
+        return self._gmf_config.scaled(vectors[..., : self.gmf_width])
+
+    def _products(self, users: Tensor) -> Tensor:
+        """(..., D/2) the same of users, weighted by the output layer, whose weights turn but do not grow."""
+        if not self.config.by_angle:
+            return self._factors(users) * self.product
+        halves = self.product.split([width for width, _ in self._gmf_config.parts])
+        return self._factors(users) * torch.cat([F.normalize(half, dim=0) * len(half) ** 0.5 for half in halves])
+
+    def _inputs(self, vectors: Tensor) -> Tensor:
+        """(..., D/2) the MLP path's part of vectors, of mean square 1: what tells is their angle, as in the product."""
+        part = vectors[..., self.gmf_width :]
+        return F.normalize(part, dim=-1) * part.shape[-1] ** 0.5
+
+    def _network(self, joined: Tensor) -> Tensor:
+        """(...) output of the MLP path for sums (..., 64) of a user's and an item's part of its first layer."""
+        hidden = F.relu(joined)
+        if self.config.dropout:
+            hidden = F.dropout(hidden, self.config.dropout, self.training)
+        for layer in self.layers:
+            hidden = F.relu(layer(hidden))
+        if not self.config.by_angle:
+            scores: Tensor = self.output(hidden).squeeze(-1)
+            return scores
+        angles = F.linear(F.normalize(hidden, dim=-1), F.normalize(self.output.weight, dim=-1)).squeeze(-1)
+        return angles * (self.mlp_share / self.config.temperature)
+
+    def _grid(self, users: Tensor, items: Tensor, *, gmf: bool, mlp: bool) -> Tensor:
+        """(B, M) scores of every user (B, D) with every item (M, D), without bias."""
+        found = users.new_zeros(len(users), len(items))
+        if gmf:
+            found = found + self._products(users) @ self._factors(items).T
+        if mlp and len(users):
+            ours, theirs = self.from_user(self._inputs(users)), self.from_item(self._inputs(items))
+            parts = ours.split(_at_once(len(items)))
+            found = found + torch.cat([self._network(part[:, None] + theirs) for part in parts])
+        return found
+
+    def _pairs(self, users: Tensor, items: Tensor, *, gmf: bool, mlp: bool) -> Tensor:
+        """(P, n) scores of each user (P, D) with items of their own (P, n, D), without bias."""
+        found = users.new_zeros(items.shape[:2])
+        if gmf:
+            found = found + torch.einsum("pd,pnd->pn", self._products(users), self._factors(items))
+        if mlp:
+            ours, theirs = self.from_user(self._inputs(users)), self.from_item(self._inputs(items))
+            found = found + self._network(ours[:, None] + theirs)
+        return found
+
+    def _paths(self) -> dict[str, bool]:
+        return {"gmf": self.config.paths != "mlp", "mlp": self.config.paths != "gmf"}
+
+    def _asked(self, queries: Queries) -> Tensor:
+        """(B, D) vectors of users: their rows, or what their histories fold in to."""
+        likes = self.likes.cpu().numpy()[queries.users]
+        known = (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
+        folded = FoldIn(self.fold.cpu().numpy(), _NO_PARTS, np.zeros(0, np.float32))(queries.history)
+        rows = torch.from_numpy(np.maximum(queries.users, 0)).to(self.user.device)
+        keep = torch.from_numpy(known).to(self.user.device)[:, None]
+        return torch.where(keep, self.user[rows], torch.from_numpy(folded).to(self.user.device))
+
+    @torch.no_grad()
+    def finish(self, train: Interactions) -> None:
+        """Fit the fold-in to the trained users."""
+        items, users = (self._space(table).cpu().numpy() for table in (self.item, self.user))
+        self.fold = torch.from_numpy(fit_fold_in(items, users, self._batches.lists)).to(self.item.device)
+
+    def score(self, queries: Queries) -> Tensor:
+        """(B, N) scores of the whole catalogue; with a shortlist, what is not in it stands below what is."""
+        return self.scorer()(queries)
+
+    def scorer(self) -> Callable[[Queries], Tensor]:
+        """Exact scores, a bounded number of pairs at a time."""
+        paths, shortlist = self._paths(), self.config.shortlist
+
+        def exact(users: Tensor) -> Tensor:
+            return self._grid(users, self.item, **paths) + self.item_bias
+
+        def reranked(users: Tensor) -> Tensor:
+            rough = self._grid(users, self.item, gmf=True, mlp=False) + self.item_bias  # (B, N)
+            best = rough.topk(min(shortlist, len(self.item)), dim=1).indices  # (B, C)
+            fine = self._scores_of(users, best)
+            below = rough - rough.amax(dim=1, keepdim=True) + fine.amin(dim=1, keepdim=True) - 1.0
+            return below.scatter(1, best, fine)
+
+        score = reranked if shortlist and all(paths.values()) else exact
+        return lambda queries: score(self._asked(queries))
+
+    def score_pairs(self, queries: Queries, items: Tensor) -> Tensor:
+        """(B, C) scores of the candidate `items` (B, C) alone."""
+        return self._scores_of(self._asked(queries), items)
+
+    def _scores_of(self, users: Tensor, items: Tensor) -> Tensor:
+        """(B, C) exact scores of candidates, a bounded number of pairs at a time."""
+        at_once = _at_once(items.shape[1])
+        parts = [
+            self._pairs(user, self.item[item], **self._paths()) + self.item_bias[item]
+            for user, item in zip(users.split(at_once), items.split(at_once), strict=True)
+        ]
+        return torch.cat(parts) if parts else users.new_zeros(0, items.shape[1])
+
+    def _space(self, vectors: Tensor) -> Tensor:
+        """(..., D) vectors of both paths, the GMF path's as it enters the product."""
+        return torch.cat([self._factors(vectors), vectors[..., self.gmf_width :]], dim=-1)
+
+    def item_space(self) -> Tensor:
+        """(N, D) item vectors of both paths."""
+        return self._space(self.item)
+
+    def query_space(self, queries: Queries) -> Tensor:
+        """(B, D) user vectors of both paths."""
+        return self._space(self._asked(queries))
+
+
+def _at_once(across: int) -> int:
+    """How many users are scored together with `across` items each."""
+    return max(1, _PAIR_BYTES // (4 * _LAYERS[0] * max(1, across)))
+
+
+MODEL = NCF

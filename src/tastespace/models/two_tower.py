@@ -1,0 +1,253 @@
+"""Two towers: what is known of a user becomes a vector, what is known of an item another, and a like is their product.
+
+Huang et al. 2013, "Learning deep structured semantic models for web search using clickthrough data"; Yi et al. 2019,
+"Sampling-bias-corrected neural modeling for large corpus item recommendations". The user tower reads a history, user
+features and a vector of the user's own; the item tower features and a vector of the item's own. A history is read as
+the sum of the item vectors themselves. Any of it may be missing at an answer, so some of it is withheld in training
+(Volkovs et al. 2017, "DropoutNet"); an item that a user is asked about is never in the history that is read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tastespace.config import option
+from tastespace.data.features import Features
+from tastespace.data.histories import Histories
+from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
+from tastespace.models import objective
+from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.objective import Batches, Objective
+
+
+@dataclass(frozen=True)
+class TwoTowerConfig(Objective):
+    """What the towers read, then width, loss and what belongs to each loss."""
+
+    hidden: int = option(0, "width of a hidden layer in each tower; 0: none", usual=(64, 512), at_least=0)
+    told_share: float = option(0.5, "share of a user's rows that are read; the others are asked", above=0, below=1)
+    withheld: float = option(0.2, "share of users whose own vector a step withholds, and of their features", below=1)
+    withheld_items: float = option(0.02, "the same for items, where they have features", at_least=0, below=1)
+    pooling: float = option(0.5, "a history of n items is their sum over n ** this: 0 sum, 1 mean", at_least=0)
+    learn_temperature: bool = option(False, "let the temperatures be learnt from where they start (softmax)")
+
+
+@dataclass(frozen=True)
+class Bags:
+    """B weighted sets of rows of a table."""
+
+    rows: Tensor  # (total,)
+    starts: Tensor  # (B,)
+    weights: Tensor  # (total,)
+
+    @classmethod
+    def of(cls, matrix: sp.csr_matrix, device: torch.device) -> "Bags":
+        """The rows of a sparse matrix (B, M) as sets."""
+        arrays = (matrix.indices.astype(np.int64), matrix.indptr[:-1].astype(np.int64), matrix.data.astype(np.float32))
+        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+
+    def sum(self, table: Tensor) -> Tensor:
+        """(B, D) weighted sums of the rows of `table` (M, D)."""
+        return F.embedding_bag(self.rows, table, self.starts, mode="sum", per_sample_weights=self.weights)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """B users as the tower reads them, and the rows that they are asked about."""
+
+    users: Tensor  # (B,)
+    own: Tensor  # (B, 1) 0 where the user's own vector is withheld
+    features: Bags
+    liked: Bags
+    met: Bags
+    answers: objective.Batch
+
+
+class TwoTower(Factored):
+    """A user tower over history, features and id, and an item tower over features and id."""
+
+    about = "towers over ids, histories and features"
+    pick = "when users or items have attributes, or users come and go: answers from whatever is known"
+    Config = TwoTowerConfig
+    OPTIONS = Options(epochs=60, batch_size=2750, learning_rate=0.02, patience=6)
+    reads_features = True
+    user_tables, item_tables = ("user",), ("item",)
+    n_bias = 1
+    config: TwoTowerConfig
+    likes: Tensor
+    item_likes: Tensor
+    _batches: Batches
+
+    def __init__(self, config: TwoTowerConfig, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        self.sigmoid = config.loss in ("bce", "gbce")
+        dim = config.dim
+        self.user = nn.Parameter(torch.randn(shapes.n_users, dim) * 0.1)  # (U, D)
+        self.item = nn.Parameter(torch.randn(shapes.n_items, dim) * 0.1)  # (N, D)
+        self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
+        self.met = nn.Parameter(torch.zeros(shapes.n_items, dim))  # (N, D) what an item met but not liked adds
+        self.anybody = nn.Parameter(torch.randn(dim) * 0.1)  # (D,)
+        if shapes.user_features:
+            self.user_feature = nn.Parameter(torch.zeros(shapes.user_features, dim))  # (F, D)
+        if shapes.item_features:
+            self.item_feature = nn.Parameter(torch.zeros(shapes.item_features, dim))  # (G, D)
+            self.feature_bias = nn.Parameter(torch.zeros(shapes.item_features))  # (G,)
+        if config.hidden:
+            self.user_network, self.item_network = _network(dim, config.hidden), _network(dim, config.hidden)
+        if config.learn_temperature:
+            self.log_gain = nn.Parameter(torch.zeros(len(config.parts)))
+        self.register_buffer("likes", torch.zeros(shapes.n_users, dtype=torch.int32))  # (U,) items liked in training
+        self.register_buffer("item_likes", torch.zeros(shapes.n_items, dtype=torch.int32))  # (N,)
+        self.register_buffer("told", torch.zeros(2, dtype=torch.bool))  # whether neutral, disliked rows were met
+        self.told: Tensor
+        self._described: Features | None = None
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+        """Tables, and the scores of a step."""
+        users = objective.users_a_step(cls.OPTIONS, shapes, n_rows)
+        return super().memory_bytes(config, shapes, n_rows) + objective.step_bytes(config, shapes, users)
+
+    def describe(self, features: Features) -> None:
+        """Keep the features of known users and items."""
+        self._described = features
+
+    def prepare(self, train: Interactions) -> None:
+        """Note who and what has a row worth using; item biases start at the logarithm of their likes."""
+        self._batches = Batches(self.config, train.histories(), train.n_items)
+        self.likes = torch.from_numpy(self._batches.likes.astype(np.int32))
+        liked = train.positives().item
+        self.item_likes = torch.from_numpy(np.bincount(liked, minlength=train.n_items).astype(np.int32))
+        self.told = torch.tensor([bool((train.weight == 0).any()), bool((train.weight < 0).any())])
+        if self.config.by_angle:
+            with torch.no_grad():
+                self.item_bias.copy_(self._batches.log_popularity())
+
+    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Asked]:
+        """Users in random order; of each some rows to read, the others to be asked about."""
+        device = self.item.device
+        for users in self._batches.users(rng, batch_size):
+            lists = self._batches.lists.take(users)
+            told = rng.random(len(lists.items)) < self.config.told_share
+            asked = lists.keep(~told)
+            if not bool((asked.weights > 0).any()):
+                told, asked = np.zeros(len(told), dtype=bool), lists
+            read = lists.keep(told)
+            answers = self._batches.asking(users, asked, rng, device)
+            if self.config.loss == "softmax":
+                answers = replace(answers, **objective.told(read, device))
+            own, described = (rng.random((2, len(users))) >= self.config.withheld).astype(np.float32)
+            yield Asked(
+                torch.from_numpy(users).to(device),
+                torch.from_numpy(own).to(device)[:, None],
+                Bags.of(sp.diags_array(described) @ self._features_of(users), device),
+                *self._pooled(read, device),
+                answers,
+            )
+
+    def loss(self, batch: Asked) -> Tensor:
+        """() the configured loss, per like asked about."""
+        answers, held = batch.answers, None
+        if self.config.loss != "softmax":
+            answers, held = objective.narrowed(answers)
+        items, bias = self._items(held)
+        users = self._users(self.user[batch.users] * batch.own, batch.features, batch.liked, batch.met)
+        return objective.loss(self.config, answers, users, items, bias, gain=self._gain(), n_items=len(self.item))
+
+    def _users(self, own: Tensor, features: Bags, liked: Bags, met: Bags) -> Tensor:
+        """(B, D) raw vectors: what each part of what is known adds up to."""
+        found = self.anybody + own + liked.sum(self.item) + met.sum(self.met)
+        if self.shapes.user_features:
+            found = found + features.sum(self.user_feature)
+        return found + self.user_network(found) if self.config.hidden else found
+
+    def _items(self, held: Tensor | None = None, features: Bags | None = None) -> tuple[Tensor, Tensor]:
+        """(N, D) raw vectors and (N,) biases of all items, of those `held`, or of new ones with `features` alone."""
+        if features is not None:
+            found, bias = features.sum(self.item_feature), features.sum(self.feature_bias[:, None]).squeeze(1)
+            return found + self.item_network(found) if self.config.hidden else found, bias
+        found, bias = (self.item, self.item_bias) if held is None else (self.item[held], self.item_bias[held])
+        if self.shapes.item_features:
+            own = self._keeps_own(held, bias)
+            told = self._item_bags(held)
+            found = found * own[:, None] + told.sum(self.item_feature)
+            bias = bias * own + told.sum(self.feature_bias[:, None]).squeeze(1)
+        return found + self.item_network(found) if self.config.hidden else found, bias
+
+    def _keeps_own(self, held: Tensor | None, like: Tensor) -> Tensor:
+        """(M,) 1 where an item's own vector and bias count, 0 where nobody liked it or a step withholds them."""
+        liked = (self.item_likes if held is None else self.item_likes[held]) > 0
+        if self.training and self.config.withheld_items:
+            liked = liked & (torch.rand_like(like) >= self.config.withheld_items)
+        return liked.to(like)
+
+    def _item_bags(self, held: Tensor | None) -> Bags:
+        matrix = self._described.items if self._described is not None else None
+        if matrix is None:
+            matrix = sp.csr_matrix((len(self.item), self.shapes.item_features), dtype=np.float32)
+        return Bags.of(matrix if held is None else matrix[held.cpu().numpy()], self.item.device)
+
+    def _features_of(self, users: NDArray[np.int64]) -> sp.csr_matrix:
+        """(B, F) features of users; zeros for an index of -1, and for models without any."""
+        if self._described is None or self.shapes.user_features == 0:
+            return sp.csr_matrix((len(users), self.shapes.user_features), dtype=np.float32)
+        found = self._described.users[np.maximum(users, 0)]
+        return sp.csr_matrix(sp.diags_array((users >= 0).astype(np.float32)) @ found)
+
+    def _pooled(self, history: Histories, device: torch.device) -> tuple[Bags, Bags]:
+        """Liked items as sets, and those met but not liked, as far as training had any of their kind."""
+        neutral, disliked = self.told.cpu().numpy()
+        liked = history.positives()
+        met = history.keep(((history.weights == 0) & neutral) | ((history.weights < 0) & disliked))
+        return self._pool(liked, device), self._pool(met, device)
+
+    def _pool(self, lists: Histories, device: torch.device) -> Bags:
+        weights = np.repeat(np.maximum(lists.lengths, 1.0) ** -self.config.pooling, lists.lengths)
+        arrays = (lists.items.astype(np.int64), lists.offsets[:-1], weights.astype(np.float32))
+        return Bags(*(torch.from_numpy(array).to(device) for array in arrays))
+
+    def _gain(self) -> Tensor | None:
+        """(D,) what learnt temperatures multiply a vector by."""
+        if not self.config.learn_temperature:
+            return None
+        widths = torch.tensor([width for width, _ in self.config.parts], device=self.item.device)
+        return self.log_gain.exp().repeat_interleave(widths)
+
+    def encode_items(self, features: Tensor | None = None) -> Tensor:
+        """(N, D + 1) vectors and bias; with `features` (M, G) those of M new items."""
+        if features is None:
+            items, bias = self._items()
+        else:
+            items, bias = self._items(features=Bags.of(sp.csr_matrix(features.cpu().numpy()), self.item.device))
+        return torch.cat([self.config.scaled(items), bias[:, None]], dim=1)
+
+    def encode_queries(self, queries: Queries) -> Tensor:
+        """(B, D + 1) vectors of whatever a query holds, and a coordinate of 1 that meets the item biases."""
+        device = self.item.device
+        place = torch.from_numpy(np.maximum(queries.users, 0)).to(device)
+        known = torch.from_numpy(queries.users >= 0).to(device) & (self.likes[place] > 0)
+        told = self._features_of(queries.users) if queries.features is None else sp.csr_matrix(queries.features)
+        pooled = self._pooled(queries.history, device)
+        users = self.config.scaled(self._users(self.user[place] * known[:, None], Bags.of(told, device), *pooled))
+        gain = self._gain()
+        users = users if gain is None else users * gain
+        return torch.cat([users, users.new_ones(len(users), 1)], dim=1)
+
+
+def _network(dim: int, hidden: int) -> nn.Sequential:
+    """A hidden layer whose output starts at zero, as it is added to its input."""
+    last = nn.Linear(hidden, dim)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), last)
+
+
+MODEL = TwoTower

@@ -1,0 +1,102 @@
+"""Alternating least squares: each half is an exact minimiser of what the docstring states."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import tastespace as ts
+from tastespace.data.histories import Histories
+from tastespace.data.queries import Queries
+from tastespace.data.split import whole
+from tastespace.models import ials
+from tastespace.models.base import Shapes
+from tastespace.models.ials import IALS, IALSConfig
+from tests.build import dataset
+
+ROWS = [(0, 0), (0, 1), (0, 2, -1), (1, 1), (1, 3), (2, 0), (2, 3), (2, 4, 0), (3, 2), (3, 5, -2), (4, 5, 3)]
+LIKED = [(*row, 1) if len(row) == 2 else row for row in ROWS]
+
+
+def made(**settings: float) -> IALS:
+    torch.manual_seed(0)
+    model = IALS(IALSConfig(dim=3, **settings), Shapes(6, 6))  # type: ignore[arg-type]
+    model.prepare(dataset(LIKED, n_users=6, n_items=6).interactions)
+    return model
+
+
+def slow_solve(weights: np.ndarray, others: np.ndarray, c: IALSConfig) -> np.ndarray:
+    """One list's exact solution, cell after cell; `weights` (M,) signed, 0 for what is not in it."""
+    matrix, wanted = np.zeros((c.dim, c.dim)), np.zeros(c.dim)
+    for weight, vector in zip(weights, others, strict=True):
+        certain = c.unobserved + (weight if weight > 0 else -c.disliked * weight)
+        matrix += certain * np.outer(vector, vector)
+        wanted += max(weight, 0) * vector
+    penalty = c.l2 * (np.maximum(weights, 0).sum() + c.unobserved * len(weights)) ** c.l2_power
+    return np.linalg.solve(matrix + penalty * np.eye(c.dim), wanted)
+
+
+@pytest.mark.parametrize("settings", [{}, {"disliked": 0.7}, {"l2_power": 0.0}, {"unobserved": 0.9, "l2": 0.5}])
+def test_a_side_is_solved_exactly(settings: dict[str, float]) -> None:
+    model = made(**settings)
+    lists = dataset(LIKED, n_users=6, n_items=6).interactions.histories()
+    if "disliked" not in settings:
+        lists = lists.positives()
+    found = model.solve(lists, model.items).numpy()
+    for user, weights in enumerate(lists.matrix(6).toarray()):
+        expected = slow_solve(weights, model.items.numpy().astype(np.float64), model.config)
+        np.testing.assert_allclose(found[user], expected, rtol=1e-3, atol=1e-5)
+
+
+def loss(model: IALS, users: np.ndarray, likes: np.ndarray) -> float:
+    """What both halves of a sweep minimise (with `l2_power` 0, where the penalties are the same for all rows)."""
+    c, items = model.config, model.items.numpy().astype(np.float64)
+    scores = users @ items.T
+    fit = (likes * ((1 - scores) ** 2)).sum() + c.unobserved * (scores**2).sum()
+    return float(fit + c.l2 * ((users**2).sum() + (items**2).sum()))
+
+
+def test_more_sweeps_never_fit_worse() -> None:
+    likes = np.maximum(dataset(LIKED, n_users=6, n_items=6).interactions.matrix().toarray(), 0)
+    lists = dataset(LIKED, n_users=6, n_items=6).interactions.histories().positives()
+    losses = []
+    for sweeps in (1, 2, 4, 8, 16):
+        model = made(sweeps=sweeps, l2_power=0.0)
+        users = model.solve(lists, model.items).numpy().astype(np.float64)
+        losses.append(loss(model, users, likes))
+    assert all(later <= earlier * (1 + 1e-4) for earlier, later in itertools.pairwise(losses))
+
+
+def test_a_known_user_and_a_stranger_of_the_same_history_are_one() -> None:
+    model = made()
+    lists = dataset(LIKED, n_users=6, n_items=6).interactions.histories()
+    users = np.arange(6)
+    torch.testing.assert_close(
+        model.encode_queries(Queries.of_users(users, lists)), model.encode_queries(Queries.of_histories(lists))
+    )
+
+
+def test_dislikes_push_down_where_they_count() -> None:
+    history = Queries.of_histories(Histories.of([[0, 1, 3]], [[1, 1, -1]]))
+    ignored, counted = (made(disliked=weight).score(history)[0, 3] for weight in (0.0, 5.0))
+    assert counted < ignored
+
+
+def test_nothing_known_is_zero() -> None:
+    assert not made().encode_queries(Queries.of_histories(Histories.of([[]]))).any()
+
+
+@pytest.mark.parametrize("cells", [1, 40, 10**6])
+def test_the_size_of_a_chunk_changes_nothing(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = made().items
+    monkeypatch.setattr(ials, "_CELLS", cells)
+    torch.testing.assert_close(made().items, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_item_seen_once_and_a_user_without_likes() -> None:
+    data = dataset([(0, 0, 1), (0, 1, 1), (1, 1, 1), (2, 2, -1)])
+    fit = ts.train("ials", whole(data), dim=2)
+    scores = fit.model.score(fit.queries(np.arange(3)))
+    assert torch.isfinite(scores).all()
+    assert scores[0, 0] > scores[0, 2]

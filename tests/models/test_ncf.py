@@ -1,0 +1,147 @@
+"""NCF: its two paths, what joins them, and ranking that stays exact."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import tastespace as ts
+from tastespace.data.queries import Queries
+from tastespace.data.split import whole
+from tastespace.data.synthetic import checkerboard
+from tastespace.models import ncf
+from tastespace.models.base import Shapes
+from tastespace.models.ncf import NCF, NCFConfig
+from tests.build import dataset
+
+LOSSES = ["softmax", "sampled-softmax", "bpr", "bce", "gbce"]
+
+
+def made(**settings: object) -> NCF:
+    torch.manual_seed(0)
+    model = NCF(NCFConfig(dim=8, **settings), Shapes(5, 7))  # type: ignore[arg-type]
+    model.prepare(dataset([(u, i) for u in range(5) for i in range(7) if (u + i) % 2], n_items=7).interactions)
+    return model.eval()
+
+
+def everyone() -> Queries:
+    rows = dataset([(u, i) for u in range(5) for i in range(7) if (u + i) % 2], n_items=7).interactions
+    return Queries.of_users(np.arange(5), rows.histories())
+
+
+@pytest.mark.parametrize("loss", ["bce", "softmax"])
+def test_the_score_is_that_of_the_joined_pair(loss: str) -> None:
+    """Pair after pair, with the first layer over the two vectors side by side, as the paper draws it."""
+    model = made(loss=loss)
+    with torch.no_grad():
+        model.item_bias.normal_()
+        found = model.score(everyone())
+        first = torch.cat([model.from_user.weight, model.from_item.weight], dim=1)  # (64, 8)
+        for user in range(5):
+            for item in range(7):
+                ours, theirs = model.user[user], model.item[item]
+                inputs = [F.normalize(part[4:], dim=0) * 2 for part in (ours, theirs)]
+                hidden = F.relu(first @ torch.cat(inputs) + model.from_user.bias)
+                for layer in model.layers:
+                    hidden = F.relu(layer(hidden))
+                output = model.output.weight[0]
+                if loss == "bce":
+                    expected = (ours[:4] * theirs[:4] * model.product).sum() + output @ hidden
+                else:
+                    parts = (slice(0, 2), 0.45), (slice(2, 4), 1.2)
+                    weights = [F.normalize(model.product[part], dim=0) * 2**0.5 for part, _ in parts]
+                    expected = sum(
+                        (weight * F.normalize(ours[part], dim=0) * F.normalize(theirs[part], dim=0)).sum() / warmth
+                        for weight, (part, warmth) in zip(weights, parts, strict=True)
+                    )
+                    expected = expected + 0.3 / 1.2 * F.cosine_similarity(hidden, output, dim=0)
+                torch.testing.assert_close(found[user, item], expected + model.item_bias[item], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("paths", ["gmf", "mlp", "both"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_path_and_loss_trains(paths: str, loss: str) -> None:
+    on = whole(checkerboard())
+    fit = ts.train("ncf", on, dim=8, epochs=12, paths=paths, loss=loss)
+    assert fit.history[-1].loss < fit.history[0].loss
+
+
+def test_paths_that_are_left_out_have_no_weights() -> None:
+    assert not {"from_user.weight", "output.weight"} & set(made(paths="gmf").state_dict())
+    assert "product" not in made(paths="mlp").state_dict()
+
+
+def test_a_joint_model_starts_from_half_of_each_path() -> None:
+    rows = dataset([(u, i) for u in range(5) for i in range(7) if (u + i) % 2], n_items=7).interactions
+    model = made(pretrain=True, pretrain_epochs=2, loss="bce")
+    before = made(pretrain=True, pretrain_epochs=2, loss="bce").score(everyone())
+    for _ in range(2):
+        list(model.batches(rows, np.random.default_rng(0), 100))  # epochs pass, weights stay
+    torch.testing.assert_close(model.score(everyone()), before / 2)
+    list(model.batches(rows, np.random.default_rng(0), 100))
+    torch.testing.assert_close(model.score(everyone()), before / 2)
+
+
+def test_paths_are_first_trained_by_themselves() -> None:
+    rows = dataset([(u, i) for u in range(5) for i in range(7) if (u + i) % 2], n_items=7).interactions
+    model = made(pretrain=True, pretrain_epochs=1).train()
+    batch = next(model.batches(rows, np.random.default_rng(0), 100))
+    apart = model.loss(batch)
+    alone = [made(paths="gmf").train(), made(paths="mlp").train()]
+    for one in alone:
+        one.load_state_dict(model.state_dict(), strict=False)
+    torch.testing.assert_close(apart, alone[0].loss(batch) + alone[1].loss(batch))
+
+
+def test_a_peek_at_a_batch_is_no_epoch() -> None:
+    rows = dataset([(u, i) for u in range(5) for i in range(7) if (u + i) % 2], n_items=7).interactions
+    model = made()
+    next(model.batches(rows, np.random.default_rng(0), 2))
+    assert int(model.epoch) == 0
+
+
+@pytest.mark.parametrize("cells", [1, 10**4])
+def test_how_many_pairs_are_scored_at_a_time_changes_nothing(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = made().score(everyone())
+    monkeypatch.setattr(ncf, "_PAIR_BYTES", cells)
+    torch.testing.assert_close(made().score(everyone()), expected)
+
+
+@pytest.mark.parametrize("shortlist", [1, 3, 7, 100])
+def test_a_shortlist_is_reranked_and_stands_above_the_rest(shortlist: int) -> None:
+    model, short = made(), made(shortlist=shortlist)
+    exact, found = model.score(everyone()), short.score(everyone())
+    rough = made(paths="gmf")
+    rough.load_state_dict(model.state_dict(), strict=False)
+    chosen = rough.score(everyone()).topk(min(shortlist, 7), dim=1).indices
+    torch.testing.assert_close(found.gather(1, chosen), exact.gather(1, chosen))
+    others = torch.ones_like(found, dtype=torch.bool).scatter(1, chosen, False)
+    for user in range(5):
+        assert not others[user].any() or found[user][others[user]].max() < found[user][chosen[user]].min()
+
+
+def test_a_shortlist_finds_nearly_what_the_whole_catalogue_does() -> None:
+    on = ts.split(checkerboard(), "article")
+    fit = ts.train("ncf", on, dim=8, epochs=10)
+    exact = fit.model.score(fit.queries(np.arange(40))).topk(10, dim=1).indices
+    fit.model.config = NCFConfig(dim=8, shortlist=40)
+    short = fit.model.score(fit.queries(np.arange(40))).topk(10, dim=1).indices
+    shared = [len(set(a) & set(b)) for a, b in zip(exact.tolist(), short.tolist(), strict=True)]
+    assert np.mean(shared) > 9
+
+
+@pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce"])
+def test_a_catalogue_smaller_than_the_number_of_negatives(loss: str) -> None:
+    on = whole(dataset([(0, 0), (0, 1), (1, 1), (2, 2)]))
+    fit = ts.train("ncf", on, dim=4, epochs=2, loss=loss, negatives=40, candidates=500)
+    assert torch.isfinite(fit.model.score(fit.queries(np.arange(3)))).all()
+
+
+def test_a_batch_of_one_and_of_none() -> None:
+    model = made()
+    assert model.score(everyone().take(np.array([3]))).shape == (1, 7)
+    assert model.score(everyone().take(np.array([], dtype=np.int64))).shape == (0, 7)
+
+
+def test_probabilities_only_where_trained_as_such() -> None:
+    assert [made(loss=loss).sigmoid for loss in LOSSES] == [False, False, False, True, True]

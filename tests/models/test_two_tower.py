@@ -1,0 +1,191 @@
+"""Two towers: what is read, what is asked, and what is withheld."""
+
+import numpy as np
+import pytest
+import torch
+
+import tastespace as ts
+from tastespace import models
+from tastespace.data.features import Features
+from tastespace.data.histories import Histories
+from tastespace.data.queries import Queries
+from tastespace.data.split import whole
+from tastespace.models.base import Shapes
+from tastespace.models.two_tower import TwoTower, TwoTowerConfig
+from tests.build import log
+
+LOSSES = ["softmax", "sampled-softmax", "bpr", "bce", "gbce"]
+SAMPLINGS = ["uniform", "popularity", "in-batch", "mixed"]
+
+
+def described(n_users: int = 8, n_items: int = 12, **weights: float) -> ts.Dataset:
+    """Users of two colours who like items of theirs, with some features missing."""
+    rows = [
+        (u, i, weights.get("low", 1) if i % 5 == 0 else 1) for u in range(n_users) for i in range(u % 2, n_items, 2)
+    ]
+    items = np.array(["even", "odd"], dtype=object)[np.arange(n_items) % 2]
+    users = np.array(["even", "odd"], dtype=object)[np.arange(n_users) % 2]
+    items[0] = users[0] = None
+    return ts.Dataset("colours", log(rows), ts.Table({"colour": items}), ts.Table({"likes": users}))
+
+
+def prepared(data: ts.Dataset, **settings: object) -> TwoTower:
+    torch.manual_seed(0)
+    features = Features.of(data)
+    rows = data.interactions
+    shapes = Shapes(rows.n_users, rows.n_items, features.users.shape[1], features.items.shape[1])
+    model = TwoTower(TwoTowerConfig(dim=8, **settings), shapes)  # type: ignore[arg-type]
+    model.describe(features)
+    model.prepare(rows)
+    return model
+
+
+def batches(model: TwoTower, data: ts.Dataset, seed: int = 0) -> list:
+    return list(model.batches(data.interactions, np.random.default_rng(seed), 1000))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_asked_is_never_read(seed: int) -> None:
+    data = described(low=-1)
+    model = prepared(data)
+    for batch in batches(model, data, seed):
+        for bags in (batch.liked, batch.met):
+            owner = torch.searchsorted(bags.starts, torch.arange(len(bags.rows)), right=True) - 1
+            read = set(zip(owner.tolist(), bags.rows.tolist(), strict=True))
+            answers = batch.answers
+            asked = set(zip(answers.rows.tolist(), answers.items.tolist(), strict=True))
+            asked |= set(zip(answers.met_rows.tolist(), answers.met_items.tolist(), strict=True))
+            assert not read & asked
+
+
+def test_disliked_items_are_never_answers() -> None:
+    data = described(low=-1)
+    model = prepared(data)
+    liked = set(data.interactions.positives().pairs().tolist())
+    for batch in batches(model, data):
+        users = batch.users[batch.answers.rows]
+        assert set((users * 12 + batch.answers.items).tolist()) <= liked
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_every_loss_trains(loss: str, hidden: int) -> None:
+    data = described()
+    model = prepared(data, loss=loss, hidden=hidden, learn_temperature=loss == "softmax")
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    means = []
+    for epoch in range(25):
+        losses = [model.loss(batch) for batch in batches(model, data, epoch)]
+        total = torch.stack(losses).mean()
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        means.append(float(total.detach()))
+    assert np.mean(means[-5:]) < np.mean(means[:5])
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+@pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce"])
+def test_a_catalogue_smaller_than_the_number_of_negatives(loss: str, sampling: str) -> None:
+    data = described(4, 4)
+    model = prepared(data, loss=loss, sampling=sampling, negatives=50, candidates=1000)
+    assert all(torch.isfinite(model.loss(batch)) for batch in batches(model, data))
+
+
+def test_a_sampled_loss_encodes_the_items_of_its_batch_alone() -> None:
+    data = described()
+    model = prepared(data, loss="sampled-softmax", candidates=2, withheld_items=0.0)
+    (batch, *_) = batches(model, data)
+    model.loss(batch).backward()
+    asked = set(batch.answers.items.tolist()) | set(batch.answers.negatives.tolist())
+    read = set(batch.liked.rows.tolist())
+    moved = set(torch.nonzero(model.item.grad.abs().sum(dim=1)).flatten().tolist())
+    assert moved <= asked | read
+
+
+def test_a_query_without_anything_is_anybody() -> None:
+    model = prepared(described()).eval()
+    found = model.encode_queries(Queries.of_histories(Histories.of([[], []])))
+    torch.testing.assert_close(found[0], found[1])
+    expected = model.config.scaled(model.anybody.detach())
+    torch.testing.assert_close(found[0, :-1].detach(), expected)
+
+
+def test_a_known_user_is_their_row_features_and_history() -> None:
+    data = described()
+    model = prepared(data).eval()
+    with torch.no_grad():
+        model.user_feature.normal_()
+    lists = data.interactions.histories()
+    whole_user = model.encode_queries(Queries.of_users(np.array([1]), lists))
+    features = torch.from_numpy(Features.of(data).users[[1]].toarray())
+    stranger = model.encode_queries(Queries(np.array([-1]), lists.take(np.array([1])), features.numpy()))
+    with torch.no_grad():
+        model.user[1] = 0
+    without_row = model.encode_queries(Queries.of_users(np.array([1]), lists))
+    torch.testing.assert_close(without_row, stranger)
+    assert not torch.allclose(whole_user, stranger)
+
+
+def test_items_that_nobody_liked_are_their_features_alone() -> None:
+    rows = [(u, i) for u in range(4) for i in range(4)]
+    kinds = np.array(["a", "b", "a", "b", "a", "b"], dtype=object)
+    data = ts.Dataset("new", log(rows, n_items=6), ts.Table({"kind": kinds}))
+    model = prepared(data, withheld_items=0.0).eval()
+    with torch.no_grad():
+        model.item_feature.normal_()
+        model.feature_bias.normal_()
+    known = model.encode_items().detach()
+    new = model.encode_items(torch.eye(2)).detach()  # of kind a, of kind b
+    names = Features.of(data).names
+    torch.testing.assert_close(known[4], new[names.index("kind=a")])
+    torch.testing.assert_close(known[5], new[names.index("kind=b")])
+    assert not torch.allclose(known[0], new[names.index("kind=a")])
+
+
+def test_new_items_are_found_by_their_features() -> None:
+    """Items 20 and 21 occur in no row; one is of the even users' colour, the other of the odd users'."""
+    rows = [(u, i) for u in range(30) for i in range(u % 2, 20, 2)]
+    colours = np.array(["even", "odd"], dtype=object)[np.arange(22) % 2]
+    data = ts.Dataset("new", log(rows, n_items=22), ts.Table({"colour": colours}))
+    fit = ts.train("two_tower", whole(data), dim=8, epochs=60, withheld_items=0.3)
+    with torch.no_grad():
+        scores = fit.model.score(fit.queries(np.arange(30)))
+    even, odd = scores[0::2, 20] - scores[0::2, 21], scores[1::2, 20] - scores[1::2, 21]
+    assert bool((even > 0).all())
+    assert bool((odd < 0).all())
+
+
+def test_the_model_works_without_any_features() -> None:
+    data = ts.Dataset("plain", described().interactions)
+    fit = ts.train("two_tower", whole(data), dim=8, epochs=3)
+    assert {"user_feature", "item_feature", "feature_bias"} & set(fit.model.state_dict()) == set()
+
+
+def test_a_temperature_that_is_learnt_moves() -> None:
+    fit = ts.train("two_tower", whole(described()), dim=8, epochs=5, learn_temperature=True)
+    assert fit.model.get_parameter("log_gain").detach().abs().min() > 0
+
+
+def test_attitudes_that_training_never_showed_are_ignored() -> None:
+    model = prepared(described()).eval()
+    with torch.no_grad():
+        model.met.normal_()
+    liked = model.encode_queries(Queries.of_histories(Histories.of([[2]])))
+    mixed = model.encode_queries(Queries.of_histories(Histories.of([[2, 3, 5]], [[1, 0, -1]])))
+    torch.testing.assert_close(liked, mixed)
+
+
+def test_dislikes_count_where_training_had_them() -> None:
+    model = prepared(described(low=-1)).eval()
+    with torch.no_grad():
+        model.met.normal_()
+    liked = model.encode_queries(Queries.of_histories(Histories.of([[2]])))
+    disliked = model.encode_queries(Queries.of_histories(Histories.of([[2, 5]], [[1, -1]])))
+    neutral = model.encode_queries(Queries.of_histories(Histories.of([[2, 5]], [[1, 0]])))
+    assert not torch.allclose(liked, disliked)
+    torch.testing.assert_close(liked, neutral)
+
+
+def test_it_is_a_model_that_reads_features() -> None:
+    assert [name for name in models.names() if models.get(name).reads_features] == ["two_tower"]
