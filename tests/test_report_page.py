@@ -355,8 +355,12 @@ def test_rows_stand_by_quality_whatever_order_they_came_in() -> None:
     assert [one.name for one in Figures(told).rows] == ["high", "low", "none"]
 
 
-def test_models_that_are_equal_are_not_marked() -> None:
-    assert "best: " not in Parsed(render([document(row("a", 0.2), row("b", 0.2))])).text
+def test_among_models_that_are_equal_none_is_best() -> None:
+    equal = document(row("a", 0.2), row("b", 0.2))
+    text = Parsed(render([equal, equal])).text
+    assert "best: " not in text
+    assert "All 2 models have the same NDCG@10, 0.2000: there is none to prefer." in text
+    assert "article: all models are equal" in text
 
 
 @pytest.mark.parametrize("warnings", [[], ["the item vectors have collapsed: they span 1.1 of 16 dimensions"]])

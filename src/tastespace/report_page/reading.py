@@ -171,6 +171,12 @@ class Figures:
         return self.rows[0] if self.rows and self.rows[0].figure(self.metric) is not None else None
 
     @property
+    def all_equal(self) -> bool:
+        """Whether several models have one and the same NDCG."""
+        values = {row.figure(self.metric) for row in self.rows}
+        return len(self.rows) > 1 and len(values) == 1
+
+    @property
     def tests(self) -> list[Mapping[str, Any]]:
         """Paired tests of all pairs."""
         return [mapping(test) for test in sequence(self.told.get("tests"))]

@@ -22,6 +22,8 @@ def verdict(figures: Figures) -> str:
     opening = f"<strong>{name(best)}</strong> has the highest NDCG@{figures.k}, {value}"
     if len(figures.rows) == 1:
         return f"{opening}; it stands alone, so nothing can be said of its lead. {_cost(best)}"
+    if figures.all_equal:
+        return f"All {len(figures.rows)} models have the same NDCG@{figures.k}, {value}: there is none to prefer."
     if not figures.duels:
         return f"{opening}; its lead was not tested. {_cost(best)}"
     near = [duel for duel in figures.duels if not duel.significant]
@@ -42,6 +44,8 @@ def in_short(figures: Figures) -> str:
     if best is None:
         return "none"
     near = [duel for duel in figures.duels if not duel.significant]
+    if figures.all_equal:
+        return "all models are equal"
     if len(figures.rows) == 1 or not figures.duels:
         return f"{name(best)} (not tested)"
     return (
