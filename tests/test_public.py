@@ -50,6 +50,8 @@ def test_version_is_that_of_the_package() -> None:
         "evaluation.health",
         "evaluation.metrics",
         "evaluation.significance",
+        "report_page.markup",
+        "report_page.plots",
     ],
 )
 def test_examples_in_docstrings_run(module: str) -> None:

@@ -77,6 +77,7 @@ class Comparison:
             "users": len(self.rows[0].report.users) if self.rows else 0,
             "items": self.split.train.n_items,
             "protocol_line": self.split.describe(),
+            "references": [row.model for row in self.rows if row.model in REFERENCES],
             "rows": [row_to_json(row) for row in self.rows],
             "tests": [
                 {

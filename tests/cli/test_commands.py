@@ -1,5 +1,6 @@
 """The command: answers, JSON shapes, and one clear sentence with an exit code for anything wrong."""
 
+import html
 import json
 import os
 import signal
@@ -12,12 +13,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from tastespace import comparison, report_page
+from tastespace import comparison
 from tastespace.cli import app, guard
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.split import whole
 from tastespace.data.synthetic import checkerboard
-from tastespace.errors import OptionError
 from tastespace.recommender import Recommender
 from tastespace.training import train
 
@@ -175,20 +175,30 @@ def test_compare_takes_settings_of_each_model(log_file: Path) -> None:
     assert rows["ease"]["config"]["penalty"] == 7.0
 
 
-def test_compare_writes_a_page_and_asks_before_training_whether_it_can(
+def test_compare_writes_a_page(log_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "new" / "page.html"
+    words = ("compare", "--data", log_file, "--protocol", "article,random-811", "--set", "mf.epochs=2", "--html", file)
+    done = run(*words, "--json")
+    assert done.exit_code == 0, done.output
+    page = file.read_text()
+    for found in json.loads(done.stdout)["comparisons"]:
+        assert html.escape(found["protocol_line"]) in page
+        for row in found["rows"]:
+            assert f"{row['ndcg@10']:.4f}" in page
+        assert found["references"] == ["popularity", "recent_popularity", "item_knn", "ease"]
+    assert page.count("<svg ") == 12
+    assert [path.name for path in file.parent.iterdir()] == ["page.html"]
+
+
+def test_compare_refuses_a_page_that_cannot_be_drawn_before_any_training(
     log_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("compare", "--data", log_file, "--models", "ease", "--html", tmp_path / "page.html", "--json")
-    done = run(*words)
-    assert (tmp_path / "page.html").read_text() == report_page.page([json.loads(done.stdout)])
-
-    def refuse() -> None:
-        raise OptionError("no page here")
-
-    monkeypatch.setattr(report_page, "check_can_write_page", refuse)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_svg", None)
     monkeypatch.setattr(comparison, "fit", None)
-    refused = run(*words)
-    assert (refused.exit_code, refused.stderr) == (2, "Error: no page here\n")
+    refused = run("compare", "--data", log_file, "--models", "ease", "--html", tmp_path / "page.html")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("Error: a page needs matplotlib")
+    assert "pip install 'tastespace[plots]'" in refused.stderr
 
 
 def test_an_interrupted_compare_says_how_to_go_on(log_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

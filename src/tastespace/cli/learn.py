@@ -227,6 +227,7 @@ def compare(
     """
     from tastespace.comparison import compare as compare_models
     from tastespace.data.sources import cache_folder
+    from tastespace.report_page import check_can_write_page, write_page
 
     if json_file is not None and not json:
         raise OptionError(f"{str(json_file)!r} is not expected here; a file for the figures follows --json")
@@ -234,8 +235,6 @@ def compare(
         if file is not None:
             o.check_can_write_file(file)
     if html is not None:
-        from tastespace.report_page import check_can_write_page
-
         check_can_write_page()
     of_models = o.parse_settings_of_models(settings)
     ready = train_file is not None or test_file is not None
@@ -280,8 +279,6 @@ def compare(
     if json_file is not None:
         show.write_json(json_file, document)
     if html is not None:
-        from tastespace.report_page import write_page
-
         write_page(html, figures)
 
 

@@ -102,6 +102,7 @@ def doctor(json: AsJson = False) -> None:
         "pandas",
         "polars",
         "pyarrow",
+        "matplotlib",
     ):
         try:
             packages[package] = importlib.metadata.version(package)
