@@ -142,9 +142,11 @@ def test_a_protocol_cuts_as_its_slow_reference(rows: Interactions, protocol: str
     made = _try_split(rows, protocol)
     if made is None:
         liked = np.ones(len(rows), dtype=bool) if PROTOCOLS[protocol].every_row_positive else rows.weight > 0
-        left_out = test | validation | _slow_left_out(rows, protocol, test)
-        train = [place for place in range(len(rows)) if place not in left_out]
-        assert not any(liked[place] for place in test) or not any(liked[place] for place in train)
+        left_out = _slow_left_out(rows, protocol, test)
+        train = [place for place in range(len(rows)) if place not in test | validation | left_out]
+        known = {rows.user[place] for place in [*train, *validation]}
+        tested = [p for p in test if liked[p] and (PROTOCOLS[protocol].cold_users or rows.user[p] in known)]
+        assert not tested or not any(liked[place] for place in train)
         return
     assert pairs(made.test) == _at(rows, list(test))
     left_out = _slow_left_out(rows, protocol, test)
@@ -471,7 +473,7 @@ def test_at_time_needs_times_that_differ() -> None:
 
 def test_at_time_needs_a_test_user_of_whom_something_is_known() -> None:
     rows = [(0, item, 1, item) for item in range(18)] + [(1, 0, 1, 90), (2, 1, 1, 91)]
-    with pytest.raises(TooLittleDataError, match="none of the 2 users with a positive test row has a row in train"):
+    with pytest.raises(TooLittleDataError, match="none of the 2 users with a positive test row has a known row"):
         split(dataset(rows), "at-time")
 
 

@@ -183,7 +183,7 @@ def split(dataset: Dataset, protocol: str = "article", *, seed: int = SPLIT_SEED
     _require(
         len(made.targets()) > 0,
         f"{dataset.name}: protocol {protocol} tests users of whom something is known, but none of the "
-        f"{len(np.unique(made.test.positives().user))} users with a positive test row has a row in train; "
+        f"{len(np.unique(made.test.positives().user))} users with a positive test row has a known row; "
         "choose another protocol",
     )
     return made
