@@ -44,6 +44,12 @@ def test_an_evaluator_asks_as_its_split_does() -> None:
     assert asked[0].history.lengths.tolist() == np.bincount(on.given.user)[found.users].tolist()
 
 
+def test_users_held_out_are_grouped_by_the_likes_given() -> None:
+    on = split(dataset([(user, item) for user in range(40) for item in range(10)]), "new-users")
+    groups = evaluate(lambda queries: torch.zeros(len(queries), 10), on, k=3).groups
+    assert [values["known positives up to"] for name, values in groups.items() if name.startswith("users")] == [8] * 3
+
+
 THIRD = 1 / math.log2(3)  # the discount of place 2
 
 
