@@ -21,6 +21,7 @@ import torch
 
 import tastespace as ts
 from tastespace.data.histories import Histories
+from tastespace.data.queries import Queries
 from tastespace.evaluation.ranking import rank
 
 RESULTS = Path(__file__).parent / "results"
@@ -71,7 +72,13 @@ def ranking() -> dict[str, float]:
             users[start : start + 838] @ items
 
     def ranked() -> None:
-        rank(lambda q: users[torch.from_numpy(q.users)] @ items, everyone, lists, lists, n_items=n, k=10)
+        rank(
+            lambda q: users[torch.from_numpy(q.users)] @ items,
+            Queries.of_users(everyone, lists),
+            lists,
+            n_items=n,
+            k=10,
+        )
 
     alone, whole = median_seconds(products, 3), median_seconds(ranked, 3)
     return {"seconds": whole, "matrix product alone": alone, "ratio": round(whole / alone, 2)}

@@ -1,5 +1,6 @@
 """Comparison: documented rows, references that may be skipped, and results that survive an interruption."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.split import Split, ready_split
 from tastespace.data.synthetic import checkerboard
 from tastespace.errors import OptionError, TooLittleDataError
+from tastespace.training import configure
 
 SETTINGS = {"mf": {"epochs": 3, "dim": 8}}
 
@@ -197,6 +199,16 @@ def test_results_of_other_runs_are_not_taken_up(
     monkeypatch.setattr(comparison, "fit", no_training)
     with pytest.raises(AssertionError, match="trained again"):
         ts.compare(["popularity"], split, k=9 if other == "k" else 10, settings=settings, keep=tmp_path)
+
+
+def test_the_rows_given_belong_to_a_run_s_identity() -> None:
+    on = ts.split(timed_board(), "new-users")
+    assert on.given is not None
+    config, options = configure("popularity", {})
+    fewer = dataclasses.replace(on, given=on.given.take(np.arange(1, len(on.given))))
+    first, again, other = (kept.identify("popularity", one, config, options, 10) for one in (on, on, fewer))
+    assert first == again
+    assert {key for key in first if first[key] != other[key]} == {"cut"}
 
 
 def test_a_place_that_refuses_costs_only_the_keeping(

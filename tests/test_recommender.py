@@ -13,7 +13,7 @@ import tastespace as ts
 from tastespace import bundle as bundles
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.interactions import Interactions
-from tastespace.data.split import split, whole
+from tastespace.data.split import ready_split, split, whole
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import BundleError, LeakError, OptionError, UnknownIdError
 from tastespace.evaluation.health import Health, measure
@@ -210,6 +210,30 @@ def test_evaluation_on_training_rows_is_refused(shop: Dataset, recommender: ts.R
     honest = ts.Recommender.build(fit, tmp_path / "b")
     assert honest.evaluate(on).mean("ndcg@10") == pytest.approx(ts.evaluate(fit).mean("ndcg@10"), abs=1e-6)
     assert honest.evaluate(split(shop, "article-rated")).mean("recall@10") > 0
+
+
+def test_evaluation_on_users_whose_rows_were_trained_on_is_refused(
+    shop: Dataset, recommender: ts.Recommender, tmp_path: Path
+) -> None:
+    on = split(shop, "new-users")
+    with pytest.raises(LeakError, match=f"trained on {len(on.test)} of the {len(on.test)} rows that new-users"):
+        recommender.evaluate(on)
+    knows_them = ready_split("shop", on.told, on.test, shop)
+    told = ts.Recommender.build(ts.train("popularity", knows_them), tmp_path / "told")
+    with pytest.raises(LeakError, match="on rows of 8 of the users whom new-users holds out; train one"):
+        told.evaluate(on)
+
+
+@pytest.mark.parametrize("protocol", ["new-users", "new-items"])
+def test_a_bundle_judged_on_strangers_is_what_was_trained(shop: Dataset, tmp_path: Path, protocol: str) -> None:
+    fit = ts.train("mf", split(shop, protocol), dim=8, epochs=5)
+    honest = ts.Recommender.build(fit, tmp_path / "b")
+    expected = ts.evaluate(fit)
+    found = honest.evaluate(fit.split)
+    assert found.users.tolist() == expected.users.tolist()
+    np.testing.assert_allclose(found.per_user["ndcg@10"], expected.per_user["ndcg@10"], atol=1e-6)
+    trained = set(honest.bundle.histories.pairs(len(honest.bundle.items)).tolist())
+    assert trained == set(fit.split.train.pairs().tolist())
 
 
 def test_evaluation_on_other_ids_is_refused(recommender: ts.Recommender, ring: Dataset) -> None:

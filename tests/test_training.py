@@ -14,6 +14,7 @@ from tastespace.data.dataset import Dataset
 from tastespace.data.split import split, whole
 from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError, TrainingError
 from tastespace.models.base import Model, Options
+from tests.build import dataset
 
 
 def weights(fit: ts.Fit) -> dict[str, torch.Tensor]:
@@ -36,6 +37,23 @@ def test_without_validation_rows_the_model_is_fitted_again_on_all(board: Dataset
 def test_with_validation_rows_the_best_epoch_is_kept(board: Dataset) -> None:
     on = split(board, "random-811")
     assert same(ts.train("mf", on, epochs=8), ts.train("mf", on, epochs=8, refit=False))
+
+
+def test_where_no_validation_user_can_be_asked_every_epoch_is_run() -> None:
+    rows = [(0, n % 6, 1, n) for n in range(16)] + [(1, 6, 1, 20), (1, 7, 1, 21), (0, 7, 1, 30), (0, 8, 1, 31)]
+    on = split(dataset(rows), "at-time")
+    assert on.validation is not None
+    assert set(on.validation.user.tolist()) == {1}
+    fit = ts.train("mf", on, dim=4, epochs=3)
+    assert (fit.best_epoch, fit.history) == (3, ())
+
+
+def test_a_fit_asks_as_its_split_does(board: Dataset) -> None:
+    on = split(board, "new-users")
+    assert on.given is not None
+    asked = ts.train("popularity", on).queries(np.unique(on.given.user).astype(np.int64))
+    assert set(asked.users.tolist()) == {-1}
+    assert asked.history.lengths.sum() == len(on.given)
 
 
 def test_the_best_epoch_is_the_one_with_the_highest_validation(board: Dataset) -> None:

@@ -124,7 +124,7 @@ def _place(folder: Path, identity: Mapping[str, Any]) -> Path:
 def _fingerprint(split: Split) -> str:
     """Of every row in its part of the split, and of what is known of items and users."""
     digest = hashlib.sha256(f"{split.seed} {split.hidden}".encode())
-    for part in (split.train, split.validation, split.told, split.given, split.test):
+    for part in (split.train, split.validation, split.with_validation, split.given, split.test):
         digest.update(b"none" if part is None else part.fingerprint().encode())
     for table in (split.dataset.item_table, split.dataset.user_table):
         digest.update(_of_table(table))

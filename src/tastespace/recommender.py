@@ -144,7 +144,8 @@ class Recommender:
     def evaluate(self, split: Split, *, k: int = 10, progress: bool | None = None) -> "Report":
         """Test this bundle's model on a split of the data that it was made from.
 
-        Raises `LeakError` where any test row was among the training rows, `OptionError` for data of other ids.
+        Raises `LeakError` where a test row, or any row of a user held out whole, was among the training rows, and
+        `OptionError` for data of other ids.
         """
         bundle = self.bundle
         check_k(k, len(bundle.items))
@@ -154,12 +155,18 @@ class Recommender:
                 f"{len(bundle.users)} users and {len(bundle.items)} items, not from {split.dataset.name}"
             )
         trained = bundle.histories.pairs(len(bundle.items))
+        train_one = f"train one with --protocol {split.protocol} and evaluate that"
         test = split.test.positives()
         leaked = int(np.isin(test.pairs(), trained).sum())
         if leaked:
             raise LeakError(
                 f"this model was trained on {leaked} of the {len(test)} rows that {split.protocol} would test it on; "
-                f"train one with --protocol {split.protocol} and evaluate that"
+                f"{train_one}"
+            )
+        met = 0 if split.given is None else len(np.unique(split.given.user[np.isin(split.given.pairs(), trained)]))
+        if met:
+            raise LeakError(
+                f"this model was trained on rows of {met} of the users whom {split.protocol} holds out; {train_one}"
             )
         from tastespace.evaluation import evaluate
 

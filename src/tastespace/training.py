@@ -217,7 +217,7 @@ class _Run:
 
     def execute(self, progress: bool | None) -> Model:
         inner = self.split.for_validation()
-        can_validate = len(inner.test.positives()) > 0 and len(inner.train.positives()) > 0
+        can_validate = len(inner.targets()) > 0 and len(inner.train.positives()) > 0
         with track(f"training {self.name}", total=self.options.epochs, enabled=progress) as tick:
             try:
                 if not can_validate:

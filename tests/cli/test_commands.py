@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from tastespace import comparison
 from tastespace.cli import app, guard
 from tastespace.data.dataset import Dataset, Table
-from tastespace.data.split import whole
+from tastespace.data.split import names, whole
 from tastespace.data.synthetic import checkerboard
 from tastespace.recommender import Recommender
 from tastespace.training import train
@@ -153,6 +153,21 @@ def test_compare_shows_a_table_sorted_by_quality(log_file: Path) -> None:
     assert order[0] != "popularity"
     assert {"popularity", "recent_popularity"} == set(order[-2:])
     assert "Holm" in lines[-1]
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_the_help_names_every_protocol(command: str) -> None:
+    told = "".join(run(command, "--help").output.replace("│", " ").split())  # names break at their hyphens
+    for name in names():
+        assert name in told, name
+
+
+def test_a_protocol_of_times_on_a_log_without_them_says_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("user,item\n" + "".join(f"u{n % 4},{n % 7}\n" for n in range(28)))
+    failed = run("train", "--data", file, "--out", tmp_path / "out", "--protocol", "at-time")
+    assert failed.exit_code == 3
+    assert "needs times, but the log has none; name their column with --time-column" in failed.output
 
 
 def test_compare_over_several_protocols_writes_one_document(log_file: Path, tmp_path: Path) -> None:

@@ -142,9 +142,11 @@ def test_a_protocol_cuts_as_its_slow_reference(rows: Interactions, protocol: str
     made = _try_split(rows, protocol)
     if made is None:
         liked = np.ones(len(rows), dtype=bool) if PROTOCOLS[protocol].every_row_positive else rows.weight > 0
-        left_out = test | validation | _slow_left_out(rows, protocol, test)
-        train = [place for place in range(len(rows)) if place not in left_out]
-        assert not any(liked[place] for place in test) or not any(liked[place] for place in train)
+        left_out = _slow_left_out(rows, protocol, test)
+        train = [place for place in range(len(rows)) if place not in test | validation | left_out]
+        known = {rows.user[place] for place in [*train, *validation]}
+        tested = [p for p in test if liked[p] and (PROTOCOLS[protocol].cold_users or rows.user[p] in known)]
+        assert not tested or not any(liked[place] for place in train)
         return
     assert pairs(made.test) == _at(rows, list(test))
     left_out = _slow_left_out(rows, protocol, test)
@@ -226,7 +228,9 @@ def test_known_is_train_and_validation_in_file_order(rows: Interactions, protoco
         return
     tested = set(pairs(made.test))  # pairs of these logs are distinct
     items = set(made.test.item.tolist()) if protocol == "new-items" else set()
-    assert pairs(made.known) == [pair for pair in pairs(rows) if pair not in tested and pair[1] not in items]
+    users = set(made.test.user.tolist()) if protocol == "new-users" else set()
+    known = [(u, i) for u, i in pairs(rows) if (u, i) not in tested and i not in items and u not in users]
+    assert pairs(made.known) == known
     assert _lists(made.histories()) == _lists(made.known.histories())
 
 
@@ -276,6 +280,12 @@ def test_the_tuning_split_counts_what_it_cannot_test_itself() -> None:
     cold = "test positives whose item has no training positive"
     assert made.dropped == {"users without a test positive": 1, cold: 2}
     assert made.for_validation().dropped == {"users without a test positive": 1, cold: 0}
+
+
+def test_a_validation_row_trains_no_item() -> None:
+    made = split(dataset([(0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (1, 1)]), "leave-last-out")
+    assert pairs(made.train) == [(0, 0), (1, 0)]
+    assert made.dropped["test positives whose item has no training positive"] == 2
 
 
 @modest
@@ -452,13 +462,36 @@ def test_at_time_leaves_out_users_of_whom_nothing_is_known() -> None:
 
 
 def test_at_time_needs_times() -> None:
-    with pytest.raises(DataError, match="needs times, which this log has not; choose another protocol"):
+    with pytest.raises(DataError, match="tiny: protocol at-time needs times, but the log has none; name their column"):
         split(dataset([(0, 0), (0, 1), (1, 0)]), "at-time")
 
 
 def test_at_time_needs_times_that_differ() -> None:
-    with pytest.raises(TooLittleDataError, match="leaves no positive row to test on"):
+    with pytest.raises(TooLittleDataError, match="at-time needs times that differ, but all 30 rows have the same"):
         split(dataset([(0, item, 1, 7) for item in range(30)]), "at-time")
+
+
+def test_at_time_needs_a_test_user_of_whom_something_is_known() -> None:
+    rows = [(0, item, 1, item) for item in range(18)] + [(1, 0, 1, 90), (2, 1, 1, 91)]
+    with pytest.raises(TooLittleDataError, match="none of the 2 users with a positive test row has a known row"):
+        split(dataset(rows), "at-time")
+
+
+@pytest.mark.parametrize(
+    ("times", "sizes"),
+    [
+        ([1, 2], (1, 0, 1)),
+        ([1, 2, 3], (1, 1, 1)),
+        ([1] * 9 + [2], (9, 0, 1)),
+        ([1, 1, 2, 2, 3, 3], (2, 2, 2)),
+        ([1] * 5 + [2] * 95, (5, 0, 95)),  # the quantile is the newest time: it is test, whole
+        ([*range(80), *[80] * 15, *range(81, 86)], (80, 15, 5)),  # fifteen rows of one time stay together
+    ],
+)
+def test_at_time_cuts_between_distinct_times(times: list[int], sizes: tuple[int, int, int]) -> None:
+    made = split(dataset([(0, n, 1, time) for n, time in enumerate(times)]), "at-time")
+    assert made.validation is not None
+    assert (len(made.train), len(made.validation), len(made.test)) == sizes
 
 
 def test_new_users_are_asked_as_strangers_with_the_history_given() -> None:
@@ -499,3 +532,70 @@ def test_one_user_or_item_cannot_be_held_out(protocol: str) -> None:
     rows = [(0, item) for item in range(9)] if protocol == "new-users" else [(user, 0) for user in range(9)]
     with pytest.raises(TooLittleDataError, match="leaves no positive row to test on"):
         split(dataset(rows), protocol)
+
+
+@modest
+@given(logs(max_users=25, max_items=6), st.booleans())
+def test_given_and_test_rows_are_all_rows_of_the_new_users(rows: Interactions, tuning: bool) -> None:
+    made = _try_split(rows, "new-users")
+    if made is None:
+        return
+    log, part = (made.train, made.for_validation()) if tuning else (rows, made)
+    assert part.given is not None
+    new = np.isin(log.user, part.given.user)
+    assert Counter(pairs(part.given) + pairs(part.test)) == Counter(pairs(log.take(new)))
+    lengths = np.bincount(log.user[new], minlength=rows.n_users)
+    assert lengths[lengths > 0].min(initial=5) >= 5
+    assert np.bincount(part.test.user, minlength=rows.n_users).tolist() == (lengths // 5).tolist()
+
+
+@modest
+@given(logs(max_users=25, max_items=6), st.sampled_from(names()))
+def test_questions_are_asked_with_everything_but_the_test_rows(rows: Interactions, protocol: str) -> None:
+    made = _try_split(rows, protocol)
+    if made is None:
+        return
+    users = np.arange(rows.n_users)[::-1].copy()
+    asked = made.queries(users)
+    strangers = set() if made.given is None else set(made.given.user.tolist())
+    assert asked.users.tolist() == [-1 if user in strangers else user for user in users]
+    out = set(pairs(made.test)) | {(u, i) for u, i in pairs(rows) if protocol == "new-items" and i in made.test.item}
+    order = [pair for pair in pairs(rows.take(rows.order())) if pair not in out]
+    assert _lists(asked.history) == [[item for who, item in order if who == user] for user in users]
+    assert {user for user in strangers if made.train.user.tolist().count(user)} == set()
+
+
+@modest
+@given(logs(max_users=6, max_items=8), protocols)
+def test_targets_are_liked_test_rows_of_users_who_can_be_asked(rows: Interactions, protocol: str) -> None:
+    made = _try_split(rows, protocol)
+    if made is None:
+        return
+    told = set(made.told.user.tolist())
+    expected = [
+        (user, item)
+        for (user, item), weight in zip(pairs(made.test), made.test.weight, strict=True)
+        if weight > 0 and (user in told or PROTOCOLS[protocol].cold_users)
+    ]
+    assert pairs(made.targets()) == expected != []
+    assert sorted(zip(*(made.relevant_items().rows, made.relevant_items().items), strict=True)) == sorted(expected)
+
+
+def test_a_pair_both_given_and_tested_is_not_hidden() -> None:
+    made = split(dataset([(user, n % 2) for user in range(20) for n in range(10)]), "new-users")
+    assert made.given is not None
+    assert set(pairs(made.given)) & set(pairs(made.test))
+    assert not set(pairs(made.test)) & {(u, i) for u, list_ in enumerate(_lists(made.hidden_items())) for i in list_}
+
+
+@pytest.mark.parametrize("protocol", ["new-users", "new-items"])
+def test_the_split_to_tune_on_holds_out_others_by_the_same_rule(protocol: str) -> None:
+    made = split(dataset([(user, item) for user in range(40) for item in range(40)]), protocol)
+    tuning, again = made.for_validation(), split(Dataset("train", made.train), protocol)
+    assert pairs(tuning.test) == pairs(again.test)
+    assert (None if tuning.given is None else pairs(tuning.given)) == (
+        None if again.given is None else pairs(again.given)
+    )
+    held = [set((part.test.user if protocol == "new-users" else part.test.item).tolist()) for part in (made, tuning)]
+    assert [len(one) for one in held] == [4, 3]
+    assert not held[0] & held[1]

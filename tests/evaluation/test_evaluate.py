@@ -10,10 +10,10 @@ from torch import Tensor
 
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.data.split import Split, ready_split
+from tastespace.data.split import Split, ready_split, split
 from tastespace.errors import OptionError, TooLittleDataError
 from tastespace.evaluation import Evaluator, Report, average, evaluate, parse_metric
-from tests.build import log, logs
+from tests.build import dataset, log, logs
 
 
 def _first_is_best(queries: Queries) -> Tensor:
@@ -25,6 +25,29 @@ def _by_hand(*, repeat: int = 1) -> Split:
     train = log([(0, 0, 1), (1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 3, -1)] * repeat, n_items=5)
     test = log([(0, 1, 1), (0, 4, 1), (1, 3, 1), (1, 4, -1)] * repeat, n_users=3, n_items=5)
     return ready_split("by hand", train, test)
+
+
+def test_an_evaluator_asks_as_its_split_does() -> None:
+    on = split(dataset([(user, item) for user in range(40) for item in range(10)]), "new-users")
+    asked = []
+
+    def score(queries: Queries) -> Tensor:
+        asked.append(queries)
+        return torch.zeros(len(queries), 10)
+
+    evaluator = Evaluator(on, 3)
+    found = evaluator.rank(score)
+    assert found.users.tolist() == np.unique(on.test.user).tolist() == evaluator.users.tolist()
+    assert asked[0].users.tolist() == [-1] * len(found.users)
+    assert asked[0].history.items.tolist() == on.queries(evaluator.users).history.items.tolist()
+    assert on.given is not None
+    assert asked[0].history.lengths.tolist() == np.bincount(on.given.user)[found.users].tolist()
+
+
+def test_users_held_out_are_grouped_by_the_likes_given() -> None:
+    on = split(dataset([(user, item) for user in range(40) for item in range(10)]), "new-users")
+    groups = evaluate(lambda queries: torch.zeros(len(queries), 10), on, k=3).groups
+    assert [values["known positives up to"] for name, values in groups.items() if name.startswith("users")] == [8] * 3
 
 
 THIRD = 1 / math.log2(3)  # the discount of place 2

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -67,3 +68,41 @@ def test_protocols_that_promise_no_order_are_not_blamed_for_it() -> None:
 def test_leave_last_out_never_tests_what_came_before(timed: bool) -> None:
     rows = [(user, item, 1, *([(7 * item + user) % 5] if timed else [])) for user in range(6) for item in range(4)]
     assert ("leak", "future rows") not in _found(split(dataset(rows), "leave-last-out"))
+
+
+def _at_time(train: Rows, test: Rows) -> Split:
+    """A split that promises that every test row is newer than all others, whether it is or not."""
+    made = _ready(train, test)
+    return Split("at-time", made.dataset, made.train, None, made.test, "seen")
+
+
+def test_at_time_any_newer_training_row_is_a_leak() -> None:
+    made = _at_time([(0, 0, 1, 1), (1, 1, 1, 9)], [(0, 1, 1, 8), (1, 0, 1, 10), (0, 1, 1, 9)])
+    assert _found(made) == {("leak", "future rows"): 1, ("note", "time ties"): 1}
+    assert [finding.message for finding in find_leaks(made)] == [
+        "1 test rows that are older than a training row",
+        "1 test rows as old as the last training row",
+    ]
+
+
+def test_at_time_never_tests_what_came_before_and_tells_whom_it_leaves_out() -> None:
+    rows = [(n % 3, n % 7, 1, n // 3) for n in range(60)] + [(3, 0, 1, 30), (0, 1, 1, 31)]
+    findings = find_leaks(split(dataset(rows), "at-time"))
+    assert {finding.name for finding in findings} == {"repeated pairs", "cold users"}
+    assert "1 test rows whose user has no training row; they are left out" in [finding.message for finding in findings]
+
+
+def test_new_users_are_not_cold_and_new_items_are() -> None:
+    rows = [(user, item) for user in range(20) for item in range(20)]
+    assert _found(split(dataset(rows), "new-users")) == {}
+    assert _found(split(dataset(rows), "new-items")) == {("note", "cold items"): 40}
+
+
+def test_a_pair_both_given_and_tested_is_a_leak_and_an_item_given_alone_is_cold() -> None:
+    users = split(dataset([(user, item) for user in range(20) for item in range(10)]), "new-users")
+    assert users.given is not None
+    made = replace(users, train=users.train.take(users.train.item > 0), test=users.given.take(users.given.item == 0))
+    new = len(made.test)
+    assert new > 0
+    assert _found(made) == {("leak", "repeated pairs"): new, ("note", "cold items"): new}
+    assert find_leaks(made)[0].message == f"{new} test rows whose user has the item in train or among the rows given"

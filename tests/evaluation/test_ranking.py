@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tastespace.data.histories import Histories
@@ -54,21 +55,24 @@ def _by_row(queries: Queries) -> Tensor:
     return TABLE[torch.from_numpy(queries.users)].clone()
 
 
-def _nothing(n_users: int) -> Histories:
-    return Histories.of([[]] * n_users)
+def _nothing(n: int) -> Histories:
+    return Histories.of([[]] * n)
+
+
+def _asked(users: NDArray[np.int64]) -> Queries:
+    return Queries.of_users(users, _nothing(9))
 
 
 @pytest.mark.parametrize("k", [1, 3, 7, 10])
 def test_rank_is_the_users_own_best_unhidden_items(k: int) -> None:
     hidden = Histories.of([[item for item in range(user) if item < 7] for user in range(9)])  # users 7, 8: everything
     users = np.array([8, 2, 0, 5])
-    found = rank(_by_row, users, _nothing(9), hidden, n_items=7, k=k)
+    found = rank(_by_row, _asked(users), hidden.take(users), n_items=7, k=k)
     expected = []
     for user in users:
         best = sorted(range(min(user, 7), 7), key=lambda item: (-float(TABLE[user, item]), item))
         expected.append((best + [-1] * k)[:k])
-    assert found.items.tolist() == expected
-    assert found.users.tolist() == users.tolist()
+    assert found.tolist() == expected
 
 
 def test_a_scorer_is_given_each_users_own_history() -> None:
@@ -79,31 +83,31 @@ def test_a_scorer_is_given_each_users_own_history() -> None:
         asked.append((queries.users.tolist(), queries.history.items.tolist(), queries.history.lengths.tolist()))
         return torch.zeros(len(queries), 3)
 
-    rank(score, np.array([2, 0]), histories, _nothing(3), n_items=3, k=1)
+    rank(score, Queries.of_users(np.array([2, 0]), histories), _nothing(2), n_items=3, k=1)
     assert asked == [([2, 0], [0, 1, 2], [1, 2])]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 4])
 def test_chunks_of_users_equal_one_chunk(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = Histories.of([[user % 7, 3] for user in range(9)])
-    whole = rank(_by_row, np.arange(9), _nothing(9), hidden, n_items=7, k=3)
+    whole = rank(_by_row, _asked(np.arange(9)), hidden, n_items=7, k=3)
     monkeypatch.setattr(ranking, "_CHUNK_BYTES", at_once * 4 * 7)
     done: list[float] = []
-    parts = rank(_by_row, np.arange(9), _nothing(9), hidden, n_items=7, k=3, tick=done.append)
-    assert parts.items.tolist() == whole.items.tolist()
+    parts = rank(_by_row, _asked(np.arange(9)), hidden, n_items=7, k=3, tick=done.append)
+    assert parts.tolist() == whole.tolist()
     assert done == [min(9, start + at_once) for start in range(0, 9, at_once)]
 
 
 def test_an_item_larger_than_a_chunk_still_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "_CHUNK_BYTES", 1)
-    assert rank(_by_row, np.arange(2), _nothing(9), _nothing(9), n_items=7, k=2).items.shape == (2, 2)
+    assert rank(_by_row, _asked(np.arange(2)), _nothing(2), n_items=7, k=2).shape == (2, 2)
 
 
 def test_nobody_to_rank_for_gives_no_list() -> None:
-    found = rank(_by_row, np.array([], dtype=np.int64), _nothing(9), _nothing(9), n_items=7, k=2)
-    assert found.items.shape == (0, 2)
+    found = rank(_by_row, _asked(np.array([], dtype=np.int64)), _nothing(0), n_items=7, k=2)
+    assert found.shape == (0, 2)
 
 
 def test_a_list_of_no_items_is_refused() -> None:
     with pytest.raises(OptionError, match="k is 0, but at least 1 is expected"):
-        rank(_by_row, np.arange(2), _nothing(9), _nothing(9), n_items=7, k=0)
+        rank(_by_row, _asked(np.arange(2)), _nothing(2), n_items=7, k=0)

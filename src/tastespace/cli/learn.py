@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 Protocol = Annotated[
     str | None,
-    typer.Option(help="How the log is cut: article, article-rated, random-811, leave-last-out.", show_default=False),
+    typer.Option(
+        help="How the log is cut: article, article-rated, random-811, leave-last-out, at-time, new-users, new-items.",
+        show_default=False,
+    ),
 ]
 Bundle = Annotated[Path, typer.Argument(help="A model directory.", show_default=False)]
 
@@ -191,7 +194,8 @@ def evaluate(
 def compare(
     data: o.Data = None,
     protocol: Annotated[
-        str | None, typer.Option(help="One protocol, or several with commas between.", show_default="article")
+        str | None,
+        typer.Option(help="One protocol, or several with commas between.", show_default="article"),
     ] = None,
     models: Annotated[str, typer.Option(help="Names with commas between; references join by themselves.")] = "mf",
     seeds: Annotated[int, typer.Option(help="Model seeds 0 to SEEDS - 1, averaged.")] = 1,

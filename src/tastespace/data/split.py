@@ -28,7 +28,7 @@ class Cut:
     """Where each row of a log goes, as masks (rows,); a row of none is trained on.
 
     `validation` None: the same cut is applied to train once more. `given` rows are never trained on and told at test:
-    the history of users who are strangers then. `unused` rows are in no part at all.
+    the history of users who are strangers then, and of whom no row is trained on. `unused` rows are in no part at all.
     """
 
     test: Mask
@@ -48,7 +48,8 @@ class Protocol:
 
     `hidden` says what is not ranked at test: the user's training positives, or everything they have seen.
     `every_row_positive`: whatever a row's weight, here it counts as liked. `cold_users`: whether users of whom nothing
-    is known are tested.
+    is known are tested. `in_time`: a row of train is promised to be no newer than the test rows of its user, or of the
+    whole log; the latter needs times.
     """
 
     about: str
@@ -56,6 +57,7 @@ class Protocol:
     hidden: Hidden
     every_row_positive: bool = False
     cold_users: bool = True
+    in_time: Literal["user", "log"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,50 +77,52 @@ class Split:
     hidden: Hidden
     seed: int = SPLIT_SEED
     dropped: Mapping[str, int] = field(default_factory=dict)
+    with_validation: Interactions | None = None  # training and validation rows together, in file order
     given: Interactions | None = None
-    told: Interactions | None = None  # training, validation and given rows together, in file order (None: train alone)
 
     @property
     def known(self) -> Interactions:
-        """What is known of a user at test: training, validation and given rows, in file order."""
-        return self.train if self.told is None else self.told
+        """What is known before the test: training and validation rows, in file order."""
+        return self.train if self.with_validation is None else self.with_validation
 
-    def strangers(self) -> Mask:
-        """(U,) users who are asked by the history given alone."""
-        found = np.zeros(self.train.n_users, dtype=bool)
-        if self.given is not None:
-            found[self.given.user] = True
-        return found
+    @property
+    def told(self) -> Interactions:
+        """What a question at test may tell of its user: known rows, and after them the given ones."""
+        return self.known if self.given is None else join(self.known, self.given)
 
     def queries(self, users: NDArray[np.int64]) -> Queries:
-        """Questions of `users`, with all that is known of them at test."""
-        asked = Queries.of_users(users, self.histories())
-        return replace(asked, users=np.where(self.strangers()[users], -1, users))
+        """The questions that `users` ask at test: with their row and all that is told, strangers by what is given."""
+        asked = Queries.of_users(users, self.told.histories())
+        if self.given is None:
+            return asked
+        return replace(asked, users=np.where(np.isin(users, self.given.user), -1, users))
 
     def for_validation(self) -> "Split":
         """The split to tune on: its test rows are this one's validation rows. Never holds a test row."""
         if self.validation is not None:
-            dropped = _count_dropped(PROTOCOLS[self.protocol], self.train, self.validation)
-            return replace(self, validation=None, test=self.validation, told=None, dropped=dropped)
+            return _counted(replace(self, validation=None, test=self.validation, with_validation=None))
         cut = PROTOCOLS[self.protocol].cut(self.train, self.seed)
         return _assemble(self.protocol, self.dataset, self.train, replace(cut, validation=None), self.hidden, self.seed)
 
     def histories(self) -> Histories:
-        """(U lists) what each user is known to have done, oldest first, in the order of the log."""
+        """(U lists) what each user is known to have done before the test, oldest first, in the order of the log."""
         return self.known.histories()
 
     def hidden_items(self) -> Histories:
         """(U lists) the items left out of each user's ranking, never one that the user is tested on."""
-        known = self.known
-        rows = known if self.hidden == "seen" else known.positives()
+        told = self.told
+        rows = told if self.hidden == "seen" else told.positives()
         lists = rows.histories()
         return lists.keep(~np.isin(lists.pairs(self.test.n_items), self.test.pairs()))
 
-    def relevant_items(self) -> Histories:
-        """(U lists) the items that each user should be recommended: those with a test row that says "liked"."""
+    def targets(self) -> Interactions:
+        """The test rows that should be found: those that say "liked", of users who can be asked."""
         liked = self.test.positives()
-        if not PROTOCOLS[self.protocol].cold_users:
-            liked = liked.take(np.isin(liked.user, self.known.user))
+        return liked if PROTOCOLS[self.protocol].cold_users else liked.take(np.isin(liked.user, self.told.user))
+
+    def relevant_items(self) -> Histories:
+        """(U lists) the items that each user should be recommended, once each."""
+        liked = self.targets()
         _, first = np.unique(liked.pairs(), return_index=True)
         return liked.take(np.sort(first)).histories()
 
@@ -155,12 +159,15 @@ def join(*parts: Interactions) -> Interactions:
 def split(dataset: Dataset, protocol: str = "article", *, seed: int = SPLIT_SEED) -> Split:
     """Cut a dataset by a protocol's name.
 
-    Raises `OptionError` for an unknown name and `TooLittleDataError` where nothing is left to train or to test.
+    Raises `OptionError` for an unknown name, `DataError` for a log without the times that a protocol needs, and
+    `TooLittleDataError` where nothing is left to train or to test.
     """
     if protocol not in names():
         raise OptionError(f"there is no protocol {shown(protocol)}{did_you_mean(protocol, names())}")
     rule = PROTOCOLS[protocol]
     rows = dataset.interactions
+    if rule.in_time == "log":
+        _require_times(dataset, protocol)
     if rule.every_row_positive:
         rows = rows.weighted(np.ones(len(rows), dtype=np.float32))
     made = _assemble(protocol, dataset, rows, rule.cut(rows, seed), rule.hidden, seed)
@@ -172,6 +179,12 @@ def split(dataset: Dataset, protocol: str = "article", *, seed: int = SPLIT_SEED
         len(made.test.positives()) > 0,
         f"{dataset.name}: protocol {protocol} leaves no positive row to test on "
         f"({len(rows)} rows of {rows.n_users} users are too few)",
+    )
+    _require(
+        len(made.targets()) > 0,
+        f"{dataset.name}: protocol {protocol} tests users of whom something is known, but none of the "
+        f"{len(np.unique(made.test.positives().user))} users with a positive test row has a known row; "
+        "choose another protocol",
     )
     return made
 
@@ -202,31 +215,57 @@ def names() -> list[str]:
     return [name for name in PROTOCOLS if name not in ("ready", "all")]
 
 
+def _require_times(dataset: Dataset, protocol: str) -> None:
+    time = dataset.interactions.time
+    if time is None:
+        raise DataError(
+            f"{dataset.name}: protocol {protocol} needs times, but the log has none; name their column with "
+            "--time-column (Python: time=...) or choose another protocol"
+        )
+    _require(
+        len(np.unique(time)) != 1,
+        f"{dataset.name}: protocol {protocol} needs times that differ, but all {len(time)} rows have the same; "
+        "choose another protocol",
+    )
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise TooLittleDataError(message)
 
 
 def _assemble(protocol: str, dataset: Dataset, rows: Interactions, cut: Cut, hidden: Hidden, seed: int) -> Split:
-    train, tested = rows.take(cut.train()), rows.take(cut.test)
-    validation, given = (None if mask is None else rows.take(mask) for mask in (cut.validation, cut.given))
-    told = None
-    if validation is not None or given is not None:
-        told = rows.take(replace(cut, validation=None, given=None).train())
-    dropped = _count_dropped(PROTOCOLS[protocol], train if told is None else told, tested)
-    return Split(protocol, dataset, train, validation, tested, hidden, seed, dropped, given, told)
+    validation, with_validation, given = None, None, None
+    if cut.validation is not None:
+        validation, with_validation = rows.take(cut.validation), rows.take(replace(cut, validation=None).train())
+    if cut.given is not None:
+        given = rows.take(cut.given)
+    return _counted(
+        Split(
+            protocol,
+            dataset,
+            rows.take(cut.train()),
+            validation,
+            rows.take(cut.test),
+            hidden,
+            seed,
+            with_validation=with_validation,
+            given=given,
+        )
+    )
 
 
-def _count_dropped(protocol: Protocol, known: Interactions, test: Interactions) -> dict[str, int]:
-    liked = test.positives()
+def _counted(made: Split) -> Split:
+    """The split with a count of what it cannot test."""
+    liked, trained = made.test.positives(), made.train.positives()
     dropped = {
-        "users without a test positive": test.n_users - len(np.unique(liked.user)),
-        "test positives whose item has no training positive": int((~np.isin(liked.item, known.positives().item)).sum()),
+        "users without a test positive": made.test.n_users - len(np.unique(liked.user)),
+        "test positives whose item has no training positive": int((~np.isin(liked.item, trained.item)).sum()),
     }
-    if not protocol.cold_users:
-        cold = ~np.isin(liked.user, known.user)
-        dropped["users with a test positive of whom nothing is known"] = len(np.unique(liked.user[cold]))
-    return dropped
+    if not PROTOCOLS[made.protocol].cold_users:
+        cold = np.setdiff1d(liked.user, made.told.user)
+        dropped["users with a test positive of whom nothing is known"] = len(cold)
+    return replace(made, dropped=dropped)
 
 
 def _cut_article(rows: Interactions, seed: int) -> Cut:
@@ -286,22 +325,20 @@ def _cut_at_time(rows: Interactions, seed: int) -> Cut:
 
     A cut lies after the last row of its quantile's time, or before that time where nothing would be left after it.
     """
-    if rows.time is None:
-        raise DataError("protocol at-time needs times, which this log has not; choose another protocol")
-    times = np.sort(rows.time)
-    test_from = _later_than_most(times, 0.9)
-    validation_from = _later_than_most(times[times < test_from], 8 / 9)
-    test = rows.time >= test_from
-    return Cut(test, (rows.time >= validation_from) & ~test)
+    times = np.zeros(0) if rows.time is None else rows.time
+    test_from = _start_of_last(times, 10)
+    validation_from = _start_of_last(times[times < test_from], 9)
+    test = times >= test_from
+    return Cut(test, (times >= validation_from) & ~test)
 
 
-def _later_than_most(times: NDArray[np.float64], share: float) -> float:
-    """The first of the sorted `times` after the `share` quantile, but never the first of all; inf without one."""
-    distinct, first = np.unique(times, return_index=True)
+def _start_of_last(times: NDArray[np.float64], parts: int) -> float:
+    """The earliest time from which on at most one of `parts` of the rows lie, else the newest; inf for equal times."""
+    distinct, first = np.unique(np.sort(times), return_index=True)
     if len(distinct) < 2:
         return np.inf
-    place = int(np.searchsorted(first[1:], share * len(times)))
-    return float(distinct[1:][min(place, len(distinct) - 2)])
+    place = int(np.searchsorted(first, len(times) - len(times) // parts))
+    return float(distinct[min(place, len(distinct) - 1)])
 
 
 def _tenth(candidates: NDArray[np.integer], seed: int) -> NDArray[np.integer]:
@@ -339,12 +376,14 @@ PROTOCOLS: dict[str, Protocol] = {
         _cut_leave_last_out,
         "positives",
         True,
+        in_time="user",
     ),
     "at-time": Protocol(
         "the last tenth of the rows by time test, the tenth before it validation, without new users",
         _cut_at_time,
         "seen",
         cold_users=False,
+        in_time="log",
     ),
     "new-users": Protocol(
         "a tenth of the users in no training row, a random fifth of their rows test, the others given",

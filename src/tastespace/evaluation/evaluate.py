@@ -57,23 +57,15 @@ class Evaluator:
         if len(self.users) == 0:
             raise TooLittleDataError(f"{split.dataset.name}: no user has a positive test row under {split.protocol}")
         self._wanted = relevant.take(self.users)
-        self._histories = split.histories()
-        self._hidden = split.hidden_items()
-        self._strangers = split.strangers()
+        self._queries = split.queries(self.users)
+        self._hidden = split.hidden_items().take(self.users)
 
     def rank(self, score: Scorer, *, progress: bool | None = False) -> Rankings:
         """The K best unhidden items of every user with a relevant test item."""
         with track("ranking users", total=len(self.users), enabled=progress) as tick:
-            return rank(
-                score,
-                self.users,
-                self._histories,
-                self._hidden,
-                n_items=self.split.train.n_items,
-                k=self.k,
-                strangers=self._strangers,
-                tick=tick,
-            )
+            n_items = self.split.train.n_items
+            items = rank(score, self._queries, self._hidden, n_items=n_items, k=self.k, tick=tick)
+        return Rankings(self.users, items)
 
     def hits(self, found: Rankings) -> metrics.Hits:
         """(R, K) which recommended items are relevant."""
@@ -143,8 +135,8 @@ def average(reports: Sequence[Report]) -> Report:
 def _by_activity(
     split: Split, users: NDArray[np.int64], per_user: Mapping[str, NDArray[np.float64]], k: int
 ) -> dict[str, dict[str, float]]:
-    """Means over thirds of the users, by their number of known positives."""
-    active = np.bincount(split.known.positives().user, minlength=split.train.n_users)[users]
+    """Means over thirds of the users, by their number of positives that are told at test."""
+    active = np.bincount(split.told.positives().user, minlength=split.train.n_users)[users]
     thirds = np.array_split(np.argsort(active, kind="stable"), 3)
     return {
         f"users: {name}": {

@@ -6,9 +6,7 @@ from typing import Literal
 import numpy as np
 
 from tastespace.data.interactions import Interactions
-from tastespace.data.split import Split
-
-_IN_TIME = ("leave-last-out", "at-time")  # protocols that promise that test rows come last
+from tastespace.data.split import PROTOCOLS, Split
 
 
 @dataclass(frozen=True)
@@ -23,27 +21,33 @@ class Finding:
 
 def find_leaks(split: Split) -> list[Finding]:
     """What to know before believing a figure on this split; empty where there is nothing."""
-    known, test = split.known, split.test
+    known, told, test = split.known, split.told, split.test
+    where = "in train" if split.given is None else "in train or among the rows given"
+    left_out = "" if PROTOCOLS[split.protocol].cold_users else "; they are left out"
     findings = [
-        _finding("leak", "repeated pairs", _repeated(known, test), "test rows whose user has the item in train"),
+        _finding("leak", "repeated pairs", _repeated(told, test), f"test rows whose user has the item {where}"),
         _finding("note", "cold items", _cold(known.item, test.item), "test rows whose item has no training row"),
-        _finding("note", "cold users", _cold(known.user, test.user), "test rows whose user has no training row"),
+        _finding(
+            "note", "cold users", _cold(told.user, test.user), f"test rows whose user has no training row{left_out}"
+        ),
+        *_against_time(split),
     ]
-    if known.time is not None and test.time is not None and split.protocol in _IN_TIME and len(known):
-        last = np.full(known.n_users, known.time.max() if split.protocol == "at-time" else -np.inf)
-        np.maximum.at(last, known.user, known.time)
-        future = int((last[test.user] > test.time).sum())
-        ties = int((last[test.user] == test.time).sum())
-        findings += [
-            _finding("leak", "future rows", future, "test rows that are older than a training row of their user"),
-            _finding(
-                "note",
-                "time ties",
-                ties,
-                "test rows as old as the user's last training row: file order decided",
-            ),
-        ]
     return [finding for finding in findings if finding.rows]
+
+
+def _against_time(split: Split) -> list[Finding]:
+    """Where a protocol promises that test rows come last, of their user or of the whole log: those that do not."""
+    known, test, promise = split.known, split.test, PROTOCOLS[split.protocol].in_time
+    if promise is None or known.time is None or test.time is None or len(known) == 0:
+        return []
+    last = np.full(known.n_users, known.time.max() if promise == "log" else -np.inf)
+    np.maximum.at(last, known.user, known.time)
+    future, ties = int((last[test.user] > test.time).sum()), int((last[test.user] == test.time).sum())
+    older, as_old = "test rows that are older than a training row", "test rows as old as the last training row"
+    if promise == "user":
+        older = f"{older} of their user"
+        as_old = "test rows as old as the user's last training row: file order decided"
+    return [_finding("leak", "future rows", future, older), _finding("note", "time ties", ties, as_old)]
 
 
 def _finding(kind: Literal["leak", "note"], name: str, rows: int, what: str) -> Finding:

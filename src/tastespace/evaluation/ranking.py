@@ -55,28 +55,24 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def rank(
     score: Scorer,
-    users: NDArray[np.int64],
-    histories: Histories,
+    queries: Queries,
     hidden: Histories,
     *,
     n_items: int,
     k: int,
-    strangers: NDArray[np.bool_] | None = None,
     tick: Callable[[int], None] | None = None,
-) -> Rankings:
-    """The `k` best unhidden items of each of `users`.
+) -> NDArray[np.int64]:
+    """(R, K) the `k` best unhidden items for each of R queries, best first; -1 fills up where fewer are left.
 
-    `histories` and `hidden` hold one list for every user index; `strangers` (U,) are asked by their history alone.
-    Memory: a chunk of scores, about 64 MiB, at a time.
+    `hidden` holds a list for every query. Memory: a chunk of scores, about 64 MiB, at a time.
     """
     if k < 1:
         raise OptionError(f"k is {k}, but at least 1 is expected")
     per_chunk = int(max(1, min(1024, _CHUNK_BYTES // (4 * max(1, n_items)))))
-    items = np.full((len(users), k), -1, dtype=np.int64)
-    for start in range(0, len(users), per_chunk):
-        part = users[start : start + per_chunk]
-        asked = part if strangers is None else np.where(strangers[part], -1, part)
-        scores = score(Queries(asked, histories.take(part)))  # (B, N)
+    items = np.full((len(queries), k), -1, dtype=np.int64)
+    for start in range(0, len(queries), per_chunk):
+        part = np.arange(start, min(start + per_chunk, len(queries)))
+        scores = score(queries.take(part))  # (B, N)
         left_out = hidden.take(part)
         rows = torch.from_numpy(left_out.rows)
         scores[rows, torch.from_numpy(left_out.items.astype(np.int64))] = -torch.inf
@@ -84,4 +80,4 @@ def rank(
         items[start : start + len(part), : best.shape[1]] = best.cpu().numpy()
         if tick is not None:
             tick(start + len(part))
-    return Rankings(users, items)
+    return items
