@@ -132,7 +132,7 @@ def fit(
     that is not finite.
     """
     cls = models.get(name)
-    config = cls.Config() if config is None else config
+    config = cls.suited(cls.Config() if config is None else config, split)
     options = options or cls.OPTIONS
     if len(split.train.positives()) == 0:
         raise TooLittleDataError(f"{split.dataset.name}: there is no positive row to train on")
@@ -208,7 +208,6 @@ class _Run:
     epochs: list[Epoch] = field(default_factory=list)  # of the search; the refit repeats its learning rates
     best_epoch: int = 0
     best_value: float = -math.inf
-    best_way: int = 0
     refitted: int = 0  # epochs of the refit that are done
     _restored: Checkpoint | None = None
     _best: dict[str, Tensor] = field(default_factory=dict)
@@ -244,10 +243,10 @@ class _Run:
             loss = _one_epoch(self.name, model, optimizer, inner.train, rate, self.options, number)
             value = None
             if number % self.options.validate_every == 0 or number == self.options.epochs:
-                value = _validate(model.eval(), evaluator, metric)
+                value = evaluator.mean(model.eval().scorer(), metric)
                 nothing_yet = value == 0 and self.best_value <= 0  # then no epoch is better than the last
                 if value > self.best_value or nothing_yet:
-                    self.best_value, self.best_epoch, self.best_way = value, number, _way_of(model)
+                    self.best_value, self.best_epoch = value, number
                     self._best = _cloned(model.state_dict())
             self.epochs.append(Epoch(number, loss, rate, value, time.perf_counter() - began))
             stale = self._stale()
@@ -268,7 +267,6 @@ class _Run:
             self.refitted = number
             tick(number * self.options.epochs / self.best_epoch, f"refit on all rows, loss {loss:.4f}")
             self._remember("refit", model, optimizer)
-        _choose_way(model, self.best_way)
         model.finish(self.split.train)
         return model
 
@@ -323,7 +321,6 @@ class _Run:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
-            "best_way": self.best_way,
             "refitted": self.refitted,
         }
         self._snapshot = Checkpoint(tensors, state)
@@ -357,32 +354,11 @@ class _Run:
             self.epochs = [Epoch(**epoch) for epoch in checkpoint.state["epochs"]]
             self.best_epoch = int(checkpoint.state["best_epoch"])
             self.best_value = float(checkpoint.state["best_value"])
-            self.best_way = int(checkpoint.state["best_way"])
             self.refitted = int(checkpoint.state["refitted"])
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError("the checkpoint is damaged; delete it and train anew") from error
         self._best = _part(checkpoint.tensors, "best.")
         self._restored = checkpoint
-
-
-def _validate(model: Model, evaluator: Evaluator, metric: str) -> float:
-    """The validation metric; of several ways to answer the best one's, which the model is left with."""
-    found = []
-    for way in range(max(1, len(model.ways))):
-        _choose_way(model, way)
-        found.append(evaluator.mean(model.scorer(), metric))
-    best = int(np.argmax(found))
-    _choose_way(model, best)
-    return found[best]
-
-
-def _choose_way(model: Model, way: int) -> None:
-    if model.ways:
-        model.get_buffer("way").fill_(way)
-
-
-def _way_of(model: Model) -> int:
-    return int(model.get_buffer("way")) if model.ways else 0
 
 
 def _one_epoch(

@@ -341,6 +341,22 @@ def test_equal_seeds_cut_alike_and_others_do_not() -> None:
         assert pairs(split(rows, protocol).test) != pairs(split(rows, protocol, seed=43).test)
 
 
+@pytest.mark.parametrize("timed", [True, False])
+def test_protocols_in_order_ask_what_follows_and_the_others_do_not(timed: bool) -> None:
+    rows = [
+        (user, item, 1, *([(7 * item + 3 * user) % 20] if timed else [])) for user in range(30) for item in range(20)
+    ]
+    data = dataset(rows)
+    for protocol in [name for name in names() if timed or name != "at-time"]:
+        asked = protocol in ("leave-last-out", "at-time")
+        assert split(data, protocol).asks_what_follows() == asked
+        assert split(data, protocol).for_validation().asks_what_follows() == asked
+
+
+def test_where_nothing_is_tested_it_is_what_follows_that_counts() -> None:
+    assert whole(dataset([(0, 0), (0, 1), (1, 0)])).asks_what_follows()
+
+
 def test_a_ready_split_keeps_the_published_parts() -> None:
     train, test = log([(0, 0, 1, 3), (1, 1, 1, 1)]), log([(0, 1, 1, 4), (1, 0, 1, 2)])
     made = ready_split("published", train, test)

@@ -5,11 +5,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tastespace as ts
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.data.split import whole
+from tastespace.errors import OptionError
 from tastespace.models import ials
 from tastespace.models.base import Shapes
 from tastespace.models.ials import IALS, IALSConfig
@@ -49,23 +52,72 @@ def test_a_side_is_solved_exactly(settings: dict[str, float]) -> None:
         np.testing.assert_allclose(found[user], expected, rtol=1e-3, atol=1e-5)
 
 
-def loss(model: IALS, users: np.ndarray, likes: np.ndarray) -> float:
-    """What both halves of a sweep minimise (with `l2_power` 0, where the penalties are the same for all rows)."""
+def cost(model: IALS, users: np.ndarray, likes: np.ndarray) -> float:
+    """What both halves of a sweep minimise, with penalties scaled by frequency (Rendle et al. 2022)."""
     c, items = model.config, model.items.numpy().astype(np.float64)
     scores = users @ items.T
-    fit = (likes * ((1 - scores) ** 2)).sum() + c.unobserved * (scores**2).sum()
-    return float(fit + c.l2 * ((users**2).sum() + (items**2).sum()))
+    found = (likes * ((1 - scores) ** 2)).sum() + c.unobserved * (scores**2).sum()
+    for table, known, others in ((users, likes.sum(axis=1), len(items)), (items, likes.sum(axis=0), len(users))):
+        found += (c.l2 * (known + c.unobserved * others) ** c.l2_power * (table**2).sum(axis=1)).sum()
+    return float(found)
 
 
-def test_more_sweeps_never_fit_worse() -> None:
+@pytest.mark.parametrize("l2_power", [0.0, 0.5, 1.0])
+def test_more_sweeps_never_fit_worse(l2_power: float) -> None:
     likes = np.maximum(dataset(LIKED, n_users=6, n_items=6).interactions.matrix().toarray(), 0)
     lists = dataset(LIKED, n_users=6, n_items=6).interactions.histories().positives()
-    losses = []
+    costs = []
     for sweeps in (1, 2, 4, 8, 16):
-        model = made(sweeps=sweeps, l2_power=0.0)
+        model = made(sweeps=sweeps, l2_power=l2_power)
         users = model.solve(lists, model.items).numpy().astype(np.float64)
-        losses.append(loss(model, users, likes))
-    assert all(later <= earlier * (1 + 1e-4) for earlier, later in itertools.pairwise(losses))
+        costs.append(cost(model, users, likes))
+    assert all(later <= earlier * (1 + 1e-4) for earlier, later in itertools.pairwise(costs))
+    assert costs[-1] < costs[0]
+
+
+@pytest.mark.parametrize("disliked", [0.0, 0.7])
+def test_a_sweep_is_users_then_items_solved_exactly(disliked: float) -> None:
+    model = made(disliked=disliked, sweeps=1)
+    weights = dataset(LIKED, n_users=6, n_items=6).interactions.matrix().toarray()
+    torch.manual_seed(0)
+    start = (torch.randn(6, 3) * 0.1 / 3**0.5).numpy().astype(np.float64)
+    users = np.array([slow_solve(row, start, model.config) for row in weights])
+    items = [slow_solve(column, users, model.config) for column in weights.T]
+    np.testing.assert_allclose(model.items.numpy(), items, rtol=1e-3, atol=1e-5)
+
+
+def test_a_half_sweep_more_changes_nothing_at_the_end() -> None:
+    model = made(sweeps=1500)
+    by_user = dataset(LIKED, n_users=6, n_items=6).interactions.histories().positives()
+    again = model.solve(ials._transposed(by_user, 6), model.solve(by_user, model.items))
+    torch.testing.assert_close(again, model.items, rtol=1e-3, atol=1e-5)
+
+
+def test_a_like_of_weight_two_is_two_likes() -> None:
+    found = []
+    for rows in ([(0, 0, 2), (1, 0, 1), (1, 1, 1)], [(0, 0, 1), (0, 0, 1), (1, 0, 1), (1, 1, 1)]):
+        torch.manual_seed(0)
+        model = IALS(IALSConfig(dim=2), Shapes(2, 2))
+        model.prepare(dataset(rows).interactions)
+        found.append(model.items)
+    torch.testing.assert_close(*found)
+
+
+@given(lengths=st.lists(st.integers(0, 50), max_size=30), dim=st.integers(1, 9), cells=st.integers(1, 500))
+def test_chunks_hold_every_list_once_and_stay_small(lengths: list[int], dim: int, cells: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ials, "_CELLS", cells)
+        parts = list(ials._chunks(np.array(lengths, dtype=np.int64), dim))
+    assert sorted(place for part in parts for place in part.tolist()) == list(range(len(lengths)))
+    for part in parts:
+        longest = max(lengths[place] for place in part)
+        assert len(part) == 1 or len(part) * dim * max(longest, dim) <= cells
+
+
+@pytest.mark.parametrize("setting", [{"unobserved": 0.0}, {"l2": 0.0}, {"disliked": -1.0}, {"sweeps": 0}])
+def test_what_cannot_be_solved_is_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match=next(iter(setting))):
+        IALSConfig(**setting)  # type: ignore[arg-type]
 
 
 def test_a_known_user_and_a_stranger_of_the_same_history_are_one() -> None:

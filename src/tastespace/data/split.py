@@ -20,6 +20,7 @@ from tastespace.suggest import did_you_mean, shown
 Hidden = Literal["positives", "seen"]
 Mask = NDArray[np.bool_]
 SPLIT_SEED = 42
+_MOSTLY = 0.9
 _LEAST_OF_A_NEW_USER = 5  # rows, so that a fifth of them is one
 
 
@@ -103,6 +104,17 @@ class Split:
             return _counted(replace(self, validation=None, test=self.validation, with_validation=None))
         cut = PROTOCOLS[self.protocol].cut(self.train, self.seed)
         return _assemble(self.protocol, self.dataset, self.train, replace(cut, validation=None), self.hidden, self.seed)
+
+    def asks_what_follows(self) -> bool:
+        """Whether validation rows are the newest of their users, rather than any; True where nothing is tested."""
+        held_out = self.for_validation().test
+        if len(self.test) == 0 or len(held_out) == 0:
+            return True
+        known = self.known.take(self.known.order())
+        is_held_out = np.isin(known.pairs(), held_out.pairs())
+        ends = np.flatnonzero(np.diff(known.user, append=-1))  # the newest row of each user
+        tested = np.isin(known.user[ends], held_out.user)
+        return bool(is_held_out[ends][tested].mean() > _MOSTLY)
 
     def histories(self) -> Histories:
         """(U lists) what each user is known to have done before the test, oldest first, in the order of the log."""

@@ -17,6 +17,7 @@ from tastespace.config import check, option
 from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
+from tastespace.data.split import Split
 from tastespace.errors import OptionError
 from tastespace.models.fold_in import FoldIn
 
@@ -73,8 +74,6 @@ class Model(nn.Module, abc.ABC):
     """Names of parameters that hold a row a user; such rows can start from features."""
     item_tables: ClassVar[tuple[str, ...]] = ()
     """The same for items."""
-    ways: ClassVar[tuple[str, ...]] = ()
-    """Ways to answer with the same weights, of which validation chooses one: the buffer `way` () holds its place."""
     in_order: ClassVar[bool] = False
     """Whether the order of a history counts: such a model tells what follows, not only what belongs."""
     sigmoid: bool = False
@@ -89,6 +88,11 @@ class Model(nn.Module, abc.ABC):
     def learns_by_gradient(cls) -> bool:
         """Whether `fit` runs epochs; otherwise `prepare` is the whole training."""
         return cls.loss is not Model.loss
+
+    @classmethod
+    def suited(cls, config: Any, split: Split) -> Any:
+        """The config with what it leaves to the data; called once, before the constructor."""
+        return config
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:

@@ -32,8 +32,8 @@ class IALSConfig:
     dim: int = option(64, "length of the vectors", usual=(16, 512), at_least=1)
     unobserved: float = option(0.1, "weight of a pair that is not in the log; a like has 1", usual=(0.01, 1), above=0)
     disliked: float = option(0.0, "weight of a disliked pair above that", usual=(0, 2), at_least=0)
-    l2: float = option(0.03, "regularisation", usual=(1e-4, 1e-1), above=0)
-    l2_power: float = option(1.0, "how regularisation grows with a row's weight: 0 not, 1 as it", at_least=0)
+    l2: float = option(0.4, "regularisation", usual=(1e-2, 10), above=0)
+    l2_power: float = option(0.5, "how regularisation grows with a row's weight: 0 not, 1 as it", at_least=0)
     sweeps: int = option(10, "times that both sides are solved", usual=(5, 30), at_least=1)
 
     def __post_init__(self) -> None:

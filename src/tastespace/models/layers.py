@@ -3,10 +3,16 @@
 Histories are ragged; here they become tables with their last item rightmost and PAD at the left. PAD is a mask, not an
 item: it has no vector, nothing attends to it, and it can never be recommended. Every list begins with a learned START
 that is always there, so that an empty history is a history like any other.
+
+Unlike the papers, blocks do not answer alone. Each item also has a vector that it adds to every answer, one for each
+attitude, and the mean of these over the history is what the blocks' answer is put on top of: attention with equal
+shares, trained on the same questions. It is a linear autoencoder, which few users suffice to learn (Steck 2019,
+"Embarrassingly shallow autoencoders for sparse data"); blocks alone learn the users by heart.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -17,7 +23,10 @@ from torch.nn import functional as F
 from tastespace.config import check, option
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
+from tastespace.data.split import Split
 from tastespace.errors import OptionError
+from tastespace.models import objective
+from tastespace.models.base import Options, Shapes
 from tastespace.models.objective import Objective
 from tastespace.models.spectral import leading_item_vectors
 
@@ -30,10 +39,16 @@ _DISLIKED, _NEUTRAL, _LIKED = 0, 1, 2
 class Sequence(Objective):
     """Width, depth and loss of a transformer over histories. The base of a model's config."""
 
-    cosine: bool = option(True, "compare vectors by angle (softmax), as mf does, or by inner product")
+    temperature: float = option(0.7, "divides the second half's cosine (softmax)", usual=(0.1, 2), above=0)
+    ask: Literal["auto", "next", "anywhere"] = option(
+        "auto", "what follows, or what is missing anywhere in the history; auto: as the validation rows ask"
+    )
     length: int = option(200, "newest items of a history that are read", usual=(20, 500), at_least=1)
     blocks: int = option(1, "transformer blocks", usual=(1, 4), at_least=1)
     heads: int = option(2, "attention heads; they share the width", usual=(1, 8), at_least=1)
+    blocks_weight: float = option(
+        0.1, "of the blocks' answer, beside the mean over the history", usual=(0.1, 1), above=0
+    )
     dropout: float = option(0.2, "share of a block's output that is dropped", usual=(0, 0.5), at_least=0, below=1)
 
     def __post_init__(self) -> None:
@@ -42,9 +57,15 @@ class Sequence(Objective):
             raise OptionError(f"dim={self.dim} cannot be shared by heads={self.heads}; choose a multiple of it")
 
     @property
-    def by_angle(self) -> bool:
-        """Whether vectors are compared by angle."""
-        return self.cosine and super().by_angle
+    def asks_anywhere(self) -> bool:
+        """Whether the question is what is missing anywhere; what follows, if nobody said."""
+        return self.ask == "anywhere"
+
+    def suited(self, split: Split) -> Self:
+        """With "auto" settled: what the split's validation rows ask."""
+        if self.ask != "auto":
+            return self
+        return replace(self, ask="next" if split.asks_what_follows() else "anywhere")
 
 
 @dataclass(frozen=True)
@@ -80,13 +101,35 @@ def crop_anywhere(history: Histories, length: int, rng: np.random.Generator) -> 
     return crop(history, length, rng.integers(0, spare + 1))
 
 
+def shuffled(history: Histories, rng: np.random.Generator) -> Histories:
+    """Each list in random order."""
+    order = np.lexsort((rng.random(len(history.items)), history.rows))
+    return Histories(history.items[order], history.offsets, history.weights[order])
+
+
+def before_each(history: Histories) -> Histories:
+    """A list for each item (total,): what stands before it in its own list."""
+    return _runs(history, history.offsets[history.rows], np.arange(len(history.items)))
+
+
+def from_each(history: Histories) -> Histories:
+    """A list for each item (total,): itself, and what stands after it in its own list."""
+    return _runs(history, np.arange(len(history.items)), history.offsets[1:][history.rows])
+
+
+def _runs(history: Histories, first: NDArray[np.int64], end: NDArray[np.int64]) -> Histories:
+    """The items from `first` up to `end`, both (B,), as B lists."""
+    offsets = np.concatenate([[0], np.cumsum(end - first)])
+    where = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], end - first)
+    return Histories(history.items[where], offsets, history.weights[where])
+
+
 def lay_out(history: Histories, places: NDArray[np.int64]) -> Table:
     """The lists as a table as wide as the longest; `places` (total,) as `from_end`, or what is left of it."""
     shape = (len(history), int(history.lengths.max(initial=0)))
     where = (history.rows, shape[1] - 1 - from_end(history))
-    values = (history.items, np.sign(history.weights) + 1, places, np.ones(len(places)))
     table = np.zeros((4, *shape), dtype=np.int64)
-    for row, value in enumerate(values):
+    for row, value in enumerate((history.items, np.sign(history.weights) + 1, places, 1)):
         table[row][where] = value
     items, attitudes, place, real = torch.from_numpy(table)
     return Table(items, attitudes, place, real.bool())
@@ -106,6 +149,13 @@ def by_length(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Genera
         yield parts[place]
 
 
+def step_bytes(config: Sequence, shapes: Shapes, options: Options, n_rows: int) -> int:
+    """Forecast of what a step takes: the activations of its histories, and the scores of a question an item."""
+    rows = min(n_rows, options.batch_size + config.length)
+    activations = 4 * rows * config.blocks * (16 * config.dim + 4 * config.heads * config.length)
+    return activations + objective.step_bytes(config, shapes, rows)
+
+
 class Tokens(nn.Module):
     """Lists of items as vectors: item, attitude and place together, after START."""
 
@@ -117,6 +167,7 @@ class Tokens(nn.Module):
         self.attitude = nn.Parameter(torch.randn(3, config.dim) * 0.02)
         self.place = nn.Parameter(torch.randn(config.length + 1, config.dim) * 0.02)  # (T + 1, D)
         self.start = nn.Parameter(torch.randn(config.dim) * 0.1)  # (D,)
+        self.adds = nn.Parameter(torch.randn(3 * n_items, config.dim) * 0.02)  # (3 N, D) by attitude, then item
         self.norm = nn.LayerNorm(config.dim)
         self.drop = nn.Dropout(config.dropout)
         self.register_buffer("told", torch.ones(3, dtype=torch.bool))  # attitudes that occur in training
@@ -130,6 +181,7 @@ class Tokens(nn.Module):
         found = torch.cat([found[:, 0::2], found[:, 1::2]], dim=1)  # each half gets strong and weak directions alike
         found *= 0.1 / found.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
         self.item[:, : found.shape[1]] = found + 0.1 * self.item[:, : found.shape[1]]
+        self.adds[2 * len(self.item) :, : found.shape[1]] += found
         self.bias.copy_(log_popularity)
         for attitude, weight in ((_DISLIKED, -1), (_NEUTRAL, 0), (_LIKED, 1)):
             self.told[attitude] = bool((np.sign(train.weight) == weight).any())
@@ -140,27 +192,18 @@ class Tokens(nn.Module):
 
     def forward(self, table: Table) -> tuple[Tensor, Tensor]:
         """(B, 1 + T, D) vectors, START first, and (B, 1, 1, 1 + T) which of them may be attended to."""
-        inputs = self.item[table.items] + self.attitude[table.attitudes] + self.place[table.places]  # (B, T, D)
+        inputs = F.embedding(table.items, self.item) + F.embedding(table.attitudes, self.attitude)  # (B, T, D)
+        inputs = inputs + F.embedding(table.places, self.place)
         inputs = torch.where(table.real[..., None], inputs, self.start)  # what is asked of PAD is asked of START
         start = self.start.expand(len(inputs), 1, -1)
         real = F.pad(table.real, (1, 0), value=True)
         return self.drop(self.norm(torch.cat([start, inputs], dim=1))), real[:, None, None, :]
 
-    def pooled(self, table: Table) -> Tensor:
-        """(B, D) sum of the vectors of the liked items of each list, over the root of their number."""
-        liked = self._liked(table)
-        total = torch.einsum("bt,btd->bd", liked, self.item[table.items])
-        return total / liked.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
-
-    def pooled_so_far(self, table: Table) -> Tensor:
-        """(B, 1 + T, D) the same of the items up to each place, START first."""
-        liked = self._liked(table)
-        total = (liked[..., None] * self.item[table.items]).cumsum(dim=1)  # (B, T, D)
-        return F.pad(total / liked.cumsum(dim=1).clamp(min=1).sqrt()[..., None], (0, 0, 1, 0))
-
-    def _liked(self, table: Table) -> Tensor:
-        """(B, T) 1 at liked items."""
-        return (table.real & (table.attitudes == _LIKED)).to(self.item)
+    def added(self, table: Table) -> tuple[Tensor, Tensor]:
+        """(B, T, D) what each item adds to every answer, and (B, T, 1) 1 where there is one: both 0 at PAD."""
+        found = F.embedding(table.attitudes * len(self.item) + table.items, self.adds)  # (B, T, D)
+        real = table.real[..., None].to(found)
+        return found * real, real
 
     def vectors(self) -> Tensor:
         """(N, D + 1) item vectors as scored, and their bias."""
@@ -174,19 +217,8 @@ class Tokens(nn.Module):
         steps = np.cumsum(history.lengths[order] + 1) // _TOKENS_A_QUERY_BATCH
         for part in np.split(order, np.flatnonzero(np.diff(steps)) + 1):
             if len(part):
-                found[torch.from_numpy(part), :-1] = self.config.scaled(encode(history.take(part)))
+                found[torch.from_numpy(part).to(found.device), :-1] = self.config.scaled(encode(history.take(part)))
         return found
-
-
-class Head(nn.Sequential):
-    """What a transformer adds to the sum of a history's item vectors: little at first."""
-
-    def __init__(self, dim: int) -> None:
-        last = nn.Linear(dim, dim)
-        with torch.no_grad():
-            last.weight.mul_(0.1)
-            last.bias.mul_(0.1)
-        super().__init__(nn.LayerNorm(dim), last)
 
 
 class Block(nn.Module):

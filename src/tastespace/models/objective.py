@@ -83,15 +83,9 @@ class Batch:
     negatives: Tensor  # (P, n) for bpr, bce and gbce, (M,) for sampled softmax, else empty
     log_expected: Tensor  # (M,) for sampled softmax, else empty
     hit: Tensor  # (B, M) shared negatives that the user likes, else empty
-    told_rows: Tensor | None = None  # (S,) what was told with a question, and cannot be its answer (softmax)
-    told_items: Tensor | None = None  # (S,)
-    told_liked: Tensor | None = None  # (S,) bool
-
-
-def told(read: Histories, device: torch.device) -> dict[str, Tensor]:
-    """Fields of a batch: what a model was told with a question cannot be its answer and stands outside the softmax."""
-    arrays = {"told_rows": read.rows, "told_items": read.items.astype(np.int64), "told_liked": read.weights > 0}
-    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+    told_rows: Tensor  # (T,) what was told with a question, and is not asked for (softmax), else empty
+    told_items: Tensor  # (T,)
+    told_liked: Tensor  # (T,) bool
 
 
 def narrowed(batch: Batch) -> tuple[Batch, Tensor]:
@@ -143,9 +137,17 @@ class Batches:
         return self.asking(users, self.lists.take(users), rng, device)
 
     def asking(
-        self, users: NDArray[np.int64], lists: Histories, rng: np.random.Generator, device: torch.device
+        self,
+        users: NDArray[np.int64],
+        lists: Histories,
+        rng: np.random.Generator,
+        device: torch.device,
+        told: Histories | None = None,
     ) -> Batch:
-        """A batch of B questions, of `users` (B,) (a user may ask several), whose answers are `lists`."""
+        """A batch of B questions, of `users` (B,) (a user may ask several), whose answers are `lists`.
+
+        What was `told` with a question (B lists) is no wrong answer to it, as it will not be recommended.
+        """
         config = self.config
         liked, met = lists.positives(), lists.keep(lists.weights <= 0)
         likers, items = users[liked.rows], liked.items.astype(np.int64)  # (P,)
@@ -159,6 +161,8 @@ class Batches:
             hit = self._known.contains(askers[:, None], negatives[None, :])[place]
         arrays: list[NDArray[Any]] = [users, liked.rows, items, liked.weights]
         arrays += [met.rows, met.items.astype(np.int64), met.weights, negatives, log_expected, hit]
+        told = lists.take(np.zeros(0, np.int64)) if told is None or config.loss != "softmax" else told
+        arrays += [told.rows, told.items.astype(np.int64), told.weights > 0]
         return Batch(*(torch.from_numpy(array).to(device) for array in arrays))
 
 
@@ -173,7 +177,7 @@ def loss(
     gain: Tensor | None = None,
     n_items: int | None = None,
 ) -> Tensor:
-    """() the configured loss of a batch, per like.
+    """() the configured loss of a batch, per like; 0 for a batch of none where nothing else is learnt from.
 
     `users` (B, D) are the raw vectors of the batch's users, `items` (N, D) and `item_bias` (N,) of the catalogue;
     `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss. `gain` (D,) multiplies the scaled user
@@ -186,6 +190,8 @@ def loss(
         return softmax_loss(
             config, batch, users @ items.T + item_bias, lambda: users[:, :first] @ items[:, :first].T + item_bias
         )
+    if len(batch.rows) == 0:
+        return users.sum() * 0.0
     likers, liked_items = users[batch.rows], config.scaled(items[batch.items])  # (P, D)
     drawn = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
     liked = (likers * liked_items).sum(dim=1) + item_bias[batch.items]  # (P,)
@@ -224,12 +230,10 @@ def softmax_loss(config: Objective, batch: Batch, logits: Tensor, meeting: Calla
     `logits` (B, N) and what `meeting` makes, (B, N) scores of being met at all, are used up; without `meeting` the
     second part is left out.
     """
-    total = float(batch.weight.sum())
+    total = float(batch.weight.sum()) or 1.0
     rows, columns, weight = batch.rows, batch.items, batch.weight
-    told = (batch.told_rows, batch.told_items)
-    if batch.told_liked is not None:
-        lift = torch.where(batch.told_liked, _NEVER, float(np.log1p(config.push))).to(logits)
-        logits = logits.index_put(told, lift, accumulate=True)
+    if len(batch.told_rows):
+        logits = logits + _told(batch, logits, float(np.log1p(config.push)))
     if len(batch.met_rows) == 0:
         return losses.softmax_per_user(logits, rows, columns, weight, total)
     push = logits.new_full((len(batch.met_rows),), float(np.log1p(config.push)))
@@ -241,6 +245,15 @@ def softmax_loss(config: Objective, batch: Batch, logits: Tensor, meeting: Calla
         return liking
     every = torch.cat([weight, torch.ones_like(batch.met_weight)])
     scores = meeting()
-    if batch.told_liked is not None:
-        scores = scores.index_put(told, scores.new_tensor(_NEVER), accumulate=True)
+    if len(batch.told_rows):
+        scores = scores + _told(batch, scores, _NEVER)
     return liking + config.seen_weight * losses.softmax_per_user(scores, *met, every, total)
+
+
+def _told(batch: Batch, logits: Tensor, unliked: float) -> Tensor:
+    """(B, N) added to the scores of what a question told, unless it is an answer: what is liked will not be shown."""
+    lift = torch.zeros_like(logits)
+    lift[batch.told_rows, batch.told_items] = torch.where(batch.told_liked, _NEVER, unliked).to(lift)
+    lift[batch.rows, batch.items] = 0.0
+    lift[batch.met_rows, batch.met_items] = 0.0
+    return lift

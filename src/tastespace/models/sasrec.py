@@ -2,8 +2,7 @@
 
 Kang and McAuley 2018, "Self-attentive sequential recommendation". Unlike the paper, the loss is a softmax by default,
 which decides more than the architecture (Klenitskiy and Vasilev 2023, "Turning dross into gold loss"), and blocks
-normalise before rather than after; the output is added to the sum of the vectors of what was liked so far, so that
-the network only learns what order and attitude change.
+normalise before rather than after.
 """
 
 from collections.abc import Iterator
@@ -13,14 +12,18 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
+from tastespace.data.split import Split
 from tastespace.models import layers, objective
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.layers import Block, Head, Table, Tokens
+from tastespace.models.layers import Block, Table, Tokens
 from tastespace.models.objective import Batches
+
+_ASKED = 0.1  # share of the places, where each asks for all that is left
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,9 @@ class SASRec(Factored):
     """Causal transformer trained on the next item at every place."""
 
     about = "causal transformer over the history, trained on the next item"
-    pick = "when only what comes next counts; weak at what else belongs to a taste"
+    pick = "a reference for bert4rec that reads in one direction, as most published comparisons have it"
     Config = SASRecConfig
-    OPTIONS = Options(epochs=40, batch_size=4096, learning_rate=0.003, final_rate=0.05, patience=8, validate_every=2)
+    OPTIONS = Options(epochs=30, batch_size=4096, learning_rate=0.006, final_rate=0.05, patience=10, validate_every=2)
     item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True
     n_bias = 1
@@ -55,14 +58,17 @@ class SASRec(Factored):
         self.sigmoid = config.loss in ("bce", "gbce")
         self.tokens = Tokens(config, shapes.n_items)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.head = Head(config.dim)
+        self.head = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
         """Tables, the activations of a step's histories, and the scores of its questions."""
-        rows = min(n_rows, cls.OPTIONS.batch_size + config.length)
-        layers = 4 * rows * config.blocks * (16 * config.dim + 4 * config.heads * config.length)
-        return super().memory_bytes(config, shapes, n_rows) + layers + objective.step_bytes(config, shapes, rows)
+        return super().memory_bytes(config, shapes, n_rows) + layers.step_bytes(config, shapes, cls.OPTIONS, n_rows)
+
+    @classmethod
+    def suited(cls, config: SASRecConfig, split: Split) -> SASRecConfig:
+        """Asked is what the split asks, unless the config says."""
+        return config.suited(split)
 
     def prepare(self, train: Interactions) -> None:
         """Item vectors and biases get their start."""
@@ -80,16 +86,31 @@ class SASRec(Factored):
     def shifted(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> Shifted:
         """Every place asks for the item after it."""
         lists = layers.crop_anywhere(lists, self.config.length + 1, rng)
+        if self.config.asks_anywhere:
+            lists = layers.shuffled(lists, rng)
         place = layers.from_end(lists)
         read = lists.keep(place > 0)
         table = layers.lay_out(read, layers.from_end(read))
         width = 1 + table.items.shape[1]
         first = place == np.repeat(lists.lengths - 1, lists.lengths)
         asked = lists.rows * width + np.where(first, 0, width - 1 - place)  # what comes first is asked of START
-        one_each = Histories(lists.items, np.arange(len(lists.items) + 1), lists.weights)
-        device = self.tokens.item.device
-        answers = self._batches.asking(users[lists.rows], one_each, rng, device)
-        return Shifted(table.to(device), torch.from_numpy(asked).to(device), answers)
+        answers = Histories(lists.items, np.arange(len(lists.items) + 1), lists.weights)
+        told, askers, device = layers.before_each(lists), users[lists.rows], self.tokens.item.device
+        if self.config.asks_anywhere:
+            some = self._some(lists, rng)
+            answers, told, askers, asked = (
+                layers.from_each(lists).take(some),
+                told.take(some),
+                askers[some],
+                asked[some],
+            )
+        batch = self._batches.asking(askers, answers, rng, device, told)
+        return Shifted(table.to(device), torch.from_numpy(asked).to(device), batch)
+
+    def _some(self, lists: Histories, rng: np.random.Generator) -> np.ndarray:
+        """(A,) places to ask at: where each asks for all that is left, a few of a list say as much as all."""
+        one = lists.offsets[:-1] + rng.integers(0, lists.lengths)
+        return np.union1d(one, np.flatnonzero(rng.random(len(lists.items)) < _ASKED))
 
     def loss(self, batch: Shifted) -> Tensor:
         """() the configured loss, per like."""
@@ -103,7 +124,8 @@ class SASRec(Factored):
         allowed = real & torch.ones(width, width, dtype=torch.bool, device=told.device).tril()  # (B, 1, 1 + T, 1 + T)
         for block in self.blocks:
             told = block(told, told, allowed)
-        return self.head(told) + self.tokens.pooled_so_far(table)
+        added, there = (F.pad(x.cumsum(dim=1), (0, 0, 1, 0)) for x in self.tokens.added(table))
+        return added / there.clamp(min=1) + self.config.blocks_weight * self.head(told)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias."""

@@ -8,7 +8,7 @@ the sum of the item vectors themselves. Any of it may be missing at an answer, s
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -141,9 +141,7 @@ class TwoTower(Factored):
             if not bool((asked.weights > 0).any()):
                 told, asked = np.zeros(len(told), dtype=bool), lists
             read = lists.keep(told)
-            answers = self._batches.asking(users, asked, rng, device)
-            if self.config.loss == "softmax":
-                answers = replace(answers, **objective.told(read, device))
+            answers = self._batches.asking(users, asked, rng, device, told=read)
             own, described = (rng.random((2, len(users))) >= self.config.withheld).astype(np.float32)
             yield Asked(
                 torch.from_numpy(users).to(device),

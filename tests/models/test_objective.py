@@ -1,0 +1,52 @@
+"""What a question tells is no wrong answer to it."""
+
+import numpy as np
+import pytest
+import torch
+
+from tastespace.data.histories import Histories
+from tastespace.models import objective
+from tastespace.models.objective import Batch, Batches, Objective
+
+LISTS = Histories.of([[0, 1, 2, 3], [0, 1]], [[1, 1, 1, -1], [1, 1]])
+
+
+def asking(config: Objective, told: list[int], weights: list[float]) -> Batch:
+    """A question of user 0 whose answer is item 2."""
+    answers, known = Histories.of([[2]]), Histories.of([told], [weights])
+    rng = np.random.default_rng(0)
+    return Batches(config, LISTS, 6).asking(np.zeros(1, np.int64), answers, rng, torch.device("cpu"), told=known)
+
+
+def gradient_of_items(batch: Batch, config: Objective) -> torch.Tensor:
+    """(N,) how much the loss pushes each item."""
+    torch.manual_seed(0)
+    users, items = torch.randn(1, 4), torch.randn(6, 4, requires_grad=True)
+    objective.loss(config, batch, users, items, torch.zeros(6)).backward()
+    assert items.grad is not None
+    return items.grad.abs().sum(dim=1)
+
+
+def test_a_like_that_was_told_is_left_alone_and_other_items_are_not() -> None:
+    config = Objective(dim=4)
+    found = gradient_of_items(asking(config, [0, 1], [1, 1]), config)
+    assert (found[:2] < 1e-6).all()
+    assert (found[2:] > 1e-4).all()
+
+
+def test_a_dislike_that_was_told_is_pushed_more() -> None:
+    config = Objective(dim=4)
+    plain, told = (gradient_of_items(asking(config, *case), config) for case in (([], []), ([3], [-1])))
+    assert told[3] > 1.5 * plain[3]
+
+
+def test_an_answer_stays_one_even_if_it_was_told() -> None:
+    config = Objective(dim=4)
+    first, second = (gradient_of_items(asking(config, *case), config) for case in (([], []), ([2], [1])))
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce", "gbce"])
+def test_losses_over_drawn_negatives_need_not_be_told(loss: str) -> None:
+    config = Objective(dim=4, loss=loss)  # type: ignore[arg-type]
+    assert len(asking(config, [0, 1], [1, 1]).told_rows) == 0

@@ -1,0 +1,63 @@
+"""SASRec: what each place knows, and what it is asked."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tastespace.data.histories import Histories
+from tastespace.models import layers
+from tests.models.sequences import made
+
+
+def after(model: object, items: list[int]) -> torch.Tensor:
+    """(1 + T, D) vectors after START and after every item."""
+    history = Histories.of([items])
+    with torch.no_grad():
+        return model._after(layers.lay_out(history, layers.from_end(history)))[0]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("place", [1, 2, 3, 4])
+def test_a_later_item_changes_nothing_before_it(place: int) -> None:
+    model = made("sasrec")
+    first = [0, 1, 2, 3, 4]
+    other = [*first[:place], *(item + 3 for item in first[place:])]
+    found, changed = after(model, first), after(model, other)
+    torch.testing.assert_close(found[: place + 1], changed[: place + 1])
+    assert not torch.allclose(found[place + 1], changed[place + 1])
+
+
+@given(lists=st.lists(st.lists(st.integers(0, 7), min_size=2, max_size=6, unique=True), min_size=1, max_size=4))
+def test_every_place_asks_for_the_item_after_it(lists: list[list[int]]) -> None:
+    model = made("sasrec", ask="next")
+    batch = model.shifted(np.zeros(len(lists), np.int64), Histories.of(lists), np.random.default_rng(0))
+    width = 1 + batch.table.items.shape[1]
+    for asked, item in zip(batch.asked.tolist(), batch.answers.items.tolist(), strict=True):
+        row, place = divmod(asked, width)
+        position = lists[row].index(item)
+        if position == 0:
+            assert place == 0  # START
+        else:
+            assert batch.table.items[row, place - 1] == lists[row][position - 1]
+            assert batch.table.real[row, place - 1]
+    assert len(batch.asked) == sum(map(len, lists))
+
+
+@given(
+    lists=st.lists(st.lists(st.integers(0, 7), min_size=2, max_size=6, unique=True), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+)
+def test_without_order_a_place_asks_for_all_that_is_left(lists: list[list[int]], seed: int) -> None:
+    model = made("sasrec", ask="anywhere")
+    batch = model.shifted(np.zeros(len(lists), np.int64), Histories.of(lists), np.random.default_rng(seed))
+    answers, width = batch.answers, 1 + batch.table.items.shape[1]
+    rows = batch.asked // width
+    assert set(rows.tolist()) == set(range(len(lists)))
+    for question, row in enumerate(rows.tolist()):
+        told = answers.told_items[answers.told_rows == question].tolist()
+        left = answers.items[answers.rows == question].tolist()
+        assert sorted(told + left) == sorted(lists[row])
+        place = int(batch.asked[question]) % width
+        read = batch.table.items[row, :place][batch.table.real[row, :place]].tolist()
+        assert read == told if place else told == []
