@@ -71,7 +71,8 @@ def test_a_disliked_item_falls_in_its_user_s_ranking(board: Dataset) -> None:
     disliked = {(user, next(i for i in range(user % 2, 60, 2) if (user, i) not in met)): -1.0 for user in range(80)}
     places = {}
     for push in (0.0, 20.0):
-        fit = ts.train("mf", whole(_rated(disliked, board)), dim=16, epochs=30, push=push, seen_weight=0.0)
+        on = whole(_rated(disliked, board))
+        fit = ts.train("mf", on, dim=16, epochs=30, low_rated="ranked", push=push, seen_weight=0.0)
         with torch.inference_mode():
             scores = fit.model.score(fit.queries(np.arange(80)))
         places[push] = np.mean([float((scores[u] > scores[u, i]).sum()) for u, i in disliked])

@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from tastespace.data.histories import Histories
+from tastespace.data.split import split
+from tastespace.data.synthetic import checkerboard
 from tastespace.models import objective
 from tastespace.models.objective import Batch, Batches, Objective
+from tastespace.training import train
 
 LISTS = Histories.of([[0, 1, 2, 3], [0, 1]], [[1, 1, 1, -1], [1, 1]])
 
@@ -38,6 +41,21 @@ def test_a_dislike_that_was_told_is_pushed_more() -> None:
     config = Objective(dim=4)
     plain, told = (gradient_of_items(asking(config, *case), config) for case in (([], []), ([3], [-1])))
     assert told[3] > 1.5 * plain[3]
+
+
+def test_a_dislike_that_is_hidden_from_its_user_is_left_alone() -> None:
+    config = Objective(dim=4, low_rated="hidden")
+    found = gradient_of_items(asking(config, [3], [-1]), config)
+    assert found[3] < 1e-6
+    assert (found[4:] > 1e-4).all()
+
+
+@pytest.mark.parametrize(("protocol", "low_rated"), [("article", "ranked"), ("article-rated", "hidden")])
+def test_low_ratings_are_taken_as_the_split_takes_them(protocol: str, low_rated: str) -> None:
+    on = split(checkerboard(), protocol)
+    assert Objective().suited(on).low_rated == low_rated
+    assert Objective(low_rated="ranked").suited(on).low_rated == "ranked"
+    assert train("mf", on, dim=4, epochs=1).model.config.low_rated == low_rated
 
 
 def test_an_answer_stays_one_even_if_it_was_told() -> None:

@@ -91,8 +91,9 @@ class Model(nn.Module, abc.ABC):
 
     @classmethod
     def suited(cls, config: Any, split: Split) -> Any:
-        """The config with what it leaves to the data; called once, before the constructor."""
-        return config
+        """The config with what it leaves to the split settled, by its own `suited`; called before the constructor."""
+        suit = getattr(config, "suited", None)
+        return config if suit is None else suit(split)
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:

@@ -62,10 +62,11 @@ class Sequence(Objective):
         return self.ask == "anywhere"
 
     def suited(self, split: Split) -> Self:
-        """With "auto" settled: what the split's validation rows ask."""
+        """With "auto" settled also by what the split's validation rows ask."""
+        settled = super().suited(split)
         if self.ask != "auto":
-            return self
-        return replace(self, ask="next" if split.asks_what_follows() else "anywhere")
+            return settled
+        return replace(settled, ask="next" if split.asks_what_follows() else "anywhere")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
 """Objective: what the models of two tables learn from, whatever makes their vectors.
 
 A batch is B users with all their rows. Under softmax vectors are compared by angle, each half for itself: the first
-half of the coordinates is asked to tell what a user meets at all, and both halves together what they like; a disliked
-item weighs more among those that the liked ones must stand above. Without low ratings in the log it is plain softmax.
+half of the coordinates is asked to tell what a user meets at all, and both halves together what they like; an item met
+and not liked weighs more among those that the liked ones must stand above, unless it is hidden from its user anyway.
+Without low ratings in the log it is plain softmax.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch.nn import functional as F
 
 from tastespace.config import check, option
 from tastespace.data.histories import Histories
+from tastespace.data.split import Split
 from tastespace.models import losses
 from tastespace.models.base import Options, Shapes
 from tastespace.models.negatives import KnownPairs, Sampler, Sampling
@@ -37,7 +40,10 @@ class Objective:
     seen_temperature: float = option(0.45, "divides the first half's cosine (softmax)", usual=(0.1, 2), above=0)
     seen_weight: float = option(0.5, "weight of telling what a user meets (softmax)", usual=(0, 2), at_least=0)
     neutral_weight: float = option(0.2, "a neutral row counts as so much of a like (softmax)", at_least=0)
-    push: float = option(4.0, "extra weight of an item met but not liked, below the line (softmax)", at_least=0)
+    low_rated: Literal["auto", "ranked", "hidden"] = option(
+        "auto", "items met but not liked stay in the ranking, so must stand low, or are hidden; auto: as the split says"
+    )
+    push: float = option(4.0, "their extra weight below the line, where they are ranked (softmax)", at_least=0)
     sampling: Sampling = option("uniform", "where negatives come from (all but softmax)")
     exponent: float = option(0.75, "of likes, where sampling is by popularity", usual=(0, 1), at_least=0)
     known_negatives: bool = option(False, "let a known positive be drawn as a negative")
@@ -48,6 +54,17 @@ class Objective:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def suited(self, split: Split) -> Self:
+        """With "auto" settled by what the split hides."""
+        if self.low_rated != "auto":
+            return self
+        return replace(self, low_rated="hidden" if split.hidden == "seen" else "ranked")
+
+    @property
+    def pushed(self) -> float:
+        """Added to the score of an item met but not liked, below the line."""
+        return 0.0 if self.low_rated == "hidden" else math.log1p(self.push)
 
     @property
     def by_angle(self) -> bool:
@@ -233,11 +250,12 @@ def softmax_loss(config: Objective, batch: Batch, logits: Tensor, meeting: Calla
     total = float(batch.weight.sum()) or 1.0
     rows, columns, weight = batch.rows, batch.items, batch.weight
     if len(batch.told_rows):
-        logits = logits + _told(batch, logits, float(np.log1p(config.push)))
+        logits = logits + _told(batch, logits, _NEVER if config.low_rated == "hidden" else config.pushed)
     if len(batch.met_rows) == 0:
         return losses.softmax_per_user(logits, rows, columns, weight, total)
-    push = logits.new_full((len(batch.met_rows),), float(np.log1p(config.push)))
-    logits = logits.index_put((batch.met_rows, batch.met_items), push, accumulate=True)
+    if config.pushed > 0:
+        pushed = logits.new_full((len(batch.met_rows),), config.pushed)
+        logits = logits.index_put((batch.met_rows, batch.met_items), pushed, accumulate=True)
     met = (torch.cat([rows, batch.met_rows]), torch.cat([columns, batch.met_items]))
     counted = torch.cat([weight, torch.where(batch.met_weight < 0, 0.0, config.neutral_weight)])
     liking = losses.softmax_per_user(logits, *met, counted, total)
@@ -251,7 +269,7 @@ def softmax_loss(config: Objective, batch: Batch, logits: Tensor, meeting: Calla
 
 
 def _told(batch: Batch, logits: Tensor, unliked: float) -> Tensor:
-    """(B, N) added to the scores of what a question told, unless it is an answer: what is liked will not be shown."""
+    """(B, N) added to the scores of what a question told, unless it is an answer: a like will not be shown again."""
     lift = torch.zeros_like(logits)
     lift[batch.told_rows, batch.told_items] = torch.where(batch.told_liked, _NEVER, unliked).to(lift)
     lift[batch.rows, batch.items] = 0.0

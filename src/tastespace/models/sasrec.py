@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.data.split import Split
 from tastespace.models import layers, objective
 from tastespace.models.base import Factored, Options, Shapes
 from tastespace.models.layers import Block, Table, Tokens
@@ -64,11 +63,6 @@ class SASRec(Factored):
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
         """Tables, the activations of a step's histories, and the scores of its questions."""
         return super().memory_bytes(config, shapes, n_rows) + layers.step_bytes(config, shapes, cls.OPTIONS, n_rows)
-
-    @classmethod
-    def suited(cls, config: SASRecConfig, split: Split) -> SASRecConfig:
-        """Asked is what the split asks, unless the config says."""
-        return config.suited(split)
 
     def prepare(self, train: Interactions) -> None:
         """Item vectors and biases get their start."""
