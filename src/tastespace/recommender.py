@@ -271,7 +271,7 @@ class Recommender:
             space = self._model.item_space()
             if space is None:
                 raise OptionError(f"the model {self.bundle.manifest['model']} has no vectors to compare items by")
-            vectors = space.numpy()
+            vectors = space.detach().numpy()
         return ExactIndex.build(_unit(vectors))
 
     @cached_property

@@ -224,6 +224,26 @@ def test_the_smallest_data_work(name: str, pairs: list[tuple[int, int]], n_users
     assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        (name, loss)
+        for name in GRADIENT
+        if name not in THROWAWAY
+        for loss in ("softmax", "sampled-softmax", "bpr", "bce", "gbce")
+    ],
+)
+@pytest.mark.parametrize("batch_size", [1, 1000])
+def test_every_loss_takes_odd_logs(name: str, loss: str, batch_size: int) -> None:
+    """Users of one row, of low ratings alone and of none, an item met once, fewer items than negatives."""
+    rows = log([(0, 0), (0, 1), (0, 2), (1, 0), (1, 3), (2, 1), (3, 2), (3, 0)], 5, 5)
+    rows = rows.weighted(np.array([1, 1, -1, 1, 0, 1, -1, 0], dtype=np.float32))
+    on = whole(ts.Dataset("odd", rows))
+    made = fitted(name, on, epochs=2, loss=loss, negatives=20, candidates=50, batch_size=batch_size)
+    assert np.isfinite([epoch.loss for epoch in made.history]).all()
+    assert np.isfinite(scores(made.model, questions(rows))).all()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_history_without_a_user_is_answered(name: str) -> None:
     model = fitted(name, epochs=2).model
@@ -298,6 +318,14 @@ def test_the_recommender_ranks_as_the_model_does(name: str, tmp_path: object) ->
     best = np.lexsort((np.arange(len(row)), -row.round(4)))[:5]
     found = answers.recommend(user=7, k=5)
     np.testing.assert_allclose(found.scores, row[best], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n in PERSONAL if n not in THROWAWAY])
+def test_items_and_users_of_one_colour_are_similar(name: str, tmp_path: object) -> None:
+    answers = ts.Recommender.build(fitted(name), tmp_path / "bundle")  # type: ignore[operator]
+    for parity in (0, 1):
+        assert sum(item % 2 == parity for item in answers.similar_items(10 + parity, k=5).items) >= 4
+        assert sum(user % 2 == parity for user in answers.similar_users(10 + parity, k=5).items) >= 4
 
 
 @pytest.mark.parametrize("name", [n for n in GRADIENT if torch.cuda.is_available()])
