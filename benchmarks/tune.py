@@ -91,14 +91,7 @@ CANDIDATES: dict[str, dict[str, dict[str, object]]] = {
     "bert4rec": {
         "mask_share 0.35": {"mask_share": 0.35},
         "mask_share 0.65": {"mask_share": 0.65},
-        "blocks alone count": {"blocks_weight": 1.0},
-        "blocks_weight 0.3": {"blocks_weight": 0.3},
-        "dropout 0.4": {"dropout": 0.4},
-        "batch 2048": {"batch_size": 2048},
-    },
-    "sasrec": {
         "blocks_weight 1": {"blocks_weight": 1.0},
-        "dropout 0.4": {"dropout": 0.4},
     },
 }
 

@@ -1,13 +1,16 @@
 """Recommender and bundle: routes, exclusions, damage, replacement."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 import tastespace as ts
 from tastespace import bundle as bundles
@@ -278,6 +281,59 @@ def test_a_flipped_byte_is_noticed(copy: Path, name: str) -> None:
         bundles.read_bundle(copy)
 
 
+def test_numbers_that_are_not_finite_are_refused(copy: Path, recommender: ts.Recommender, tmp_path: Path) -> None:
+    """On the way out; and on the way in, even where whoever spoilt them made the checksum fit."""
+    spoilt = {**recommender.bundle.vectors, "items": np.full_like(recommender.bundle.vectors["items"], np.nan)}
+    message = "items holds numbers that are not finite, so it could recommend nothing"
+    with pytest.raises(BundleError, match=message):
+        bundles.write_bundle(tmp_path / "never", replace(recommender.bundle, vectors=spoilt))
+    assert not (tmp_path / "never").exists()
+    save_file(spoilt, copy / "vectors.safetensors")
+    digest = hashlib.sha256((copy / "vectors.safetensors").read_bytes()).hexdigest()
+    _forge(copy, files={**json.loads((copy / "manifest.json").read_text())["files"], "vectors.safetensors": digest})
+    with pytest.raises(BundleError, match=message):
+        bundles.read_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("ncf", {"dim": 10**9}),
+        ("ncf", {"dim": 10**400}),
+        ("bert4rec", {"dim": 10**9}),
+        ("bert4rec", {"length": 10**12}),
+        ("sasrec", {"blocks": 10**9}),
+        ("two_tower", {"hidden": 10**9}),
+        ("ials", {"unobserved": 1e308}),
+        ("ials", {"sweps": 3}),
+    ],
+)
+def test_a_config_that_is_not_its_weights_is_refused_before_anything_is_built(
+    board: Dataset, tmp_path: Path, name: str, changes: dict[str, object]
+) -> None:
+    fit = ts.train(name, whole(board), dim=8, **({} if name == "ials" else {"epochs": 1}))
+    ts.Recommender.build(fit, tmp_path / "b")
+    config = json.loads((tmp_path / "b" / "manifest.json").read_text())["config"]
+    _forge(tmp_path / "b", config={**config, **changes})
+    with pytest.raises(BundleError, match=f"of this {name} bundle (do not fit its config|is not valid)"):
+        _ = ts.Recommender.load(tmp_path / "b")._model
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"history": "xy"}, "history is 'xy', but a list of item ids is expected"),
+        ({"history": 5}, "history is 5, but a list of item ids is expected"),
+        ({"exclude": "xy"}, "exclude is 'xy', but a list of item ids is expected"),
+        ({"allow": 3}, "allow is 3, but a list of item ids is expected"),
+        ({"features": "age=3"}, "features are 'age=3', but a mapping of names to values is expected"),
+    ],
+)
+def test_a_text_is_no_list(recommender: ts.Recommender, question: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        recommender.recommend(**question)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
@@ -443,6 +499,13 @@ def test_an_unknown_category_counts_as_missing_and_is_told(described: ts.Recomme
     answer = described.recommend(features={"mood": "blue"}, k=5)
     assert answer.notes == ("the training data never had 'blue' as mood: it counts as missing",)
     assert len(answer.items) == 5
+    assert answer.route == "popular"
+
+
+def test_the_youngest_are_described_too(described: ts.Recommender) -> None:
+    """Whose encoding is all zeros: no edge lies below them."""
+    assert described.recommend(features={"age": 0}).route == "features"
+    assert described.recommend(features={"age": None}).route == "popular"
 
 
 def test_attributes_join_a_history(described: ts.Recommender) -> None:

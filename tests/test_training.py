@@ -192,11 +192,24 @@ def test_settings_reach_config_and_options() -> None:
         ({"learning_rate": -1.0}, "must be above 0"),
         ({"loss": "hinge"}, "'softmax' or 'sampled-softmax'"),
         ({"learning_rate": float("nan")}, "finite"),
+        ({"threads": 100_000}, "must be at most 1024"),
+        ({"seed": "18446744073709551616"}, "must be at most 4294967295"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         training.configure("mf", settings)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused(board: Dataset, device: str) -> None:
+    with pytest.raises(OptionError, match=rf"device '{device}' cannot be used here \(.*\); cpu always can"):
+        ts.train("mf", split(board, "article"), device=device)
+
+
+def test_a_log_is_no_split(board: Dataset) -> None:
+    with pytest.raises(OptionError, match="a split is expected, not Dataset: cut a log with"):
+        ts.train("mf", board)  # type: ignore[arg-type]
 
 
 def test_nothing_liked_is_nothing_to_train_on(board: Dataset) -> None:

@@ -66,6 +66,7 @@ def write_bundle(path: Path, bundle: Bundle, *, force: bool = False) -> None:
     An existing one is replaced only with `force`; anything else in its place never is.
     """
     _check_place(path, force)
+    _check_finite(path, bundle.vectors, bundle.weights)
     try:
         with fresh_folder(path) as folder:
             _write_table(folder / "users.parquet", bundle.users, bundle.user_table)
@@ -118,6 +119,7 @@ def read_bundle(path: Path) -> Bundle:
     except (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError) as error:
         raise BundleError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     _check_shapes(path, manifest, len(users), len(items), histories, vectors)
+    _check_finite(path, vectors, weights)
     return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights)
 
 
@@ -217,6 +219,14 @@ def _check_shapes(
         sound &= vectors["fold"].shape[1] + len(manifest["fold_in"]["tail"]) == vectors["items"].shape[1]
     if not sound:
         raise BundleError(f"{path} is damaged: its tables, histories and vectors do not fit each other")
+
+
+def _check_finite(path: Path, *parts: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse numbers that no ranking can be made of, on the way out and on the way in."""
+    for part in parts:
+        for name, array in part.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise BundleError(f"{path}: {name} holds numbers that are not finite, so it could recommend nothing")
 
 
 def _digest(file: Path) -> str:

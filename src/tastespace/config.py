@@ -24,13 +24,15 @@ def option(
     at_least: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    at_most: float | None = None,
 ) -> Any:
     """A dataclass field with its documentation.
 
-    `usual` is the range worth searching and is never enforced; `at_least`, `above` and `below` bound what is
-    possible at all and are checked by `check`.
+    `usual` is the range worth searching and is never enforced; the others bound what is possible at all and are
+    checked by `check`.
     """
-    metadata = {"doc": doc, "usual": usual, "at_least": at_least, "above": above, "below": below}
+    bounds = {"at_least": at_least, "above": above, "below": below, "at_most": at_most}
+    metadata = {"doc": doc, "usual": usual, **bounds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -55,6 +57,8 @@ def check(config: Any) -> None:
             raise OptionError(f"{name} is {value}, but it must be above {bounds['above']}")
         if bounds.get("below") is not None and value >= bounds["below"]:
             raise OptionError(f"{name} is {value}, but it must be below {bounds['below']}")
+        if bounds.get("at_most") is not None and value > bounds["at_most"]:
+            raise OptionError(f"{name} is {shown(value)}, but it must be at most {bounds['at_most']}")
 
 
 def names(cls: type) -> list[str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tastespace import config as configs
 from tastespace.bundle import Bundle, describe_run, read_bundle, write_bundle
 from tastespace.data.dataset import find_title
-from tastespace.data.features import Encoder, Features
+from tastespace.data.features import Encoder, Features, Told
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries, check_k
 from tastespace.data.split import Split
@@ -107,6 +107,11 @@ class Recommender:
         """
         bundle = self.bundle
         check_k(k, len(bundle.items))
+        for name, listed in (("history", history), ("exclude", exclude), ("allow", allow)):
+            if listed is not None and (isinstance(listed, str) or not isinstance(listed, Iterable)):
+                raise OptionError(f"{name} is {shown(listed)}, but a list of item ids is expected")
+        if features is not None and not isinstance(features, Mapping):
+            raise OptionError(f"features are {shown(features)}, but a mapping of names to values is expected")
         newer = bundle.items.index_of(list(history or []))
         row = int(bundle.users.index_of([user])[0]) if user is not None else -1
         past = bundle.histories.take(np.array([row])) if row >= 0 else Histories.of([[]])
@@ -116,8 +121,9 @@ class Recommender:
             known.items if exclude_seen else np.zeros(0, np.int64),
         ]
         allowed = None if allow is None else bundle.items.index_of(list(allow))
-        asked, notes = self._encode_features(features)
-        route, query_row = self._route(row, newer, known, asked)
+        told, notes = self._encode_features(features)
+        asked = None if told is None else told.values
+        route, query_row = self._route(row, newer, known, told is not None and told.understood)
         if route == "popular":
             scores = self._likes.astype(np.float32)
         else:
@@ -202,27 +208,22 @@ class Recommender:
         """An item's attributes."""
         return self.bundle.item_table.row(int(self.bundle.items.index_of([item])[0]))
 
-    def _encode_features(
-        self, features: Mapping[str, Any] | None
-    ) -> tuple[NDArray[np.float32] | None, tuple[str, ...]]:
-        """(1, F) the attributes of a question (None: it has none), and what of them is not known."""
+    def _encode_features(self, features: Mapping[str, Any] | None) -> tuple[Told | None, tuple[str, ...]]:
+        """The attributes of a question (None: it has none), and what of them is not known."""
         if not features:
             return None, ()
         if self._features is None:
             raise OptionError(f"the model {self.bundle.manifest['model']} reads no features; train two_tower for that")
-        encoded, unknown = self._features.user_encoder.encode_one(features)
-        return encoded, tuple(
+        told = self._features.user_encoder.encode_one(features)
+        return told, tuple(
             f"the training data never had {shown(value)} as {name}: it counts as missing"
-            for name, values in unknown.items()
+            for name, values in told.unknown.items()
             for value in values
         )
 
-    def _route(
-        self, row: int, newer: NDArray[np.int64], known: Histories, features: NDArray[np.float32] | None
-    ) -> tuple[Route, int]:
+    def _route(self, row: int, newer: NDArray[np.int64], known: Histories, described: bool) -> tuple[Route, int]:
         """Which way to answer, and the user row to ask with (-1: from history and features alone)."""
         if not bool(np.any(known.weights > 0)):
-            described = features is not None and bool(features.any())
             return ("features" if described else "popular"), -1
         if row < 0:
             return "session", -1
@@ -353,20 +354,33 @@ def load_model(bundle: Bundle, features: Features | None) -> "Model":
     from tastespace import models
     from tastespace.models.base import Shapes
 
-    cls = models.get(bundle.manifest["model"])
-    config = configs.from_mapping(cls.Config, bundle.manifest["config"])
+    name = bundle.manifest["model"]
+    cls = models.get(name)
+    try:
+        config = configs.from_mapping(cls.Config, bundle.manifest["config"])
+    except OptionError as error:
+        raise BundleError(f"the config of this {name} bundle is not valid: {error}") from error
     shapes = Shapes(len(bundle.users), len(bundle.items))
     if features is not None:
         shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
-    model = cls(config, shapes)
-    if features is not None:
-        model.describe(features)
-    weights = {name: torch.from_numpy(array) for name, array in bundle.weights.items()}
+    weights = {key: torch.from_numpy(array) for key, array in bundle.weights.items()}
     try:
+        with torch.device("meta"):  # shapes alone, whatever they claim to be
+            planned = cls(config, shapes).state_dict()
+        if _shapes_of(planned) != _shapes_of(weights):
+            raise BundleError(f"the weights of this {name} bundle do not fit its config")
+        model = cls(config, shapes)
+        if features is not None:
+            model.describe(features)
         model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise BundleError(f"the weights of this {bundle.manifest['model']} bundle do not fit its config") from error
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise BundleError(f"the weights of this {name} bundle do not fit its config") from error
     return model.eval()
+
+
+def _shapes_of(tensors: "Mapping[str, Tensor]") -> dict[str, tuple[int, ...]]:
+    """By name; a single number lies on disk as an array of one."""
+    return {key: tuple(tensor.shape) or (1,) for key, tensor in tensors.items()}
 
 
 def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:

@@ -37,4 +37,5 @@ def shown(value: object) -> str:
     """
     if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
         return f"'{ascii(value[:_LONGEST_SHOWN])[1:-1]}…' ({len(value)} characters)"
-    return repr(value)
+    found = repr(value)
+    return found if len(found) <= 2 * _LONGEST_SHOWN else f"{found[:_LONGEST_SHOWN]}…"

@@ -131,9 +131,12 @@ def fit(
     `Forecast` before the start. Raises `MemoryLimitError` for a run that would not fit, `TrainingError` for a loss
     that is not finite.
     """
+    if not isinstance(split, Split):
+        raise OptionError(f"a split is expected, not {type(split).__name__}: cut a log with tastespace.split first")
     cls = models.get(name)
     config = cls.suited(cls.Config() if config is None else config, split)
     options = options or cls.OPTIONS
+    _check_device(options.device)
     if len(split.train.positives()) == 0:
         raise TooLittleDataError(f"{split.dataset.name}: there is no positive row to train on")
     features = Features.of(split.dataset) if cls.reads_features or options.start == "features" else None
@@ -162,6 +165,14 @@ def fit(
         remove_checkpoint(checkpoint)
     done = tuple(run.epochs)
     return Fit(name, model, split, options, done, run.best_epoch, seconds, run.forecast, health, features)
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise OptionError(f"device {shown(name)} cannot be used here ({reason}); cpu always can") from error
 
 
 @contextmanager

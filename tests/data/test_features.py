@@ -95,7 +95,7 @@ def test_columns_that_tell_nothing_are_left_out(cells: np.ndarray) -> None:
 
 def test_an_encoder_without_columns_gives_no_features() -> None:
     assert Encoder().encode(Table(), 3).shape == (3, 0)
-    assert Encoder().encode_one({})[0].shape == (1, 0)
+    assert Encoder().encode_one({}).values.shape == (1, 0)
 
 
 def test_a_column_that_a_table_lacks_is_missing() -> None:
@@ -116,16 +116,24 @@ def test_features_missing_for_some_rows_are_zeros_there() -> None:
 def test_one_question_is_encoded_as_its_row_is() -> None:
     table = Table({"age": np.array([10.0, 20, 30, 40]), "city": objects("Oslo", "Oslo", "Rome", "Rome")})
     encoder = Encoder.fit(table)
-    found, unknown = encoder.encode_one({"city": "Rome", "age": "30"})
-    np.testing.assert_allclose(found, encoder.encode(table, 4).toarray()[2:3])
-    assert unknown == {}
+    found = encoder.encode_one({"city": "Rome", "age": "30"})
+    np.testing.assert_allclose(found.values, encoder.encode(table, 4).toarray()[2:3])
+    assert found.unknown == {}
+    assert found.understood
+
+
+def test_the_least_of_a_number_is_understood_and_a_missing_one_is_not() -> None:
+    encoder = Encoder.fit(Table({"age": np.array([10.0, 20, 30, 40])}))
+    assert [encoder.encode_one({"age": age}).understood for age in (10, -5, 25, None)] == [True, True, True, False]
 
 
 def test_an_unknown_category_is_zeros_and_told() -> None:
     encoder = Encoder((Column("city", "category", ("Oslo",)), Column("tags", "labels", ("a",))))
-    found, unknown = encoder.encode_one({"city": "Bonn", "tags": ["a", "z"]})
-    assert found.tolist() == [[0, 1]]
-    assert unknown == {"city": ["Bonn"], "tags": ["z"]}
+    found = encoder.encode_one({"city": "Bonn", "tags": ["a", "z"]})
+    assert found.values.tolist() == [[0, 1]]
+    assert found.unknown == {"city": ["Bonn"], "tags": ["z"]}
+    assert found.understood
+    assert not encoder.encode_one({"city": "Bonn"}).understood
 
 
 @pytest.mark.parametrize(

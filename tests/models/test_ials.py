@@ -12,7 +12,7 @@ import tastespace as ts
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.data.split import whole
-from tastespace.errors import OptionError
+from tastespace.errors import OptionError, TrainingError
 from tastespace.models import ials
 from tastespace.models.base import Shapes
 from tastespace.models.ials import IALS, IALSConfig
@@ -118,6 +118,11 @@ def test_chunks_hold_every_list_once_and_stay_small(lengths: list[int], dim: int
 def test_what_cannot_be_solved_is_refused(setting: dict[str, float]) -> None:
     with pytest.raises(OptionError, match=next(iter(setting))):
         IALSConfig(**setting)  # type: ignore[arg-type]
+
+
+def test_equations_that_cannot_be_solved_say_so() -> None:
+    with pytest.raises(TrainingError, match=r"ials cannot solve for its vectors with l2=1e-12.*raise l2"):
+        made(l2=1e-12, unobserved=1e-12)
 
 
 def test_a_known_user_and_a_stranger_of_the_same_history_are_one() -> None:

@@ -29,6 +29,13 @@ def test_known_positives_come_where_they_are_asked_for(sampling: str) -> None:
     assert (drawn == 0).any()
 
 
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 1000.0])
+def test_any_exponent_gives_a_distribution(exponent: float) -> None:
+    drawn, expected = Sampler("popularity", LIKES, exponent).shared(NOTHING, 50, np.random.default_rng(0))
+    assert np.isfinite(expected).all()
+    assert set(drawn) == {0} if exponent == 1000 else len(set(drawn)) > 2
+
+
 @pytest.mark.parametrize("sampling", EVERY)
 def test_a_user_who_knows_everything_still_gets_negatives(sampling: str) -> None:
     known = KnownPairs(Histories.of([[0, 1]]).matrix(2))

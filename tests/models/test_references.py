@@ -10,7 +10,7 @@ from tastespace.data.dataset import Dataset
 from tastespace.data.interactions import Interactions
 from tastespace.data.split import whole
 from tastespace.data.vocabulary import Vocabulary
-from tastespace.errors import DataError, OptionError
+from tastespace.errors import DataError, OptionError, TrainingError
 
 
 def small(seed: int = 0, n_users: int = 12, n_items: int = 9) -> Dataset:
@@ -53,13 +53,20 @@ def test_item_knn_keeps_the_nearest() -> None:
     assert (np.diff(fit.model.weights().indptr) == 2).all()
 
 
-def test_spectral_of_full_width_reproduces_the_normalised_matrix() -> None:
-    data = small()
+@pytest.mark.parametrize(("dim", "kept"), [(1, 1), (3, 3), (64, 4)])
+def test_spectral_projects_on_leading_singular_vectors_up_to_a_quarter_of_them(dim: int, kept: int) -> None:
+    data = small(n_users=20, n_items=17)
     X = matrix(data)
-    with np.errstate(divide="ignore"):
-        per_item = np.where(X.sum(axis=0) > 0, X.sum(axis=0) ** -0.5, 0.0)
-    found = scores("spectral", data, dim=9, item_power=0.0)
-    np.testing.assert_allclose(found, X / np.maximum(X.sum(axis=1, keepdims=True), 1) * per_item[None, :], atol=1e-5)
+    of_users, of_items = np.maximum(X.sum(axis=1), 1), np.maximum(X.sum(axis=0), 1)
+    right = np.linalg.svd(X / np.sqrt(of_users[:, None] * of_items[None, :]))[2][:kept].T  # (N, d)
+    found = scores("spectral", data, dim=dim, item_power=0.5)
+    expected = (X / of_users[:, None] / np.sqrt(of_items)) @ right @ right.T * np.sqrt(of_items)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_ease_that_cannot_be_inverted_says_so() -> None:
+    with pytest.raises(TrainingError, match="ease cannot invert its matrix with penalty=1e-300; raise it"):
+        ts.train("ease", whole(small(n_users=3)), penalty=1e-300)
 
 
 def test_popularity_counts_likes() -> None:

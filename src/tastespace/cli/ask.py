@@ -7,6 +7,7 @@ import typer
 
 from tastespace.cli import show
 from tastespace.cli.options import AsJson, K, parse_features
+from tastespace.errors import OptionError
 
 Bundle = Annotated[Path, typer.Argument(help="A model directory.", show_default=False)]
 
@@ -31,6 +32,8 @@ def recommend(
     """
     from tastespace.recommender import Recommender
 
+    if history is not None and not _listed(history):
+        raise OptionError("--history names no item; leave it out to ask for anybody")
     features = parse_features(feature)
     recommender = Recommender.load(bundle)
     users, items = recommender.bundle.users, recommender.bundle.items
@@ -97,4 +100,4 @@ def similar_users(
 
 
 def _listed(text: str | None) -> list[str]:
-    return [part for part in (text or "").split(",") if part.strip()]
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

@@ -240,6 +240,8 @@ def compare(
             o.check_can_write_file(file)
     if html is not None:
         check_can_write_page()
+    if not _names(models):
+        raise OptionError("--models names no model; for example --models mf,spectral")
     of_models = o.parse_settings_of_models(settings)
     ready = train_file is not None or test_file is not None
     asked: list[str | None] = [*_names(protocol or "")]

@@ -112,13 +112,18 @@ def parse_settings_of_models(texts: list[str] | None) -> dict[str, dict[str, str
 
 def check_can_write_file(file: Path) -> None:
     """Raise `OptionError` before the work rather than after it where a file cannot be written."""
-    import os
+    import tempfile
 
     folder = file.parent
     while not folder.exists():
         folder = folder.parent
-    if file.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OptionError(f"{file} cannot be written; name a file in a folder that is yours")
+    try:
+        if file.is_dir():
+            raise IsADirectoryError
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OptionError(f"{file} cannot be written; name a file in a folder that is yours") from error
 
 
 def parse_settings(texts: list[str] | None) -> dict[str, str]:

@@ -126,12 +126,15 @@ def probability(p: float) -> str:
 
 def items(recommender: "Recommender", answer: "Answer") -> None:
     """Recommended or similar items, one a line, with what is known of them."""
+    known = recommender.bundle.item_table.columns
+    titles, genres = "title" in known, "genres" in known
     rows = []
     for place, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), 1):
-        about = recommender.describe(item)
-        genres = about.get("genres") or []
-        rows.append([str(place), str(item), recommender.label(item), ", ".join(map(str, genres)), f"{score:.3f}"])
-    table(["", "id", "title", "genres", "score"], rows, numbers_from=4)
+        told = [recommender.label(item)] if titles else []
+        told += [", ".join(map(str, recommender.describe(item).get("genres") or []))] if genres else []
+        rows.append([str(place), str(item), *told, f"{score:.3f}"])
+    about = ["title"] * titles + ["genres"] * genres
+    table(["", "id", *about, "score"], rows, numbers_from=2 + len(about))
 
 
 def answer_to_json(recommender: "Recommender", answer: "Answer", **asked: Any) -> dict[str, Any]:

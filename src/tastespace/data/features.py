@@ -80,6 +80,15 @@ class Column:
         return sp.csr_matrix((weights, (rows, columns)), shape=(len(held), len(self.values))), unknown
 
 
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a question tells of a user: features (1, F), by column the values not known, and whether any was."""
+
+    values: NDArray[np.float32]
+    unknown: Mapping[str, list[str]]
+    understood: bool
+
+
 @dataclass(frozen=True)
 class Encoder:
     """Attributes to features, column after column."""
@@ -108,8 +117,8 @@ class Encoder:
         parts = [column.encode(table.columns.get(column.name, blank))[0] for column in self.columns]
         return sp.hstack(parts, format="csr") if parts else sp.csr_matrix((n, 0), dtype=np.float32)
 
-    def encode_one(self, values: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, list[str]]]:
-        """(1, F) features of attributes as a person or a program gives them, and by column the values not known.
+    def encode_one(self, values: Mapping[str, Any]) -> "Told":
+        """Attributes as a person or a program gives them.
 
         A name that is no column, a text where a number belongs, and a number that is not finite raise `OptionError`.
         """
@@ -118,14 +127,15 @@ class Encoder:
             if name not in known:
                 holder = f"the model knows {', '.join(known)}" if known else "the model was trained without any"
                 raise OptionError(f"there is no feature {shown(name)}{did_you_mean(str(name), known)}; {holder}")
-        parts, unknown = [np.zeros((1, 0), dtype=np.float32)], {}
+        parts, unknown, understood = [np.zeros((1, 0), dtype=np.float32)], {}, False
         for column in self.columns:
             value = _checked(column, values.get(column.name))
             part, strange = column.encode([value])
             parts.append(part.toarray())
             if strange:
                 unknown[column.name] = strange
-        return np.hstack(parts).astype(np.float32), unknown
+            understood |= value is not None if column.kind == "number" else part.nnz > 0
+        return Told(np.hstack(parts).astype(np.float32), unknown, understood)
 
     def to_json(self) -> list[dict[str, Any]]:
         """As plain values."""

@@ -34,9 +34,11 @@ class Options:
     patience: int = option(10, "epochs without a better validation metric before stopping", at_least=1)
     metric: str = option("recall@10", "validation metric that chooses the epoch")
     validate_every: int = option(1, "epochs between two validations", at_least=1)
-    seed: int = option(0, "of initial weights, batch order and negatives", at_least=0)
+    seed: int = option(0, "of initial weights, batch order and negatives", at_least=0, at_most=2**32 - 1)
     device: str = option("cpu", "where tensors live: cpu, cuda, cuda:1, mps")
-    threads: int = option(0, "processor threads of a step; 0: one for small models, all for large ones", at_least=0)
+    threads: int = option(
+        0, "processor threads of a step; 0: one for small models, all for large ones", at_least=0, at_most=1024
+    )
     refit: bool = option(True, "fit again on all training rows for the chosen number of epochs")
     start: Literal["own", "features"] = option("own", "what vectors start from: the model's own way, or features too")
 

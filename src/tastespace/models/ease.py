@@ -14,6 +14,7 @@ from torch import Tensor
 from tastespace.config import check, option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
+from tastespace.errors import TrainingError
 from tastespace.models.base import Model, Shapes
 
 
@@ -21,7 +22,7 @@ from tastespace.models.base import Model, Shapes
 class EaseConfig:
     """One number to choose."""
 
-    penalty: float = option(200.0, "L2 penalty lambda on the item-item weights", usual=(10, 5000), above=0)
+    penalty: float = option(200.0, "L2 penalty lambda on the item-item weights", usual=(10, 5000), above=0, at_most=1e9)
 
     def __post_init__(self) -> None:
         check(self)
@@ -52,7 +53,9 @@ class Ease(Model):
         liked = train.positives().matrix()
         gram = np.asfortranarray((liked.T @ liked).toarray(), dtype=np.float64)
         gram[np.diag_indices_from(gram)] += self.config.penalty
-        factor, _ = scipy.linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        factor, failed = scipy.linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        if failed:
+            raise TrainingError(f"ease cannot invert its matrix with penalty={self.config.penalty:g}; raise it")
         inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)  # lower triangle only
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
         weights = -inverse / np.diag(inverse)[None, :]

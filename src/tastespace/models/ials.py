@@ -19,6 +19,7 @@ from tastespace.config import check, option
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
+from tastespace.errors import TrainingError
 from tastespace.models.base import Factored, Shapes
 from tastespace.progress import track
 
@@ -30,10 +31,12 @@ class IALSConfig:
     """Width, weights and regularisation."""
 
     dim: int = option(64, "length of the vectors", usual=(16, 512), at_least=1)
-    unobserved: float = option(0.1, "weight of a pair that is not in the log; a like has 1", usual=(0.01, 1), above=0)
-    disliked: float = option(0.0, "weight of a disliked pair above that", usual=(0, 2), at_least=0)
-    l2: float = option(0.4, "regularisation", usual=(1e-2, 10), above=0)
-    l2_power: float = option(0.5, "how regularisation grows with a row's weight: 0 not, 1 as it", at_least=0)
+    unobserved: float = option(
+        0.1, "weight of a pair that is not in the log; a like has 1", usual=(0.01, 1), above=0, at_most=1000
+    )
+    disliked: float = option(0.0, "weight of a disliked pair above that", usual=(0, 2), at_least=0, at_most=1000)
+    l2: float = option(0.4, "regularisation", usual=(1e-2, 10), above=0, at_most=1e6)
+    l2_power: float = option(0.5, "how regularisation grows with a row's weight: 0 not, 1 as it", at_least=0, at_most=2)
     sweeps: int = option(10, "times that both sides are solved", usual=(5, 30), at_least=1)
 
     def __post_init__(self) -> None:
@@ -92,7 +95,12 @@ class IALS(Factored):
             matrix = torch.baddbmm(everywhere.expand(len(part), -1, -1), gathered.mT, gathered * weight[..., None])
             matrix.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(penalty[part]).to(matrix)[:, None])
             wanted = (gathered * target[..., None]).sum(dim=1)  # (b, D)
-            factor = torch.linalg.cholesky(matrix)
+            factor, failed = torch.linalg.cholesky_ex(matrix)
+            if bool(failed.any()) or not bool(torch.isfinite(factor).all()):
+                raise TrainingError(
+                    f"ials cannot solve for its vectors with l2={c.l2:g} and unobserved={c.unobserved:g}: "
+                    "the numbers are not precise enough; raise l2"
+                )
             found[torch.from_numpy(part)] = torch.cholesky_solve(wanted[..., None], factor).squeeze(-1)
         return found
 

@@ -24,7 +24,7 @@ class ItemKNNConfig:
     """Size of the neighbourhood and caution with rare items."""
 
     neighbours: int = option(100, "similar items kept for each item", usual=(10, 1000), at_least=1)
-    shrink: float = option(10.0, "added to the cosine's denominator", usual=(0, 100), at_least=0)
+    shrink: float = option(10.0, "added to the cosine's denominator", usual=(0, 100), at_least=0, at_most=1e9)
 
     def __post_init__(self) -> None:
         check(self)

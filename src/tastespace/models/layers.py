@@ -44,7 +44,7 @@ class Sequence(Objective):
         "auto", "what follows, or what is missing anywhere in the history; auto: as the validation rows ask"
     )
     length: int = option(200, "newest items of a history that are read", usual=(20, 500), at_least=1)
-    blocks: int = option(1, "transformer blocks", usual=(1, 4), at_least=1)
+    blocks: int = option(1, "transformer blocks", usual=(1, 4), at_least=1, at_most=100)
     heads: int = option(2, "attention heads; they share the width", usual=(1, 8), at_least=1)
     blocks_weight: float = option(
         0.1, "of the blocks' answer, beside the mean over the history", usual=(0.1, 1), above=0

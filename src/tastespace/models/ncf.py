@@ -8,7 +8,7 @@ each is computed once, and only what follows the sum is done for each pair.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Literal
 
@@ -34,6 +34,7 @@ _NO_PARTS: tuple[tuple[int, float], ...] = ()
 class NCFConfig(Objective):
     """Paths and their training, then width (both paths together), loss and what belongs to each loss."""
 
+    dim: int = option(64, "length of the vectors of both paths together", usual=(16, 512), at_least=4)
     paths: Literal["both", "gmf", "mlp"] = option("both", "element-wise product, network over the pair, or both")
     pretrain: bool = option(False, "train each path by itself for the first part of the epochs, then both together")
     pretrain_epochs: int = option(5, "epochs of that part", usual=(1, 20), at_least=1)
@@ -142,7 +143,8 @@ class NCF(Model):
 
     @property
     def _gmf_config(self) -> Objective:
-        return replace(self.config, dim=self.gmf_width)
+        own = {field.name: getattr(self.config, field.name) for field in fields(Objective)}
+        return Objective(**{**own, "dim": self.gmf_width})
 
     def _factors(self, vectors: Tensor) -> Tensor:
         """(..., D/2) the GMF path's part of vectors, as it enters the product."""

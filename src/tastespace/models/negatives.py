@@ -39,7 +39,7 @@ class Sampler:
     def __init__(self, sampling: Sampling, likes: NDArray[np.int64], exponent: float = 0.75) -> None:
         self.sampling = sampling
         self.n_items = len(likes)
-        wanted = likes.astype(np.float64) ** (exponent if sampling == "popularity" else 1.0)
+        wanted = (likes / max(1, likes.max(initial=0))) ** (exponent if sampling == "popularity" else 1.0)
         if sampling == "popularity" and exponent > 0:
             wanted = np.where(likes > 0, wanted, 0.0)
         total = wanted.sum()

@@ -26,7 +26,9 @@ class SpectralConfig:
     """Width, and how much popular items are favoured."""
 
     dim: int = option(64, "singular vectors kept", usual=(16, 512), at_least=1)
-    item_power: float = option(0.5, "item vectors are multiplied by likes**item_power", usual=(0, 1), at_least=0)
+    item_power: float = option(
+        0.5, "item vectors are multiplied by likes**item_power", usual=(0, 1), at_least=0, at_most=10
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -47,10 +49,14 @@ class Spectral(Factored):
         self.register_buffer("out", torch.zeros(shapes.n_items, config.dim))  # (N, D) vector -> scores
 
     def prepare(self, train: Interactions) -> None:
-        """Decompose once; coordinates beyond the matrix's rank stay zero."""
+        """Decompose once; coordinates beyond a quarter of the smaller side stay zero.
+
+        All of them would give back the log as it is, and nothing that is not in it.
+        """
         liked = train.positives().matrix()
         degrees = np.asarray(liked.sum(axis=0)).ravel()
-        vectors = leading_item_vectors(liked, self.config.dim)  # (N, d <= D)
+        telling = max(1, min(liked.shape) // 4)
+        vectors = leading_item_vectors(liked, min(self.config.dim, telling))  # (N, d <= D)
         scale = np.sqrt(np.maximum(degrees, 1e-12))[:, None]
         kept = vectors.shape[1]
         self.into[:, :kept] = torch.from_numpy((vectors / scale).astype(np.float32))
