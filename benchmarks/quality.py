@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("--protocol", help="these alone; writes no file")
     asked = parser.parse_args().protocol
     data = ts.load_dataset("ml-100k")
-    about = f"{time.strftime('%Y-%m-%d')}, {platform.machine()} with 2 cores, model seeds 0 to {SEEDS - 1}"
+    machine = f"{platform.machine()} with 2 cores, one thread a run and other runs beside it"
+    about = f"{time.strftime('%Y-%m-%d')}, {machine}, model seeds 0 to {SEEDS - 1}"
     lines, found = [f"Measured {about}, by benchmarks/quality.py.\n"], []
     for protocol in asked.split(",") if asked else names():
         comparison = ts.compare(MODELS, ts.split(data, protocol), seeds=SEEDS, keep=cache_folder() / "quality")

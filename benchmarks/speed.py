@@ -1,4 +1,4 @@
-"""How fast: reading, ranking, training, help. Each figure is the median of several runs: results/speed.json.
+"""How fast: reading, ranking, training, comparing, help. Each figure is the median of several runs: results/speed.json.
 
     .venv/bin/python benchmarks/speed.py
 
@@ -91,6 +91,15 @@ def training() -> dict[str, float]:
     return {f"{name} seconds": seconds for name, seconds in found.items()}
 
 
+def five_models() -> dict[str, float]:
+    """The five architectures and the references on `article`, one seed, defaults: a whole comparison, run once."""
+    on = ts.split(ts.load_dataset("ml-100k"), "article")
+    began = time.perf_counter()
+    table = ts.compare(["mf", "ncf", "lightgcn", "bert4rec", "two_tower"], on)
+    found = {"whole seconds": round(time.perf_counter() - began, 1)}
+    return found | {f"{row.model} seconds": round(row.train_seconds, 2) for row in table.rows}
+
+
 def help_text() -> dict[str, float]:
     """A new process that prints the help."""
     command = [sys.executable, "-m", "tastespace", "--help"]
@@ -100,7 +109,7 @@ def help_text() -> dict[str, float]:
 def main() -> None:
     machine = {"machine": f"{platform.machine()}, 2 cores", "date": time.strftime("%Y-%m-%d")}
     found: dict[str, object] = dict(machine)
-    for job in (ranking, reading, training, help_text):
+    for job in (ranking, reading, training, five_models, help_text):
         found[job.__name__] = job()
         print(job.__name__, found[job.__name__], flush=True)
         if job is ranking:
