@@ -53,10 +53,7 @@ CANDIDATES: dict[str, dict[str, dict[str, object]]] = {
     "mf": MF,
     "ncf": {
         "gmf path alone": {"paths": "gmf"},
-        "mlp path alone": {"paths": "mlp"},
         "pretrain": {"pretrain": True},
-        "mlp_weight 0.1": {"mlp_weight": 0.1},
-        "dropout 0.3": {"dropout": 0.3},
     },
     "lightgcn": {
         "layers 1": {"layers": 1},

@@ -1,6 +1,7 @@
 """Training: epochs, refit, interruption, forecasts."""
 
 import dataclasses
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import torch
 import tastespace as ts
 from tastespace import checkpoint, models, training
 from tastespace.data.dataset import Dataset
+from tastespace.data.features import Features
 from tastespace.data.split import split, whole
 from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError, TrainingError
-from tastespace.models.base import Model, Options
+from tastespace.evaluation import Evaluator
+from tastespace.models.base import Model, Options, Shapes
+from tastespace.training import Forecast
 from tests.build import dataset
 
 
@@ -66,6 +70,36 @@ def test_the_best_epoch_is_the_one_with_the_highest_validation(board: Dataset) -
 def test_training_stops_after_patience(board: Dataset) -> None:
     fit = ts.train("mf", split(board, "article"), epochs=60, patience=2)
     assert len(fit.history) == fit.best_epoch + 2 < 60
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_patience_is_judged_where_validation_happens(board: Dataset, patience: int) -> None:
+    fit = ts.train("mf", split(board, "article"), epochs=40, patience=patience, validate_every=4)
+    validated = [epoch.epoch for epoch in fit.history if epoch.metric is not None]
+    assert validated == list(range(4, len(fit.history) + 1, 4))
+    assert len(validated) >= 2
+
+
+@pytest.mark.parametrize("name", ["mf", "lightgcn", "ncf", "two_tower"])
+def test_strangers_are_validated_as_they_will_be_answered(board: Dataset, name: str) -> None:
+    on = split(board, "new-users")
+    fit = ts.train(name, on, dim=8, epochs=3, refit=False)
+    inner = on.for_validation()
+    with torch.no_grad():
+        expected = Evaluator(inner).mean(fit.model.scorer(), "recall")
+    assert max(epoch.metric for epoch in fit.history if epoch.metric is not None) == pytest.approx(expected)
+
+
+def test_a_checkpoint_of_other_attributes_is_another_run(board: Dataset) -> None:
+    config, options = training.configure("two_tower", {})
+
+    def identity(colour: str) -> dict[str, object]:
+        cells = np.array(["red", colour], dtype=object)[np.arange(board.interactions.n_items) % 2]
+        on = split(replace(board, item_table=ts.Table({"colour": cells})), "article")
+        features, forecast = Features.of(on.dataset), Forecast(0, 0, None)
+        return training._Run("two_tower", config, options, on, Shapes(1, 1), features, None, forecast, None)._identity()
+
+    assert identity("blue") == identity("blue") != identity("red")
 
 
 def test_the_rate_halves_when_validation_stalls(board: Dataset) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def fit(
     shapes = Shapes(split.train.n_users, split.train.n_items)
     if cls.reads_features and features is not None:
         shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
-    forecast = _check_memory(cls, name, config, shapes, split.train)
+    forecast = _check_memory(cls, name, config, shapes, split.train, options.batch_size)
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[]), _threads(options.threads, forecast.parameters):
         if not cls.learns_by_gradient():
@@ -169,7 +170,7 @@ def fit(
 
 def _check_device(name: str) -> None:
     try:
-        torch.empty(0, device=name)
+        torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise OptionError(f"device {shown(name)} cannot be used here ({reason}); cpu always can") from error
@@ -200,7 +201,7 @@ def _build(
     model.prepare(rows)
     if options.start == "features" and features is not None:
         start_from_features(model, name, features)
-    return model.to(options.device)
+    return model.to(options.device) if model.learns_by_gradient() else model  # the others are numpy and scipy
 
 
 @dataclass
@@ -254,7 +255,7 @@ class _Run:
             loss = _one_epoch(self.name, model, optimizer, inner.train, rate, self.options, number)
             value = None
             if number % self.options.validate_every == 0 or number == self.options.epochs:
-                value = evaluator.mean(model.eval().scorer(), metric)
+                value = self._validate(model.eval(), evaluator, metric)
                 nothing_yet = value == 0 and self.best_value <= 0  # then no epoch is better than the last
                 if value > self.best_value or nothing_yet:
                     self.best_value, self.best_epoch = value, number
@@ -268,6 +269,12 @@ class _Run:
             model.load_state_dict(self._best)
         model.finish(inner.train)
         return model
+
+    @torch.no_grad()
+    def _validate(self, model: Model, evaluator: Evaluator, metric: str) -> float:
+        if evaluator.split.given is not None:  # strangers are asked, whom only a finished model folds in
+            model.finish(evaluator.split.train)
+        return evaluator.mean(model.scorer(), metric)
 
     def _refit(self, tick: Ticker) -> Model:
         """All training rows, for the number of epochs that was best, at the same learning rates."""
@@ -304,7 +311,9 @@ class _Run:
         return [epoch for epoch in self.epochs if epoch.metric is not None]
 
     def _stale(self) -> int:
-        return self.epochs[-1].epoch - self.best_epoch if self._validated() else 0
+        """Epochs from the best to the last that was validated."""
+        validated = self._validated()
+        return validated[-1].epoch - self.best_epoch if validated else 0
 
     def _halvings(self) -> int:
         """How often validation stalled: each `_STALLED_AFTER` validations in a row that bring nothing better."""
@@ -349,8 +358,11 @@ class _Run:
             "config": configs.to_mapping(self.config),
             "options": configs.to_mapping(self.options),
             "protocol": self.split.protocol,
+            "version": version("tastespace"),
+            "hidden": self.split.hidden,
             "rows": self.split.train.fingerprint(),
-            "features": None if self.features is None else self.features.names,
+            "validation": None if self.split.validation is None else self.split.validation.fingerprint(),
+            "features": None if self.features is None else self.features.fingerprint(),
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -403,9 +415,11 @@ def _one_epoch(
     return float(np.mean(losses)) if losses else 0.0
 
 
-def _check_memory(cls: type[Model], name: str, config: Any, shapes: Shapes, rows: Interactions) -> Forecast:
+def _check_memory(
+    cls: type[Model], name: str, config: Any, shapes: Shapes, rows: Interactions, batch_size: int
+) -> Forecast:
     """What the run needs, or `MemoryLimitError` where that is more than the machine has free."""
-    needed = cls.memory_bytes(config, shapes, len(rows))
+    needed = cls.memory_bytes(config, shapes, len(rows), batch_size)
     free = free_memory()
     if free is not None and needed > free:
         raise MemoryLimitError(

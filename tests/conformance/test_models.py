@@ -345,8 +345,10 @@ def test_a_run_that_cannot_fit_is_refused_with_the_number(name: str, monkeypatch
 @pytest.mark.parametrize("name", [n for n in GRADIENT if n not in THROWAWAY])
 def test_the_scores_of_a_step_are_forecast_too(name: str) -> None:
     cls, wide = models.get(name), Shapes(1000, 10**7)
-    tables = Model.memory_bytes.__func__(cls, cls.Config(), wide, 10**5)  # type: ignore[attr-defined]
-    assert cls.memory_bytes(cls.Config(), wide, 10**5) >= tables + 4 * wide.n_items
+    tables = Model.memory_bytes.__func__(cls, cls.Config(), wide, 10**5, 10)  # type: ignore[attr-defined]
+    small, large = (cls.memory_bytes(cls.Config(), wide, 10**5, size) for size in (10, 10**4))
+    assert small >= tables + 4 * wide.n_items
+    assert large > small + 10 * 4 * wide.n_items
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -354,4 +356,4 @@ def test_memory_forecast_covers_the_weights(name: str) -> None:
     cls, shapes = models.get(name), Shapes(50, 40)
     model = cls(cls.Config(), shapes)
     held = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    assert cls.memory_bytes(cls.Config(), shapes, 500) >= held
+    assert cls.memory_bytes(cls.Config(), shapes, 500, 100) >= held

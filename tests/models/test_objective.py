@@ -38,7 +38,7 @@ def test_a_like_that_was_told_is_left_alone_and_other_items_are_not() -> None:
 
 
 def test_a_dislike_that_was_told_is_pushed_more() -> None:
-    config = Objective(dim=4)
+    config = Objective(dim=4, seen_weight=0.0)
     plain, told = (gradient_of_items(asking(config, *case), config) for case in (([], []), ([3], [-1])))
     assert told[3] > 1.5 * plain[3]
 
@@ -56,6 +56,19 @@ def test_low_ratings_are_taken_as_the_split_takes_them(protocol: str, low_rated:
     assert Objective().suited(on).low_rated == low_rated
     assert Objective(low_rated="ranked").suited(on).low_rated == "ranked"
     assert train("mf", on, dim=4, epochs=1).model.config.low_rated == low_rated
+
+
+def test_what_is_learnt_does_not_depend_on_who_shares_a_batch() -> None:
+    """In a log with low ratings a batch without any still asks what is met."""
+    config, rng = Objective(dim=4), np.random.default_rng(0)
+    torch.manual_seed(0)
+    users, items = torch.randn(2, 4), torch.randn(6, 4)
+    found = []
+    for lists in (LISTS, LISTS.keep(LISTS.weights > 0)):
+        batch = Batches(config, lists, 6).of(np.array([1]), rng, torch.device("cpu"))
+        assert len(batch.met_rows) == 0
+        found.append(float(objective.loss(config, batch, users[1:], items, torch.zeros(6))))
+    assert found[0] > found[1] + 0.1
 
 
 def test_an_answer_stays_one_even_if_it_was_told() -> None:

@@ -1,5 +1,7 @@
 """Two towers: what is read, what is asked, and what is withheld."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,8 +47,11 @@ def batches(model: TwoTower, data: ts.Dataset, seed: int = 0) -> list:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_what_is_asked_is_never_read(seed: int) -> None:
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_what_is_asked_is_never_read(seed: int, repeats: int) -> None:
     data = described(low=-1)
+    rows = data.interactions
+    data = replace(data, interactions=rows.take(np.tile(np.arange(len(rows)), repeats)))
     model = prepared(data)
     for batch in batches(model, data, seed):
         for bags in (batch.liked, batch.met):

@@ -3,6 +3,7 @@
 An `Encoder` is fitted to a table once and travels with the model; the same values always get the same numbers.
 """
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -165,6 +166,14 @@ class Features:
     def names(self) -> list[str]:
         """What every feature says, users' first."""
         return [*self.user_encoder.names, *self.item_encoder.names]
+
+    def fingerprint(self) -> str:
+        """Equal for equal features of equal rows."""
+        digest = hashlib.sha256(repr(self.names).encode())
+        for matrix in (self.users, self.items):
+            for part in (matrix.indptr, matrix.indices, matrix.data):
+                digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Features":

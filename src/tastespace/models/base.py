@@ -79,7 +79,7 @@ class Model(nn.Module, abc.ABC):
     in_order: ClassVar[bool] = False
     """Whether the order of a history counts: such a model tells what follows, not only what belongs."""
     sigmoid: bool = False
-    """Whether scores are log-odds, so that `predict` is a probability."""
+    """Whether scores are log-odds, so that their logistic function is a probability."""
 
     def __init__(self, config: Any, shapes: Shapes) -> None:
         super().__init__()
@@ -98,8 +98,8 @@ class Model(nn.Module, abc.ABC):
         return config if suit is None else suit(split)
 
     @classmethod
-    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
-        """Forecast of the most memory that training takes beside the data."""
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
+        """Forecast of the most memory that training on `n_rows` takes beside the data."""
         with torch.device("meta"):
             model = cls(config, shapes)
         trained = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -154,7 +154,7 @@ class Factored(Model):
 
     @abc.abstractmethod
     def encode_items(self, features: Tensor | None = None) -> Tensor:
-        """(N, D) item vectors; with `features` (M, F), vectors of M new items (models without towers refuse)."""
+        """(N, D) item vectors; in models that read features, those of M new items with `features` (M, F)."""
 
     def encode_users(self, users: Tensor) -> Tensor:
         """(B, D) vectors of known users, for models that keep a row a user."""

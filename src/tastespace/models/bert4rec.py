@@ -5,7 +5,8 @@ Unlike the paper, gaps do not attend to one another: a gap says nothing but that
 is only one. So the encoder reads only what is visible, which a large mask share makes cheap. A gap is asked for with
 its place ("next": at prediction the one after the newest item) or all gaps of a list at once without one ("anywhere":
 what a random part of the history is tested on). The loss is a softmax over the catalogue without what the question
-tells already; low-rated items are read as such, and disliked ones are no answers: see `objective` and `layers`.
+tells already; low-rated items are read as such, and disliked ones are no answers: see `objective` and `layers`. Where
+a log repeats a pair, what is hidden may also be visible: then it is repeats that are learnt.
 """
 
 from collections.abc import Iterator
@@ -67,9 +68,11 @@ class BERT4Rec(Factored):
         self.head = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
 
     @classmethod
-    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the activations of a step's histories, and the scores of its questions."""
-        return super().memory_bytes(config, shapes, n_rows) + layers.step_bytes(config, shapes, cls.OPTIONS, n_rows)
+        return super().memory_bytes(config, shapes, n_rows, batch_size) + layers.step_bytes(
+            config, shapes, n_rows, batch_size
+        )
 
     def prepare(self, train: Interactions) -> None:
         """Item vectors and biases get their start."""

@@ -44,9 +44,9 @@ class Ease(Model):
         self.register_buffer("weights", torch.zeros(shapes.n_items, shapes.n_items))  # (N, N)
 
     @classmethod
-    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
-        """Gram matrix and inverse in double precision, and the weights kept in single."""
-        return shapes.n_items**2 * (8 + 8 + 4 + 4)
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
+        """Inverse, its mirrored half and their sum in double precision, weights in single, and those kept."""
+        return shapes.n_items**2 * (8 + 8 + 8 + 4 + 4 + 4)
 
     def prepare(self, train: Interactions) -> None:
         """B = I - P diag(P)^-1 with P = (X'X + lambda I)^-1; X is the matrix of likes (U, N)."""

@@ -59,7 +59,7 @@ class IALS(Factored):
         self.register_buffer("told", torch.zeros((), dtype=torch.bool))  # whether training showed any dislike
 
     @classmethod
-    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Both tables, the log from both sides, and the systems of a chunk."""
         tables = 2 * 4 * config.dim * (shapes.n_users + shapes.n_items)
         return tables + 2 * 24 * n_rows + 4 * 4 * max(_CELLS, config.dim**2)

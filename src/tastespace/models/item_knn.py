@@ -5,6 +5,7 @@ a shrinkage term that discounts similarities resting on few users.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -44,6 +45,13 @@ class ItemKNN(Model):
         kept = min(config.neighbours, shapes.n_items)
         self.register_buffer("near", torch.zeros(shapes.n_items, kept, dtype=torch.int32))  # (N, K)
         self.register_buffer("similarity", torch.zeros(shapes.n_items, kept))  # (N, K)
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
+        """The lists kept, the log from both sides, and the cosines of a block of items: shared likes, ratio, best."""
+        kept = 8 * shapes.n_items * min(config.neighbours, shapes.n_items)
+        block = 4 * 8 * min(_ITEMS_AT_ONCE, shapes.n_items) * shapes.n_items
+        return kept + 3 * 12 * n_rows + block
 
     def prepare(self, train: Interactions) -> None:
         """Cosines of all pairs of items, a block of items at a time; the best K of each are kept."""

@@ -26,7 +26,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
 from tastespace.models import objective
-from tastespace.models.base import Options, Shapes
+from tastespace.models.base import Shapes
 from tastespace.models.objective import Objective
 from tastespace.models.spectral import leading_item_vectors
 
@@ -41,7 +41,8 @@ class Sequence(Objective):
 
     temperature: float = option(0.7, "divides the second half's cosine (softmax)", usual=(0.1, 2), above=0)
     ask: Literal["auto", "next", "anywhere"] = option(
-        "auto", "what follows, or what is missing anywhere in the history; auto: as the validation rows ask"
+        "auto",
+        "what follows, or what is missing anywhere; auto: as the validation rows of a tested protocol, else next",
     )
     length: int = option(200, "newest items of a history that are read", usual=(20, 500), at_least=1)
     blocks: int = option(1, "transformer blocks", usual=(1, 4), at_least=1, at_most=100)
@@ -150,9 +151,9 @@ def by_length(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Genera
         yield parts[place]
 
 
-def step_bytes(config: Sequence, shapes: Shapes, options: Options, n_rows: int) -> int:
+def step_bytes(config: Sequence, shapes: Shapes, n_rows: int, batch_size: int) -> int:
     """Forecast of what a step takes: the activations of its histories, and the scores of a question an item."""
-    rows = min(n_rows, options.batch_size + config.length)
+    rows = min(n_rows, batch_size + config.length)
     activations = 4 * rows * config.blocks * (16 * config.dim + 4 * config.heads * config.length)
     return activations + objective.step_bytes(config, shapes, rows)
 

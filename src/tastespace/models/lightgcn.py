@@ -2,7 +2,8 @@
 
 He et al. 2020, "LightGCN: simplifying and powering graph convolution network for recommendation": a vector is the mean
 of K + 1 layers, each layer the mean of the neighbours' vectors in the one before, normalised symmetrically; only layer
-0 has weights. Unlike the paper, softmax over the catalogue is the default loss, and vectors may start from features.
+0 has weights. Unlike the paper, softmax over the catalogue is the default loss, vectors may start from features, and L2
+falls on layer 0 under softmax alone (`layer_l2`): under the other losses on the propagated vectors (`l2`).
 """
 
 import warnings
@@ -63,11 +64,11 @@ class LightGCN(Factored):
         self.register_buffer("fold", torch.zeros(shapes.n_items, config.dim))  # (N, D) what an item of a history adds
 
     @classmethod
-    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the layers that a step holds, and the graph in both directions."""
         layer = 4 * config.dim * (shapes.n_users + shapes.n_items)
-        step = objective.step_bytes(config, shapes, objective.users_a_step(cls.OPTIONS, shapes, n_rows))
-        return super().memory_bytes(config, shapes, n_rows) + 4 * layer + 2 * 12 * n_rows + step
+        step = objective.step_bytes(config, shapes, objective.users_a_step(batch_size, shapes, n_rows))
+        return super().memory_bytes(config, shapes, n_rows, batch_size) + 4 * layer + 2 * 12 * n_rows + step
 
     def prepare(self, train: Interactions) -> None:
         """Build the graph of likes, and note who has a row worth using."""
@@ -93,7 +94,7 @@ class LightGCN(Factored):
         return (total / (self.config.layers + 1)).split([len(self.user), len(self.item)])
 
     def loss(self, batch: Batch) -> Tensor:
-        """() the configured loss, per like, and L2 on the layer-0 vectors of the batch."""
+        """() the configured loss, per like, under softmax with L2 on the layer-0 vectors of the batch."""
         users, items = self.propagate()
         found = objective.loss(self.config, batch, users[batch.users], items, self.item_bias)
         if not self.config.by_angle or self.config.layer_l2 == 0:

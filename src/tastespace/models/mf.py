@@ -55,10 +55,10 @@ class MF(Factored):
         self.register_buffer("fold", torch.zeros(shapes.n_items, config.dim))  # (N, D) what an item of a history adds
 
     @classmethod
-    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the scores of a step."""
-        users = objective.users_a_step(cls.OPTIONS, shapes, n_rows)
-        return super().memory_bytes(config, shapes, n_rows) + objective.step_bytes(config, shapes, users)
+        users = objective.users_a_step(batch_size, shapes, n_rows)
+        return super().memory_bytes(config, shapes, n_rows, batch_size) + objective.step_bytes(config, shapes, users)
 
     def prepare(self, train: Interactions) -> None:
         """Note who has a row worth using; under softmax item biases start at the logarithm of their likes."""

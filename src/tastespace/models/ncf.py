@@ -57,6 +57,7 @@ class NCF(Model):
     likes: Tensor
     fold: Tensor
     epoch: Tensor
+    gmf_share: Tensor
     mlp_share: Tensor
     _batches: Batches
 
@@ -77,6 +78,7 @@ class NCF(Model):
             self.output = nn.Linear(_LAYERS[-1], 1, bias=False)
         self.register_buffer("likes", torch.zeros(shapes.n_users, dtype=torch.int32))  # (U,) items liked in training
         self.register_buffer("fold", torch.zeros(shapes.n_items, config.dim))  # (N, D) what an item of a history adds
+        self.register_buffer("gmf_share", torch.ones(()))
         self.register_buffer("mlp_share", torch.tensor(config.mlp_weight))
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))  # that is being trained
         if config.paths != "gmf":
@@ -84,12 +86,16 @@ class NCF(Model):
                 self.output.weight.mul_(0.1)  # what the product explains is not left to the network
 
     @classmethod
-    def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int) -> int:
+    def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the layers of the pairs of a step: under softmax each of its users with the whole catalogue."""
-        users = objective.users_a_step(cls.OPTIONS, shapes, n_rows)
+        users = objective.users_a_step(batch_size, shapes, n_rows)
         across = shapes.n_items if config.loss == "softmax" else config.candidates + config.negatives
         layers = 4 * 3 * sum(_LAYERS) * users * across if config.paths != "gmf" else 0
-        return super().memory_bytes(config, shapes, n_rows) + layers + objective.step_bytes(config, shapes, users)
+        return (
+            super().memory_bytes(config, shapes, n_rows, batch_size)
+            + layers
+            + objective.step_bytes(config, shapes, users)
+        )
 
     def prepare(self, train: Interactions) -> None:
         """Note who has a row worth using; under softmax item biases start at the logarithm of their likes."""
@@ -106,9 +112,11 @@ class NCF(Model):
         self.epoch += 1
         if self._pretrains and int(self.epoch) == self.config.pretrain_epochs:
             with torch.no_grad():  # the joint model starts from half of either path, as in the paper
-                self.product.mul_(0.5)
-                self.output.weight.mul_(0.5)
-                self.mlp_share.mul_(0.5)
+                halved = (
+                    (self.gmf_share, self.mlp_share) if self.config.by_angle else (self.product, self.output.weight)
+                )
+                for one in halved:  # under softmax the weights turn but do not grow: their shares count
+                    one.mul_(0.5)
 
     @property
     def _pretrains(self) -> bool:
@@ -155,7 +163,8 @@ class NCF(Model):
         if not self.config.by_angle:
             return self._factors(users) * self.product
         halves = self.product.split([width for width, _ in self._gmf_config.parts])
-        return self._factors(users) * torch.cat([F.normalize(half, dim=0) * len(half) ** 0.5 for half in halves])
+        turned = torch.cat([F.normalize(half, dim=0) * len(half) ** 0.5 for half in halves])
+        return self._factors(users) * (turned * self.gmf_share)
 
     def _inputs(self, vectors: Tensor) -> Tensor:
         """(..., D/2) the MLP path's part of vectors, of mean square 1: what tells is their angle, as in the product."""

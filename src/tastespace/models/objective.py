@@ -8,7 +8,7 @@ Without low ratings in the log it is plain softmax.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -21,7 +21,7 @@ from tastespace.config import check, option
 from tastespace.data.histories import Histories
 from tastespace.data.split import Split
 from tastespace.models import losses
-from tastespace.models.base import Options, Shapes
+from tastespace.models.base import Shapes
 from tastespace.models.negatives import KnownPairs, Sampler, Sampling
 
 _FEWEST_STEPS = 8  # an epoch: one step over a whole small log would learn next to nothing
@@ -49,7 +49,9 @@ class Objective:
     known_negatives: bool = option(False, "let a known positive be drawn as a negative")
     candidates: int = option(1024, "items shared by a step (sampled-softmax)", usual=(256, 4096), at_least=1)
     negatives: int = option(4, "negatives a positive (bpr, bce, gbce)", usual=(1, 10), at_least=1)
-    calibration: float = option(0.75, "0: plain bce, 1: probabilities as over the whole catalogue (gbce)", at_least=0)
+    calibration: float = option(
+        0.75, "0: plain bce, 1: probabilities as over the whole catalogue (gbce)", at_least=0, at_most=1
+    )
     l2: float = option(0.01, "L2 on the vectors of a step (bpr, bce, gbce)", usual=(0, 0.1), at_least=0)
 
     def __post_init__(self) -> None:
@@ -103,6 +105,7 @@ class Batch:
     told_rows: Tensor  # (T,) what was told with a question, and is not asked for (softmax), else empty
     told_items: Tensor  # (T,)
     told_liked: Tensor  # (T,) bool
+    meets: bool = field(kw_only=True)  # whether users of the log meet what they do not like; if not, liking is all
 
 
 def narrowed(batch: Batch) -> tuple[Batch, Tensor]:
@@ -119,9 +122,9 @@ def step_bytes(config: Objective, shapes: Shapes, questions: int) -> int:
     return 4 * 4 * questions * across
 
 
-def users_a_step(options: Options, shapes: Shapes, n_rows: int) -> int:
+def users_a_step(batch_size: int, shapes: Shapes, n_rows: int) -> int:
     """How many users the batches of a log hold, on average."""
-    return min(shapes.n_users, shapes.n_users * options.batch_size // max(1, n_rows) + 1)
+    return min(shapes.n_users, shapes.n_users * batch_size // max(1, n_rows) + 1)
 
 
 class Batches:
@@ -133,6 +136,7 @@ class Batches:
         liked = lists.positives()
         self.likes = liked.lengths  # (U,)
         self._known = KnownPairs(liked.matrix(n_items))
+        self._meets = bool((lists.weights <= 0).any())
         self._popularity = np.bincount(liked.items, minlength=n_items)  # (N,)
         self._sampler = Sampler(config.sampling, self._popularity, config.exponent)
 
@@ -180,7 +184,7 @@ class Batches:
         arrays += [met.rows, met.items.astype(np.int64), met.weights, negatives, log_expected, hit]
         told = lists.take(np.zeros(0, np.int64)) if told is None or config.loss != "softmax" else told
         arrays += [told.rows, told.items.astype(np.int64), told.weights > 0]
-        return Batch(*(torch.from_numpy(array).to(device) for array in arrays))
+        return Batch(*(torch.from_numpy(array).to(device) for array in arrays), meets=self._meets)
 
 
 def loss(
@@ -251,7 +255,7 @@ def softmax_loss(config: Objective, batch: Batch, logits: Tensor, meeting: Calla
     rows, columns, weight = batch.rows, batch.items, batch.weight
     if len(batch.told_rows):
         logits = logits + _told(batch, logits, _NEVER if config.low_rated == "hidden" else config.pushed)
-    if len(batch.met_rows) == 0:
+    if not batch.meets:
         return losses.softmax_per_user(logits, rows, columns, weight, total)
     if config.pushed > 0:
         pushed = logits.new_full((len(batch.met_rows),), config.pushed)

@@ -60,9 +60,11 @@ class SASRec(Factored):
         self.head = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
 
     @classmethod
-    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the activations of a step's histories, and the scores of its questions."""
-        return super().memory_bytes(config, shapes, n_rows) + layers.step_bytes(config, shapes, cls.OPTIONS, n_rows)
+        return super().memory_bytes(config, shapes, n_rows, batch_size) + layers.step_bytes(
+            config, shapes, n_rows, batch_size
+        )
 
     def prepare(self, train: Interactions) -> None:
         """Item vectors and biases get their start."""

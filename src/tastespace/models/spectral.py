@@ -75,10 +75,22 @@ def leading_item_vectors(liked: sp.csr_matrix, dim: int) -> np.ndarray:
     """(N, d) right singular vectors of Du^-1/2 X Di^-1/2, largest first; d is at most the matrix's rank bound."""
     normalised = normalise_degrees(liked)
     if min(liked.shape) <= max(_DENSE_UP_TO, dim + 1):
-        return np.linalg.svd(normalised.toarray(), full_matrices=False)[2][:dim].T
+        return _by_gram(normalised.astype(np.float64), dim)
     start = np.ones(min(liked.shape), dtype=normalised.dtype)  # fixed, so that equal data give equal vectors
     _, values, right = svds(normalised, k=dim, v0=start, return_singular_vectors="vh")
     return np.asarray(right[np.argsort(-values)].T)
+
+
+def _by_gram(matrix: sp.csr_matrix, dim: int) -> np.ndarray:
+    """(N, d) right singular vectors of `matrix` (U, N) from the products of its smaller side, zeros beyond its rank."""
+    by_items = matrix.shape[1] <= matrix.shape[0]
+    gram = (matrix.T @ matrix if by_items else matrix @ matrix.T).toarray()
+    squares, vectors = np.linalg.eigh(gram)  # ascending
+    squares, vectors = squares[::-1][:dim], vectors[:, ::-1][:, :dim]
+    there = squares > 1e-10 * max(float(squares[0]), 1e-300)
+    if not by_items:
+        vectors = matrix.T @ (vectors / np.sqrt(np.maximum(squares, 1e-300)))
+    return np.where(there, vectors, 0.0)
 
 
 def normalise_degrees(liked: sp.csr_matrix) -> sp.csr_matrix:

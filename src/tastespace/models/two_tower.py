@@ -111,10 +111,10 @@ class TwoTower(Factored):
         self._described: Features | None = None
 
     @classmethod
-    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int) -> int:
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the scores of a step."""
-        users = objective.users_a_step(cls.OPTIONS, shapes, n_rows)
-        return super().memory_bytes(config, shapes, n_rows) + objective.step_bytes(config, shapes, users)
+        users = objective.users_a_step(batch_size, shapes, n_rows)
+        return super().memory_bytes(config, shapes, n_rows, batch_size) + objective.step_bytes(config, shapes, users)
 
     def describe(self, features: Features) -> None:
         """Keep the features of known users and items."""
@@ -136,7 +136,7 @@ class TwoTower(Factored):
         device = self.item.device
         for users in self._batches.users(rng, batch_size):
             lists = self._batches.lists.take(users)
-            told = rng.random(len(lists.items)) < self.config.told_share
+            told = self._drawn(lists, rng) < self.config.told_share
             asked = lists.keep(~told)
             if not bool((asked.weights > 0).any()):
                 told, asked = np.zeros(len(told), dtype=bool), lists
@@ -150,6 +150,13 @@ class TwoTower(Factored):
                 *self._pooled(read, device),
                 answers,
             )
+
+    def _drawn(self, lists: Histories, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(total,) a random number a row, the same for all rows of a user and an item."""
+        pairs = lists.pairs(self.shapes.n_items)
+        distinct, place = np.unique(pairs, return_inverse=True)
+        drawn = rng.random(len(pairs))
+        return drawn if len(distinct) == len(pairs) else drawn[place]
 
     def loss(self, batch: Asked) -> Tensor:
         """() the configured loss, per like asked about."""
