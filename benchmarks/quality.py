@@ -1,4 +1,5 @@
-"""Quality on MovieLens 100K under every protocol, defaults alone, three model seeds: results/quality.{json,md,html}.
+"""Quality on MovieLens 100K under every protocol, defaults alone, three model seeds: results/quality.{json,md}
+and, to look at, quality.html.
 
 .venv/bin/python benchmarks/quality.py [--protocol NAME,...]
 
@@ -10,6 +11,7 @@ import json
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import tastespace as ts
 from tastespace.data.sources import cache_folder
@@ -34,6 +36,15 @@ def table(figures: dict) -> list[str]:
     return lines
 
 
+def rounded(value: Any) -> Any:
+    """The same with six significant digits a number, which is more than any figure here is good for."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--protocol", help="these alone; writes no file")
@@ -51,7 +62,8 @@ def main() -> None:
     if asked is None:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "quality.md").write_text("\n".join(lines) + "\n")
-        (RESULTS / "quality.json").write_text(json.dumps({"measured": about, "comparisons": found}, indent=1) + "\n")
+        document = rounded({"measured": about, "comparisons": found})
+        (RESULTS / "quality.json").write_text(json.dumps(document, separators=(",", ":")) + "\n")
         write_page(RESULTS / "quality.html", found)
 
 

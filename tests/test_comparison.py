@@ -184,7 +184,7 @@ def test_a_damaged_result_is_left_aside_with_a_message(
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("other", ["k", "config", "options", "data", "protocol"])
+@pytest.mark.parametrize("other", ["k", "config", "options", "data", "protocol", "code"])
 def test_results_of_other_runs_are_not_taken_up(
     other: str, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +196,8 @@ def test_results_of_other_runs_are_not_taken_up(
         split = ts.split(Dataset("board", rows.take(np.arange(len(rows) - 1))), "article")
     if other == "protocol":
         split = ts.split(split.dataset, "article-rated")
+    if other == "code":
+        monkeypatch.setattr(kept, "_code", lambda: "of another day")
     monkeypatch.setattr(comparison, "fit", no_training)
     with pytest.raises(AssertionError, match="trained again"):
         ts.compare(["popularity"], split, k=9 if other == "k" else 10, settings=settings, keep=tmp_path)

@@ -1,9 +1,10 @@
 """Finished results of a comparison, kept on disk so that an interrupted one goes on where it stopped.
 
 A result lies in a folder named after everything that it depends on (model, config, options and seed, data, cut, K,
-version): `result.json` with the figures, `users.safetensors` with one value a user. Written whole or not at all.
+version, code): `result.json` with the figures, `users.safetensors` with one value a user. Written whole or not at all.
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -46,6 +47,7 @@ def identify(name: str, split: Split, config: Any, options: Options, k: int) -> 
     """Everything that a result depends on, as plain values."""
     return {
         "version": version("tastespace"),
+        "code": _code(),
         "model": name,
         "config": configs.to_mapping(config),
         "options": configs.to_mapping(options),
@@ -119,6 +121,16 @@ def _read(place: Path, identity: Mapping[str, Any]) -> Result:
 def _place(folder: Path, identity: Mapping[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return folder / f"{identity['model']}-{digest[:32]}"
+
+
+@functools.cache
+def _code() -> str:
+    """Of every source file of the package: figures of other code are other figures, whatever the version says."""
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder).as_posix()} {file.stat().st_size} ".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _fingerprint(split: Split) -> str:

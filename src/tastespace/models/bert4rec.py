@@ -50,7 +50,7 @@ class BERT4Rec(Factored):
     """Bidirectional transformer trained to fill gaps."""
 
     about = "bidirectional transformer over the history, trained on masked items"
-    pick = "when the order of a history tells what comes next, or most users are strangers; takes longest to train"
+    pick = "when the order of a history tells what comes next: there far ahead of all models without order"
     Config = BERT4RecConfig
     OPTIONS = Options(epochs=30, batch_size=4096, learning_rate=0.006, final_rate=0.05, patience=10, validate_every=2)
     item_tables = ("tokens.item",)
