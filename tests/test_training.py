@@ -97,7 +97,7 @@ def test_a_checkpoint_of_other_attributes_is_another_run(board: Dataset) -> None
         cells = np.array(["red", colour], dtype=object)[np.arange(board.interactions.n_items) % 2]
         on = split(replace(board, item_table=ts.Table({"colour": cells})), "article")
         features, forecast = Features.of(on.dataset), Forecast(0, 0, None)
-        return training._Run("two_tower", config, options, on, Shapes(1, 1), features, None, forecast, None)._identity()
+        return training._Run("two_tower", config, options, on, Shapes(1, 1), features, None, forecast, None)._identity
 
     assert identity("blue") == identity("blue") != identity("red")
 

@@ -38,6 +38,20 @@ def fresh_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(aside, ignore_errors=True)
 
 
+def nearest_folder(path: Path) -> Path:
+    """The nearest place above `path` that exists."""
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def probe(folder: Path) -> None:
+    """Raise `OSError` where no file can be written in `folder`, by trying; nothing stays."""
+    with tempfile.NamedTemporaryFile(dir=folder):
+        pass
+
+
 def write_text(target: Path, text: str) -> None:
     """Write a file of UTF-8 text beside its place and rename it. Raises `OSError` where the disk refuses."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from tastespace.atomic import fresh_folder
+from tastespace.atomic import fresh_folder, nearest_folder, probe
 from tastespace.data import sql
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
@@ -89,14 +89,9 @@ def write_bundle(path: Path, bundle: Bundle, *, force: bool = False) -> None:
 def check_can_write(path: Path, *, force: bool) -> None:
     """Raise `BundleError` before the work rather than after it, where `write_bundle` would refuse the place."""
     _check_place(path, force)
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
+    folder = nearest_folder(path)
     try:
-        with fresh_folder(folder / ".tastespace-probe") as probe:
-            (probe / "probe").write_text("")
-        (folder / ".tastespace-probe" / "probe").unlink()
-        (folder / ".tastespace-probe").rmdir()
+        probe(folder)
     except OSError as error:
         raise BundleError(f"cannot write in {folder} ({error.strerror}); choose another place for the model") from error
 

@@ -20,7 +20,6 @@ from safetensors.numpy import load, save_file
 
 from tastespace import config as configs
 from tastespace.atomic import fresh_folder
-from tastespace.data.dataset import Table
 from tastespace.data.split import Split
 from tastespace.evaluation import Health, Report
 from tastespace.evaluation.metrics import PER_USER
@@ -54,7 +53,7 @@ def identify(name: str, split: Split, config: Any, options: Options, k: int) -> 
         "k": k,
         "data": split.dataset.name,
         "protocol": split.protocol,
-        "cut": _fingerprint(split),
+        "cut": split.fingerprint(),
     }
 
 
@@ -131,18 +130,3 @@ def _code() -> str:
     for file in sorted(folder.rglob("*.py")):
         digest.update(f"{file.relative_to(folder).as_posix()} {file.stat().st_size} ".encode() + file.read_bytes())
     return digest.hexdigest()
-
-
-def _fingerprint(split: Split) -> str:
-    """Of every row in its part of the split, and of what is known of items and users."""
-    digest = hashlib.sha256(f"{split.seed} {split.hidden}".encode())
-    for part in (split.train, split.validation, split.with_validation, split.given, split.test):
-        digest.update(b"none" if part is None else part.fingerprint().encode())
-    for table in (split.dataset.item_table, split.dataset.user_table):
-        digest.update(_of_table(table))
-    return digest.hexdigest()
-
-
-def _of_table(table: Table) -> bytes:
-    columns = {name: column.tolist() for name, column in table.columns.items()}
-    return hashlib.sha256(json.dumps(columns, default=str).encode()).digest()

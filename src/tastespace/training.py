@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -337,7 +338,7 @@ class _Run:
         }
         state = {
             "stage": stage,
-            "run": self._identity(),
+            "run": self._identity,
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
@@ -352,23 +353,22 @@ class _Run:
             save_checkpoint(self.checkpoint, self._snapshot)
             self._saved_at = time.monotonic()
 
+    @cached_property
     def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree with; made once, as it reads every row."""
         return {
             "model": self.name,
             "config": configs.to_mapping(self.config),
             "options": configs.to_mapping(self.options),
             "protocol": self.split.protocol,
             "version": version("tastespace"),
-            "hidden": self.split.hidden,
-            "rows": self.split.train.fingerprint(),
-            "validation": None if self.split.validation is None else self.split.validation.fingerprint(),
-            "features": None if self.features is None else self.features.fingerprint(),
+            "data": self.split.fingerprint(),
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the very same run; any other raises `OptionError`."""
         try:
-            differing = [key for key, value in self._identity().items() if checkpoint.state["run"][key] != value]
+            differing = [key for key, value in self._identity.items() if checkpoint.state["run"][key] != value]
             if differing:
                 raise OptionError(
                     f"the checkpoint belongs to another run (its {', '.join(differing)} differ); "

@@ -112,16 +112,12 @@ def parse_settings_of_models(texts: list[str] | None) -> dict[str, dict[str, str
 
 def check_can_write_file(file: Path) -> None:
     """Raise `OptionError` before the work rather than after it where a file cannot be written."""
-    import tempfile
+    from tastespace.atomic import nearest_folder, probe
 
-    folder = file.parent
-    while not folder.exists():
-        folder = folder.parent
     try:
         if file.is_dir():
             raise IsADirectoryError
-        with tempfile.NamedTemporaryFile(dir=folder):
-            pass
+        probe(nearest_folder(file))
     except OSError as error:
         raise OptionError(f"{file} cannot be written; name a file in a folder that is yours") from error
 

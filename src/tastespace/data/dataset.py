@@ -1,5 +1,7 @@
 """Dataset: a log, and what is known about its items and users."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +30,11 @@ class Table:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.columns[name]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of names and cells: equal tables have equal fingerprints."""
+        columns = {name: column.tolist() for name, column in self.columns.items()}
+        return hashlib.sha256(json.dumps(columns, default=str).encode()).hexdigest()
 
     def row(self, index: int) -> dict[str, Any]:
         """The attributes of one index as plain values; missing ones are None."""

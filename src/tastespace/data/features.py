@@ -3,7 +3,6 @@
 An `Encoder` is fitted to a table once and travels with the model; the same values always get the same numbers.
 """
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -118,7 +117,7 @@ class Encoder:
         parts = [column.encode(table.columns.get(column.name, blank))[0] for column in self.columns]
         return sp.hstack(parts, format="csr") if parts else sp.csr_matrix((n, 0), dtype=np.float32)
 
-    def encode_one(self, values: Mapping[str, Any]) -> "Told":
+    def encode_one(self, values: Mapping[str, Any]) -> Told:
         """Attributes as a person or a program gives them.
 
         A name that is no column, a text where a number belongs, and a number that is not finite raise `OptionError`.
@@ -166,14 +165,6 @@ class Features:
     def names(self) -> list[str]:
         """What every feature says, users' first."""
         return [*self.user_encoder.names, *self.item_encoder.names]
-
-    def fingerprint(self) -> str:
-        """Equal for equal features of equal rows."""
-        digest = hashlib.sha256(repr(self.names).encode())
-        for matrix in (self.users, self.items):
-            for part in (matrix.indptr, matrix.indices, matrix.data):
-                digest.update(np.ascontiguousarray(part).tobytes())
-        return digest.hexdigest()
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Features":

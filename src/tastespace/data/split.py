@@ -3,6 +3,7 @@
 Each protocol is one function from rows to a `Cut`; everything else follows from its `Protocol` entry.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -137,6 +138,15 @@ class Split:
         liked = self.targets()
         _, first = np.unique(liked.pairs(), return_index=True)
         return liked.take(np.sort(first)).histories()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of every row in its part, what is hidden, and what is known of items and users."""
+        digest = hashlib.sha256(f"{self.seed} {self.hidden}".encode())
+        for part in (self.train, self.validation, self.with_validation, self.given, self.test):
+            digest.update(b"none" if part is None else part.fingerprint().encode())
+        for table in (self.dataset.item_table, self.dataset.user_table):
+            digest.update(table.fingerprint().encode())
+        return digest.hexdigest()
 
     def describe(self) -> str:
         """The protocol in one line that can be pasted into a paper."""

@@ -30,7 +30,6 @@ from tastespace.models.base import Shapes
 from tastespace.models.objective import Objective
 from tastespace.models.spectral import leading_item_vectors
 
-_FEWEST_STEPS = 8  # an epoch: one step over a whole small log would learn next to nothing
 _TOKENS_A_QUERY_BATCH = 16_384
 _DISLIKED, _NEUTRAL, _LIKED = 0, 1, 2
 
@@ -141,12 +140,7 @@ def by_length(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Genera
     """Lists of like length together, about `batch_size` items a step, in random order; small logs in 8 steps."""
     noisy = lengths * rng.uniform(0.9, 1.1, len(lengths))
     order = np.argsort(noisy)
-    items = np.cumsum(lengths[order])
-    if len(order) == 0:
-        return
-    steps = max(_FEWEST_STEPS, round(items[-1] / batch_size))
-    cuts = np.searchsorted(items, np.arange(1, steps) * (items[-1] / steps))
-    parts = [part for part in np.split(order, cuts) if len(part)]
+    parts = objective.steps(order, lengths[order], batch_size)
     for place in rng.permutation(len(parts)):
         yield parts[place]
 

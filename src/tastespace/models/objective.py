@@ -127,6 +127,16 @@ def users_a_step(batch_size: int, shapes: Shapes, n_rows: int) -> int:
     return min(shapes.n_users, shapes.n_users * batch_size // max(1, n_rows) + 1)
 
 
+def steps(order: NDArray[np.int64], sizes: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """`order` (M,) cut into steps of about `batch_size` in all of `sizes` (M,) each; 8 at least, none of them empty."""
+    if len(order) == 0:
+        return []
+    total = np.cumsum(sizes)
+    count = max(_FEWEST_STEPS, round(total[-1] / batch_size))
+    cuts = np.searchsorted(total, np.arange(1, count) * (total[-1] / count))
+    return [part for part in np.split(order, cuts) if len(part)]
+
+
 class Batches:
     """The training rows of a log, user by user."""
 
@@ -148,10 +158,7 @@ class Batches:
     def users(self, rng: np.random.Generator, batch_size: int) -> Iterator[NDArray[np.int64]]:
         """Users with likes in random order, about `batch_size` likes a step; small logs in 8 steps."""
         order = rng.permutation(np.flatnonzero(self.likes))
-        likes = np.cumsum(self.likes[order])
-        steps = max(_FEWEST_STEPS, round(likes[-1] / batch_size)) if len(order) else 0
-        cuts = np.searchsorted(likes, np.arange(1, steps) * (likes[-1] / steps)) if steps else []
-        return (users for users in np.split(order, cuts) if len(users))
+        return iter(steps(order, self.likes[order], batch_size))
 
     def of(self, users: NDArray[np.int64], rng: np.random.Generator, device: torch.device) -> Batch:
         """All rows of some users, with negatives where the loss needs them."""

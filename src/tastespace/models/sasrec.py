@@ -94,12 +94,8 @@ class SASRec(Factored):
         told, askers, device = layers.before_each(lists), users[lists.rows], self.tokens.item.device
         if self.config.asks_anywhere:
             some = self._some(lists, rng)
-            answers, told, askers, asked = (
-                layers.from_each(lists).take(some),
-                told.take(some),
-                askers[some],
-                asked[some],
-            )
+            answers, told = layers.from_each(lists).take(some), told.take(some)
+            askers, asked = askers[some], asked[some]
         batch = self._batches.asking(askers, answers, rng, device, told)
         return Shifted(table.to(device), torch.from_numpy(asked).to(device), batch)
 
