@@ -292,7 +292,10 @@ class _Run:
     def _start(self, rows: Interactions, stage: str) -> tuple[Model, torch.optim.Optimizer]:
         model = _build(self.name, self.config, self.shapes, self.options, rows, self.features)
         optimizer = torch.optim.AdamW(
-            model.parameters(), lr=self.options.learning_rate, weight_decay=self.options.weight_decay
+            model.parameters(),
+            lr=self.options.learning_rate,
+            weight_decay=self.options.weight_decay,
+            fused=torch.device(self.options.device).type in ("cpu", "cuda"),  # one pass over memory instead of ten
         )
         restored = self._restored
         if restored is not None and restored.state["stage"] == stage:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tastespace.models import losses
+from tastespace.models.losses import Targets
 
 
 def test_bpr_is_minus_log_sigmoid_of_the_margin() -> None:
@@ -62,18 +63,62 @@ def test_gbce_at_full_calibration_weighs_a_positive_by_the_share_drawn() -> None
     assert float(found) == pytest.approx(0.1 * math.log1p(math.exp(-1)), rel=1e-6)  # 2 of 20
 
 
-@settings(max_examples=25, deadline=None)
+def some_targets(rng: np.random.Generator, n_users: int, n_items: int) -> Targets:
+    """Targets that may repeat, some lifted, and what was told, which may be a target too."""
+    n, told = int(rng.integers(1, 15)), int(rng.integers(0, 6))
+
+    def pairs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy(rng.integers(0, n_users, count)), torch.from_numpy(rng.integers(0, n_items, count))
+
+    weight = torch.from_numpy(rng.uniform(0.1, 2, n))
+    lift = torch.from_numpy(rng.normal(0, 1, n)) if rng.random() < 0.5 else None
+    return Targets(*pairs(n), weight, float(weight.sum()), lift, *pairs(told), torch.full((told,), -3.0).double())
+
+
+def one_softmax_an_interaction(logits: torch.Tensor, targets: Targets) -> torch.Tensor:
+    """The same loss, slowly."""
+    lift = torch.zeros_like(logits)
+    lift[targets.told_rows, targets.told_columns] = targets.told_lift
+    lift[targets.rows, targets.columns] = 0.0
+    if targets.lift is not None:
+        lift.index_put_((targets.rows, targets.columns), targets.lift, accumulate=True)
+    found = F.cross_entropy((logits + lift)[targets.rows], targets.columns, reduction="none")
+    return (found * targets.weight).sum() / targets.total
+
+
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 12), st.integers(0, 2**31 - 1))
-def test_softmax_per_user_equals_one_softmax_an_interaction(n_users: int, n_items: int, seed: int) -> None:
+def test_softmax_equals_one_softmax_an_interaction(n_users: int, n_items: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    n = int(rng.integers(1, 15))
-    rows, columns = torch.from_numpy(rng.integers(0, n_users, n)), torch.from_numpy(rng.integers(0, n_items, n))
-    weight = torch.from_numpy(rng.uniform(0.1, 2, n)).double()
+    targets = some_targets(rng, n_users, n_items)
     first = torch.from_numpy(rng.normal(0, 3, (n_users, n_items))).requires_grad_()
     second = first.detach().clone().requires_grad_()
-    slow = (F.cross_entropy(first[rows], columns, reduction="none") * weight).sum() / float(weight.sum())
+    slow = one_softmax_an_interaction(first, targets)
     slow.backward()
-    fast = losses.softmax_per_user(second * 1.0, rows, columns, weight.float(), float(weight.sum()))
+    fast = losses.softmax(second * 1.0, targets)
     fast.backward()
-    assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-4, abs=1e-5)
-    np.testing.assert_allclose(second.grad, first.grad, atol=1e-5)
+    assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-9, abs=1e-9)
+    np.testing.assert_allclose(second.grad, first.grad, atol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 12), st.integers(1, 9), st.integers(0, 2**31 - 1))
+def test_softmax_of_products_is_the_same_however_many_users_at_a_time(
+    n_users: int, n_items: int, at_a_time: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    targets = some_targets(rng, n_users, n_items)
+    shapes = ((n_users, 3), (n_items, 3), (n_items,))
+    slow_in, fast_in = (
+        [torch.from_numpy(a).requires_grad_() for a in made] for made in [[rng.normal(0, 1, s) for s in shapes]] * 2
+    )
+    users, items, bias = slow_in
+    slow = one_softmax_an_interaction(users @ items.T + bias, targets)
+    slow.backward()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(losses, "_SCRATCH_BYTES", 8 * n_items * at_a_time)
+        fast = losses.softmax_of_products(*fast_in, targets)
+        fast.backward()
+    assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-9, abs=1e-9)
+    for one, other in zip(fast_in, slow_in, strict=True):
+        np.testing.assert_allclose(one.grad, other.grad, atol=1e-9)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from tastespace.data.histories import Histories
 from tastespace.data.split import split
@@ -81,3 +82,18 @@ def test_an_answer_stays_one_even_if_it_was_told() -> None:
 def test_losses_over_drawn_negatives_need_not_be_told(loss: str) -> None:
     config = Objective(dim=4, loss=loss)  # type: ignore[arg-type]
     assert len(asking(config, [0, 1], [1, 1]).told_rows) == 0
+
+
+@pytest.mark.parametrize("dim", [2, 5])
+def test_scaled_vectors_have_the_gradient_of_their_formula(dim: int) -> None:
+    config = Objective(dim=dim, temperature=0.5, seen_temperature=0.2)
+    vectors = torch.randn(3, 4, dim, dtype=torch.double, requires_grad=True)
+    slow = torch.cat(
+        [
+            F.normalize(h, dim=-1) / t**0.5
+            for h, t in zip(vectors.split([dim // 2, dim - dim // 2], -1), (0.2, 0.5), strict=True)
+        ],
+        dim=-1,
+    )
+    torch.testing.assert_close(config.scaled(vectors), slow)
+    assert torch.autograd.gradcheck(config.scaled, (vectors,))

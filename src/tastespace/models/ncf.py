@@ -9,6 +9,7 @@ each is computed once, and only what follows the sum is done for each pair.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -20,9 +21,10 @@ from torch.nn import functional as F
 from tastespace.config import option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models import objective
+from tastespace.models import losses, objective
 from tastespace.models.base import Model, Options, Shapes
 from tastespace.models.fold_in import FoldIn, fit_fold_in
+from tastespace.models.losses import Targets
 from tastespace.models.objective import Batch, Batches, Objective
 
 _LAYERS = (64, 32, 16)  # of the MLP path, as in the paper
@@ -132,7 +134,8 @@ class NCF(Model):
         users, items = self.user[batch.users], self.item
         if self.config.loss == "softmax":
             logits = self._grid(users, items, gmf=gmf, mlp=mlp) + self.item_bias
-            return objective.softmax_loss(self.config, batch, logits, self._meeting(users, items) if gmf else None)
+            meeting = self._meeting(users, items) if gmf else None
+            return objective.softmax_loss(self.config, batch, partial(losses.softmax, logits), meeting)
         likers, liked_items, drawn = users[batch.rows], items[batch.items], items[batch.negatives]
         liked = self._pairs(likers, liked_items[:, None], gmf=gmf, mlp=mlp).squeeze(1) + self.item_bias[batch.items]
         bias = self.item_bias[batch.negatives]
@@ -143,11 +146,11 @@ class NCF(Model):
         penalty = 0.5 * self.config.l2 * squares / len(liked)
         return objective.sampled_loss(self.config, batch, liked, unliked, len(items)) + penalty
 
-    def _meeting(self, users: Tensor, items: Tensor) -> Callable[[], Tensor]:
-        """What makes (B, N) scores of being met at all: the GMF path's first half."""
+    def _meeting(self, users: Tensor, items: Tensor) -> Callable[[Targets], Tensor]:
+        """Softmax cross-entropy of targets among the scores of being met at all: the GMF path's first half."""
         first = self._gmf_config.parts[0][0]
         ours, theirs = self._products(users)[:, :first], self._factors(items)[:, :first]
-        return lambda: ours @ theirs.T + self.item_bias
+        return partial(losses.softmax_of_products, ours, theirs, self.item_bias)
 
     @property
     def _gmf_config(self) -> Objective:

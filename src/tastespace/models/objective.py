@@ -22,6 +22,7 @@ from tastespace.data.histories import Histories
 from tastespace.data.split import Split
 from tastespace.models import losses
 from tastespace.models.base import Shapes
+from tastespace.models.losses import Targets
 from tastespace.models.negatives import KnownPairs, Sampler, Sampling
 
 _FEWEST_STEPS = 8  # an epoch: one step over a whole small log would learn next to nothing
@@ -216,7 +217,10 @@ def loss(
         items = config.scaled(items)
         first = config.parts[0][0]
         return softmax_loss(
-            config, batch, users @ items.T + item_bias, lambda: users[:, :first] @ items[:, :first].T + item_bias
+            config,
+            batch,
+            lambda targets: losses.softmax_of_products(users, items, item_bias, targets),
+            lambda targets: losses.softmax_of_products(users[:, :first], items[:, :first], item_bias, targets),
         )
     if len(batch.rows) == 0:
         return users.sum() * 0.0
@@ -252,37 +256,35 @@ def sampled_loss(config: Objective, batch: Batch, liked: Tensor, others: Tensor,
     return losses.bce(liked, others, batch.weight)
 
 
-def softmax_loss(config: Objective, batch: Batch, logits: Tensor, meeting: Callable[[], Tensor] | None) -> Tensor:
+def softmax_loss(
+    config: Objective,
+    batch: Batch,
+    liking: Callable[[Targets], Tensor],
+    meeting: Callable[[Targets], Tensor] | None,
+) -> Tensor:
     """() likes against the whole catalogue, and what the user met against what they did not.
 
-    `logits` (B, N) and what `meeting` makes, (B, N) scores of being met at all, are used up; without `meeting` the
-    second part is left out.
+    `liking` and `meeting` give the softmax cross-entropy () of targets among the scores of being liked, and of being
+    met at all; without `meeting` the second part is left out.
     """
     total = float(batch.weight.sum()) or 1.0
-    rows, columns, weight = batch.rows, batch.items, batch.weight
-    if len(batch.told_rows):
-        logits = logits + _told(batch, logits, _NEVER if config.low_rated == "hidden" else config.pushed)
+    told = _told(batch, _NEVER if config.low_rated == "hidden" else config.pushed)
     if not batch.meets:
-        return losses.softmax_per_user(logits, rows, columns, weight, total)
-    if config.pushed > 0:
-        pushed = logits.new_full((len(batch.met_rows),), config.pushed)
-        logits = logits.index_put((batch.met_rows, batch.met_items), pushed, accumulate=True)
-    met = (torch.cat([rows, batch.met_rows]), torch.cat([columns, batch.met_items]))
-    counted = torch.cat([weight, torch.where(batch.met_weight < 0, 0.0, config.neutral_weight)])
-    liking = losses.softmax_per_user(logits, *met, counted, total)
+        return liking(Targets(batch.rows, batch.items, batch.weight, total, None, *told))
+    rows, columns = torch.cat([batch.rows, batch.met_rows]), torch.cat([batch.items, batch.met_items])
+    counted = torch.cat([batch.weight, torch.where(batch.met_weight < 0, 0.0, config.neutral_weight)])
+    pushed = torch.cat([torch.zeros_like(batch.weight), torch.full_like(batch.met_weight, config.pushed)])
+    found = liking(Targets(rows, columns, counted, total, pushed if config.pushed > 0 else None, *told))
     if meeting is None or config.seen_weight == 0:
-        return liking
-    every = torch.cat([weight, torch.ones_like(batch.met_weight)])
-    scores = meeting()
-    if len(batch.told_rows):
-        scores = scores + _told(batch, scores, _NEVER)
-    return liking + config.seen_weight * losses.softmax_per_user(scores, *met, every, total)
+        return found
+    every = torch.cat([batch.weight, torch.ones_like(batch.met_weight)])
+    return found + config.seen_weight * meeting(Targets(rows, columns, every, total, None, *_told(batch, _NEVER)))
 
 
-def _told(batch: Batch, logits: Tensor, unliked: float) -> Tensor:
-    """(B, N) added to the scores of what a question told, unless it is an answer: a like will not be shown again."""
-    lift = torch.zeros_like(logits)
-    lift[batch.told_rows, batch.told_items] = torch.where(batch.told_liked, _NEVER, unliked).to(lift)
-    lift[batch.rows, batch.items] = 0.0
-    lift[batch.met_rows, batch.met_items] = 0.0
-    return lift
+def _told(batch: Batch, unliked: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(row, item) pairs (T,) that a question told, and (T,) what is added to their scores.
+
+    A like will not be shown again; what was told and not liked gets `unliked`.
+    """
+    lift = torch.where(batch.told_liked, _NEVER, unliked).to(batch.weight)
+    return batch.told_rows, batch.told_items, lift
