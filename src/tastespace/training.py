@@ -39,7 +39,7 @@ from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError,
 from tastespace.evaluation import Evaluator, Health, parse_metric
 from tastespace.machine import free_memory
 from tastespace.models.base import Model, Options, Shapes
-from tastespace.models.start import start_from_features
+from tastespace.models.start import start_from_features, start_from_spectrum
 from tastespace.progress import Ticker, track
 from tastespace.suggest import did_you_mean, shown
 
@@ -142,16 +142,14 @@ def fit(
     if len(split.train.positives()) == 0:
         raise TooLittleDataError(f"{split.dataset.name}: there is no positive row to train on")
     features = Features.of(split.dataset) if cls.reads_features or options.start == "features" else None
-    shapes = Shapes(split.train.n_users, split.train.n_items)
-    if cls.reads_features and features is not None:
-        shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
+    shapes = shapes_of(cls, split, features)
     forecast = _check_memory(cls, name, config, shapes, split.train, options.batch_size)
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[]), _threads(options.threads, forecast.parameters):
         if not cls.learns_by_gradient():
             if tell is not None:
                 tell(forecast)
-            model = _build(name, config, shapes, options, split.train, features)
+            model = build(name, config, shapes, options, split.train, features)
             seconds = time.perf_counter() - started
             health = check_health(model.eval(), split)
             return Fit(
@@ -192,9 +190,18 @@ def _threads(asked: int, parameters: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _build(
+def shapes_of(cls: type[Model], split: Split, features: Features | None) -> Shapes:
+    """What a model's tensors depend on: the vocabulary, and the features where it reads them."""
+    shapes = Shapes(split.train.n_users, split.train.n_items)
+    if not cls.reads_features or features is None:
+        return shapes
+    return replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
+
+
+def build(
     name: str, config: Any, shapes: Shapes, options: Options, rows: Interactions, features: Features | None
 ) -> Model:
+    """A model before its first epoch, prepared from `rows`."""
     torch.manual_seed(options.seed)
     model = models.get(name)(config, shapes)
     if model.reads_features and features is not None:
@@ -202,7 +209,17 @@ def _build(
     model.prepare(rows)
     if options.start == "features" and features is not None:
         start_from_features(model, name, features)
+    if options.start == "spectrum":
+        start_from_spectrum(model, name, rows)
     return model.to(options.device) if model.learns_by_gradient() else model  # the others are numpy and scipy
+
+
+def optimizer_of(model: Model, options: Options) -> torch.optim.Optimizer:
+    """AdamW, written as one pass over memory instead of ten where torch has it so."""
+    fused = torch.device(options.device).type in ("cpu", "cuda")
+    return torch.optim.AdamW(
+        model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=fused
+    )
 
 
 @dataclass
@@ -290,13 +307,8 @@ class _Run:
         return model
 
     def _start(self, rows: Interactions, stage: str) -> tuple[Model, torch.optim.Optimizer]:
-        model = _build(self.name, self.config, self.shapes, self.options, rows, self.features)
-        optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=self.options.learning_rate,
-            weight_decay=self.options.weight_decay,
-            fused=torch.device(self.options.device).type in ("cpu", "cuda"),  # one pass over memory instead of ten
-        )
+        model = build(self.name, self.config, self.shapes, self.options, rows, self.features)
+        optimizer = optimizer_of(model, self.options)
         restored = self._restored
         if restored is not None and restored.state["stage"] == stage:
             model.load_state_dict(_part(restored.tensors, "model."))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from tastespace.data.histories import Histories
 from tastespace.models.negatives import KnownPairs, Sampler
@@ -78,3 +79,11 @@ def test_popularity_sampling_follows_the_exponent() -> None:
 def test_a_log_without_likes_is_drawn_from_evenly() -> None:
     drawn, _ = Sampler("popularity", np.zeros(3, np.int64)).shared(NOTHING, 300, np.random.default_rng(0))
     assert set(drawn) == {0, 1, 2}
+
+
+def test_a_grid_of_pairs_says_the_same_as_asking_one_by_one() -> None:
+    known = KnownPairs(sp.csr_matrix(([2.0, 0.5, 1.0], ([0, 0, 2], [1, 3, 0])), shape=(3, 4)))
+    users, items = np.array([2, 0, 0]), np.array([3, 0, 3, 1])
+    expected = known.contains(users[:, None], items[None, :])
+    np.testing.assert_array_equal(known.grid(users, items), expected)
+    assert expected.sum() == 7

@@ -40,7 +40,9 @@ class Options:
         0, "processor threads of a step; 0: one for small models, all for large ones", at_least=0, at_most=1024
     )
     refit: bool = option(True, "fit again on all training rows for the chosen number of epochs")
-    start: Literal["own", "features"] = option("own", "what vectors start from: the model's own way, or features too")
+    start: Literal["own", "features", "spectrum"] = option(
+        "own", "what vectors start from: the model's own way, features too, or an SVD of the likes"
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -15,7 +15,7 @@ class KnownPairs:
     """The (user, item) pairs that must not be drawn, for fast look-up."""
 
     def __init__(self, matrix: sp.csr_matrix) -> None:
-        self._n_items = matrix.shape[1]
+        self._matrix, self._n_items = matrix, matrix.shape[1]
         pairs = matrix.tocoo()
         self._keys = np.sort(pairs.row.astype(np.int64) * self._n_items + pairs.col)
 
@@ -26,6 +26,12 @@ class KnownPairs:
             return np.zeros(asked.shape, dtype=bool)
         place = np.minimum(np.searchsorted(self._keys, asked), len(self._keys) - 1)
         found: NDArray[np.bool_] = self._keys[place] == asked
+        return found
+
+
+    def grid(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(B, M) which of all pairs of `users` (B,) and `items` (M,) are known; either may repeat."""
+        found: NDArray[np.bool_] = self._matrix[users][:, items].toarray() != 0
         return found
 
 

@@ -187,7 +187,7 @@ class Batches:
         elif config.loss == "sampled-softmax":
             negatives, log_expected = self._sampler.shared(items, config.candidates, rng)
             askers, place = np.unique(users, return_inverse=True)
-            hit = self._known.contains(askers[:, None], negatives[None, :])[place]
+            hit = self._known.grid(askers, negatives)[place]
         arrays: list[NDArray[Any]] = [users, liked.rows, items, liked.weights]
         arrays += [met.rows, met.items.astype(np.int64), met.weights, negatives, log_expected, hit]
         told = lists.take(np.zeros(0, np.int64)) if told is None or config.loss != "softmax" else told

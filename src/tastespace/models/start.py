@@ -7,9 +7,14 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import svds
 
 from tastespace.data.features import Features
+from tastespace.data.interactions import Interactions
 from tastespace.errors import OptionError
 from tastespace.models.base import Model
+from tastespace.models.spectral import leading_item_vectors, normalise_degrees
 
+_SMOOTHING = 3.0  # of the degrees, as in `spectral`
+_PASSES = 4
+_NOISE = 0.1  # of the own start that stays, so that things unknown or alike do not coincide
 _DENSE_BELOW = 512  # features; fewer are decomposed whole
 
 
@@ -33,6 +38,31 @@ def start_from_features(model: Model, name: str, features: Features) -> None:
             own = table.square().mean().sqrt().clamp(min=1e-6)
             content *= own / content[described].square().mean().sqrt().clamp(min=1e-6)
             table[described] = (table[described] + content[described]) * 0.5**0.5
+
+
+@torch.no_grad()
+def start_from_spectrum(model: Model, name: str, rows: Interactions) -> None:
+    """Put each of a model's tables where a truncated SVD of the rows puts it, at the strength of its own start.
+
+    Rows of likes degree-normalised as in `spectral`; strong and weak directions come to lie in both halves of a vector.
+    Raises `OptionError` for a model without tables.
+    """
+    if not model.user_tables and not model.item_tables:
+        raise OptionError(f"{name} has no vectors that could start from a spectrum; leave --set start=spectrum out")
+    liked = rows.positives().matrix()
+    tables = [model.get_parameter(one) for one in (*model.user_tables, *model.item_tables)]
+    width = min(max(table.shape[1] for table in tables), max(1, min(liked.shape) // 4))
+    found = leading_item_vectors(liked, width, _SMOOTHING, _PASSES)
+    normalised = normalise_degrees(liked, _SMOOTHING)
+    users = normalised @ found  # (U, d) left singular vectors times singular values
+    items = found * np.linalg.norm(users, axis=0)  # the right ones likewise
+    for names, content in ((model.user_tables, users), (model.item_tables, items)):
+        for table in (model.get_parameter(one) for one in names):
+            half = np.concatenate([content[:, 0::2], content[:, 1::2]], axis=1)[:, : table.shape[1]]
+            vectors = torch.from_numpy(np.ascontiguousarray(half)).to(table)
+            own = table.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
+            vectors *= own * (table.shape[1] / vectors.square().sum(dim=1, keepdim=True).clamp(min=1e-20)) ** 0.5
+            table[:, : vectors.shape[1]] = vectors + _NOISE * table[:, : vectors.shape[1]]
 
 
 def leading_directions(matrix: sp.csr_matrix, dim: int) -> NDArray[np.float32]:

@@ -1,0 +1,16 @@
+"""sasrec on Beauty: see `claim`."""
+
+from claim import Claim, run
+
+run(
+    Claim(
+        name="beauty_sasrec",
+        data="beauty",
+        model="sasrec",
+        k=10,
+        settings={},
+        must=(0.080, 0.046),
+        goal=(0.093, 0.053),
+        published="SASRec 0.0605 / 0.0318 (S3-Rec paper), with sampled softmax 0.0921 / 0.0531",
+    )
+)

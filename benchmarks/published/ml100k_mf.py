@@ -1,0 +1,16 @@
+"""mf on Ml-100k random-811: see `claim`."""
+
+from claim import Claim, run
+
+run(
+    Claim(
+        name="ml100k_mf",
+        data="ml-100k random-811",
+        model="mf",
+        k=10,
+        settings={},
+        must=(0.0, 0.300),
+        goal=(0.0, 0.32),
+        published="RecBole BPR 0.2502 / 0.2931",
+    )
+)
