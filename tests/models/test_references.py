@@ -9,8 +9,10 @@ from tastespace import models
 from tastespace.data.dataset import Dataset
 from tastespace.data.interactions import Interactions
 from tastespace.data.split import whole
+from tastespace.data.synthetic import power_law
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import DataError, OptionError, TrainingError
+from tastespace.models.spectral import leading_item_vectors, normalise_degrees
 
 
 def small(seed: int = 0, n_users: int = 12, n_items: int = 9) -> Dataset:
@@ -54,14 +56,26 @@ def test_item_knn_keeps_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(("dim", "kept"), [(1, 1), (3, 3), (64, 4)])
-def test_spectral_projects_on_leading_singular_vectors_up_to_a_quarter_of_them(dim: int, kept: int) -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 2.5])
+def test_spectral_projects_on_leading_singular_vectors_up_to_a_quarter_of_them(
+    dim: int, kept: int, smoothing: float
+) -> None:
     data = small(n_users=20, n_items=17)
     X = matrix(data)
-    of_users, of_items = np.maximum(X.sum(axis=1), 1), np.maximum(X.sum(axis=0), 1)
+    of_users, of_items = (np.maximum(X.sum(axis=axis), 1) + smoothing for axis in (1, 0))
     right = np.linalg.svd(X / np.sqrt(of_users[:, None] * of_items[None, :]))[2][:kept].T  # (N, d)
-    found = scores("spectral", data, dim=dim, item_power=0.5)
-    expected = (X / of_users[:, None] / np.sqrt(of_items)) @ right @ right.T * np.sqrt(of_items)
+    found = scores("spectral", data, dim=dim, item_power=0.5, smoothing=smoothing)
+    expected = (X / X.sum(axis=1, keepdims=True).clip(1) / np.sqrt(of_items)) @ right @ right.T * np.sqrt(of_items)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("passes", "off"), [(0, 1e-5), (6, 0.02)])
+def test_leading_vectors_of_a_large_log_span_what_an_exact_decomposition_spans(passes: int, off: float) -> None:
+    liked = power_law(700, 600, 12_000, n_tastes=8, exponent=0.3).interactions.matrix()
+    found = leading_item_vectors(liked, 8, 1.0, passes)
+    exact = np.linalg.svd(normalise_degrees(liked, 1.0).toarray())[2][:8].T
+    np.testing.assert_allclose(np.linalg.svd(found.T @ exact)[1], 1, atol=off)
+    np.testing.assert_allclose(found.T @ found, np.eye(8), atol=1e-4)
 
 
 def test_ease_that_cannot_be_inverted_says_so() -> None:

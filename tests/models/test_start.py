@@ -1,4 +1,4 @@
-"""Vectors that start from features."""
+"""Vectors that start from features, or from a spectrum of the likes."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,10 @@ import torch
 import tastespace as ts
 from tastespace import models
 from tastespace.data.features import Features
+from tastespace.data.synthetic import checkerboard
 from tastespace.errors import OptionError
 from tastespace.models.base import Shapes
-from tastespace.models.start import leading_directions, start_from_features
+from tastespace.models.start import leading_directions, start_from_features, start_from_spectrum
 from tests.build import dataset, log
 
 
@@ -58,3 +59,26 @@ def test_data_without_features_are_refused() -> None:
     on = ts.split(dataset([(u, i) for u in range(5) for i in range(4)]), "article")
     with pytest.raises(OptionError, match="the data have no features"):
         ts.train("mf", on, start="features", epochs=1)
+
+
+@pytest.mark.parametrize("dim", [2, 9, 200])
+def test_a_spectrum_puts_users_beside_items_of_their_colour(dim: int) -> None:
+    cls, rows = models.get("mf"), checkerboard().interactions
+    torch.manual_seed(0)
+    model = cls(cls.Config(dim=dim), Shapes(rows.n_users, rows.n_items))
+    before = model.get_parameter("item").detach().norm()
+    start_from_spectrum(model, "mf", rows)
+    users, items = (model.get_parameter(name).detach() for name in ("user", "item"))
+    scores = users @ items.T
+    assert scores[0::2, 0::2].mean() > scores[0::2, 1::2].mean() + 0.5 * scores.std()
+    assert scores[1::2, 1::2].mean() > scores[1::2, 0::2].mean() + 0.5 * scores.std()
+    assert 0.5 < items.norm() / before < 2
+
+
+def test_a_spectrum_is_a_start_for_every_model_with_tables_and_for_no_other() -> None:
+    on = ts.split(checkerboard(), "article")
+    for name in ("lightgcn", "two_tower", "bert4rec"):
+        assert ts.train(name, on, start="spectrum", epochs=1).best_epoch == 1
+    cls = models.get("ease")
+    with pytest.raises(OptionError, match="ease has no vectors that could start from a spectrum"):
+        start_from_spectrum(cls(cls.Config(), Shapes(80, 60)), "ease", on.train)

@@ -15,7 +15,8 @@ from tastespace.errors import OptionError, TrainingError
 Scorer = Callable[[Queries], Tensor]
 """Queries (B) to scores (B, N), in a fresh tensor that may be overwritten."""
 
-_CHUNK_BYTES = 64 * 2**20
+_CHUNK_BYTES = 16 * 2**20  # stays in a large cache, and below what the allocator takes from the system anew each time
+_STRIP = 64  # columns whose maximum is taken together
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,24 +33,60 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     `scores` (B, N) may hold -inf for what must not come back: those places get column -1. Raises
     `TrainingError` for NaN.
     """
-    n = scores.shape[1]
-    taken = min(k + 1, n)
-    values, columns = torch.topk(scores, taken, dim=1)  # (B, taken)
+    taken = min(k + 1, scores.shape[1])
+    values, columns = _largest(scores, taken)  # (B, taken)
     if bool(torch.isnan(values).any()):
         raise TrainingError("a model scored some item NaN: its vectors are not finite")
     if taken > k:
-        # topk breaks a tie across the cut as it likes: such rows are sorted whole
+        # which of equal scores lie within the cut is chance so far
         tied = (values[:, k] == values[:, k - 1]) & (values[:, k] > -torch.inf)
+        values, columns = values[:, :k], columns[:, :k]
         if bool(tied.any()):
             rows = torch.nonzero(tied).squeeze(1)
-            ordered, order = torch.sort(scores[rows], dim=1, descending=True, stable=True)
-            values[rows], columns[rows] = ordered[:, :taken], order[:, :taken]
-        values, columns = values[:, :k], columns[:, :k]
+            values[rows], columns[rows] = _settled(scores[rows], values[rows], columns[rows])
+    values, columns = _in_order(values, columns)
+    return values, torch.where(values == -torch.inf, -1, columns)
+
+
+def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """(B, k) largest scores of each row and their columns; which of equal ones is not said.
+
+    In long rows the maxima of strips of 64 columns are taken first: what is among the k largest lies in one of the k
+    strips with the largest maxima. One fast pass over the scores is left of what is a slow one for `topk`.
+    """
+    n = scores.shape[1]
+    strips = n // _STRIP
+    if strips < 4 * k:
+        return scores.topk(k, dim=1)
+    whole = strips * _STRIP
+    best = scores[:, :whole].unflatten(1, (_STRIP, strips)).amax(dim=1).topk(k, dim=1).indices  # (B, k)
+    places = torch.arange(0, whole, strips, device=scores.device)
+    columns = (best[:, None, :] + places[:, None]).flatten(1)  # (B, 64 k), strip j holds columns j, j + strips, ...
+    rest = torch.arange(whole, n, device=scores.device).expand(len(scores), -1)
+    columns = torch.cat([columns, rest], dim=1)
+    values, chosen = scores.gather(1, columns).topk(k, dim=1)
+    return values, columns.gather(1, chosen)
+
+
+def _settled(scores: Tensor, values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """`values` and `columns` (B, k) with the lowest columns among those that score like the last of them."""
+    n, k = scores.shape[1], values.shape[1]
+    last = values.amin(dim=1, keepdim=True)
+    from_right = torch.arange(n, 0, -1, device=scores.device, dtype=torch.int32)
+    keys, lowest = _largest(torch.where(scores == last, from_right, 0), k)  # all that is 0 is no candidate
+    values = torch.cat(
+        [values.masked_fill(values == last, -torch.inf), last.expand(-1, k).masked_fill(keys == 0, -torch.inf)], 1
+    )
+    values, columns = _in_order(values, torch.cat([columns, lowest], dim=1))
+    return values[:, :k], columns[:, :k]
+
+
+def _in_order(values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Both (B, k) sorted by falling value, equal ones by rising column."""
     by_column = torch.argsort(columns, dim=1)
     values, columns = values.gather(1, by_column), columns.gather(1, by_column)
     by_value = torch.argsort(values, dim=1, descending=True, stable=True)
-    values, columns = values.gather(1, by_value), columns.gather(1, by_value)
-    return values, torch.where(values == -torch.inf, -1, columns)
+    return values.gather(1, by_value), columns.gather(1, by_value)
 
 
 @torch.no_grad()
@@ -64,7 +101,7 @@ def rank(
 ) -> NDArray[np.int64]:
     """(R, K) the `k` best unhidden items for each of R queries, best first; -1 fills up where fewer are left.
 
-    `hidden` holds a list for every query. Memory: a chunk of scores, about 64 MiB, at a time.
+    `hidden` holds a list for every query. Memory: a chunk of scores, about 16 MiB, at a time.
     """
     if k < 1:
         raise OptionError(f"k is {k}, but at least 1 is expected")

@@ -28,7 +28,6 @@ class KnownPairs:
         found: NDArray[np.bool_] = self._keys[place] == asked
         return found
 
-
     def grid(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(B, M) which of all pairs of `users` (B,) and `items` (M,) are known; either may repeat."""
         found: NDArray[np.bool_] = self._matrix[users][:, items].toarray() != 0
