@@ -20,7 +20,7 @@ def points(contender: Found) -> list[Point]:
     if contender["failed"] is not None:
         return []
     final = (contender["fit_seconds"], contender["ndcg"])
-    return sorted([final, *((point["fit_seconds"], point["ndcg"]) for point in contender["curve"])])
+    return sorted({final, *((point["fit_seconds"], point["ndcg"]) for point in contender["curve"])})
 
 
 def time_to_reach(reached: Sequence[Point], target: float) -> float | None:

@@ -12,6 +12,8 @@ interrupted run goes on where it stopped.
 import argparse
 import json
 import os
+import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -290,7 +292,9 @@ def options() -> argparse.Namespace:
         "--data", type=Path, default=ROOT.parent / "shared" / "data" / "gowalla", help="Gowalla's folder"
     )
     parser.add_argument("--only", help=f"contenders, of {', '.join(KINDS)}; writes no file")
-    parser.add_argument("--trials", type=int, default=TRIALS, help="settings that each contender tries")
+    parser.add_argument(
+        "--trials", type=int, default=TRIALS, choices=range(1, TRIALS + 1), help="settings that each contender tries"
+    )
     parser.add_argument("--seeds", type=int, default=SEEDS, help="final runs of each contender")
     parser.add_argument("--limit", type=float, help=f"seconds that a trial may take (default: {LIMITS})")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each process")
@@ -301,6 +305,7 @@ def options() -> argparse.Namespace:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a running worker is stopped, as by Ctrl-C
     asked = options()
     only = asked.only.split(",") if asked.only else None
     unknown = sorted({*asked.data_sets.split(",")} - LIMITS.keys()) + sorted({*(only or [])} - KINDS.keys())
