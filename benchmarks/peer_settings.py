@@ -1,7 +1,7 @@
 """Who takes part in the peers benchmark: libraries and their versions, and the settings that each contender tries.
 
-Settings come from the libraries' documentation and the literature; those of implicit and lightfm-next on MovieLens also
-from a wider search on its validation rows. Which of them is used is chosen on validation rows.
+Settings come from the libraries' documentation and the literature; those of ALS, and on MovieLens of implicit's BPR and
+lightfm-next, also from a wider search on validation rows. Which of them is used is chosen on validation rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,10 +74,9 @@ def recbole(epochs: int, learning_rate: float, batch: int = 2048, **more: Any) -
     return {"epochs": epochs, "learning_rate": learning_rate, "train_batch_size": batch, **more}
 
 
-def sasrec(n_factors: int, epochs: int, lr: float = 1e-3, dropout_rate: float = 0.2, n_blocks: int = 2) -> Settings:
+def sasrec(n_factors: int, epochs: int, batch_size: int, **more: Any) -> Settings:
     """Of RecTools' SASRec; the loss stays its default, softmax over the catalogue."""
-    found = {"n_factors": n_factors, "epochs": epochs, "lr": lr}
-    return {**found, "dropout_rate": dropout_rate, "n_blocks": n_blocks}
+    return {"n_factors": n_factors, "epochs": epochs, "batch_size": batch_size, **more}
 
 
 def gowalla_mf(dim: int, epochs: int, temperature: float = 0.2) -> Settings:
@@ -146,26 +145,26 @@ PEERS: dict[str, dict[str, list[Settings]]] = {
             recbole(40, 0.001, train_neg_sample_args=FOUR_NEGATIVES),
         ],
         "RecTools SASRec": [
-            sasrec(256, 10),
-            sasrec(64, 20),
-            sasrec(64, 50),
-            sasrec(128, 20),
-            sasrec(128, 50),
-            sasrec(64, 50, dropout_rate=0.5),
-            sasrec(64, 50, n_blocks=1),
-            sasrec(128, 50, dropout_rate=0.5),
+            sasrec(256, 10, 128),
+            sasrec(64, 30, 128),
+            sasrec(64, 30, 32),
+            sasrec(64, 30, 16),
+            sasrec(64, 30, 32, lr=0.003),
+            sasrec(64, 30, 32, dropout_rate=0.5),
+            sasrec(64, 60, 32, n_blocks=1),
+            sasrec(128, 15, 32),
         ],
     },
     "gowalla": {
         "implicit ALS": [
             als(100, 0.01, 1),
-            als(64, 1, 10),
             als(128, 1, 10),
-            als(128, 10, 10),
-            als(256, 1, 10),
+            als(128, 100, 40),
             als(256, 10, 10),
-            als(256, 10, 40),
             als(256, 30, 20),
+            als(256, 100, 40),
+            als(256, 200, 100),
+            als(256, 100, 40, 30),
         ],
         "implicit BPR": [
             bpr(100, 0.01, 0.01, 100),
