@@ -20,6 +20,7 @@ check: .venv/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/peers.py
 
 # Made once, and again when the dependencies change; needs no network otherwise.
 .venv/ready: pyproject.toml constraints.txt

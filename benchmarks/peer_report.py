@@ -1,0 +1,233 @@
+"""Tables and pictures of the peers benchmark."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tastespace
+from tastespace.report_page.svg import MUTED, PAPER, SERIES, Drawing
+
+BUDGETS = (1, 3, 10, 30, 60, 120, 300, 600, 1200, 1800)  # seconds
+_MARKERS = "osD^vPX"
+
+Found = Mapping[str, Any]
+Point = tuple[float, float]  # seconds of fit, NDCG
+
+
+def points(contender: Found) -> list[Point]:
+    """What a contender reaches in which time: its shortened runs, and its final runs as one; shortest first."""
+    if contender["failed"] is not None:
+        return []
+    final = (contender["fit_seconds"], contender["ndcg"])
+    return sorted({final, *((point["fit_seconds"], point["ndcg"]) for point in contender["curve"])})
+
+
+def time_to_reach(reached: Sequence[Point], target: float) -> float | None:
+    """The fewest seconds of a point that is at `target` or above; None where none is."""
+    return min((seconds for seconds, ndcg in reached if ndcg >= target), default=None)
+
+
+def best_within(contenders: Sequence[Found], budget: float) -> tuple[str, float] | None:
+    """Name and NDCG of the best point of at most so many seconds; None where there is none."""
+    allowed = [(ndcg, one["name"]) for one in contenders for seconds, ndcg in points(one) if seconds <= budget]
+    if not allowed:
+        return None
+    ndcg, name = max(allowed)
+    return name, ndcg
+
+
+def rounded(value: Any) -> Any:
+    """The same with six significant digits a number, which is more than any figure here is good for."""
+    if isinstance(value, Mapping):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def page(document: Found) -> list[str]:
+    """Everything as Markdown."""
+    lines = ["# Popular libraries beside ours", ""]
+    for name, found in document["data_sets"].items():
+        lines += [f"## {name}", "", *introduction(found, document["machine"]), "", *quality(found), ""]
+        lines += [*remarks(found), "", *budgets(found), "", *evaluators(found), ""]
+        if picture_of := [one for one in found["contenders"] if points(one)]:
+            told = f"NDCG@{found['k']} against seconds of fitting, {len(picture_of)} contenders"
+            lines += [f"![{told}]({picture_file(name)})", ""]
+    return lines
+
+
+def introduction(found: Found, machine: str) -> list[str]:
+    """What was measured, and how."""
+    versions = ", ".join(
+        told if isinstance(told, str) else f"{name} {told[name]}" for name, told in found["environments"].items()
+    )
+    judge = f"judged by NDCG@{found['k']} on validation rows"
+    return [
+        f"{found['about']}.",
+        f"Measured {found['measured']} on {machine}, {found['threads']} thread(s) a process, by benchmarks/peers.py.",
+        f"{found['trials']} trial(s) each, of at most {found['limit']:g} s, {judge}; the best setting trained on all "
+        f"training rows with {found['seeds']} seed(s) and judged on the test rows.",
+        f"Libraries: {versions}.",
+    ]
+
+
+def quality(found: Found) -> list[str]:
+    """A row a contender, best first."""
+    k, reference = found["k"], reference_of(found["contenders"])
+    lines = [
+        f"| contender | Recall@{k} | NDCG@{k} | fit s | of {reference['name'] if reference else 'ours'}'s | rank s "
+        "| process s | memory MiB: whole | fit alone | of ours (whole, fit) | trials failed | setting |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    done = sorted((one for one in found["contenders"] if one["failed"] is None), key=lambda one: -one["ndcg"])
+    for one in done:
+        failed = sum(trial["failed"] is not None for trial in one["trials"])
+        setting = ", ".join(f"{name} {value}" for name, value in one["best"].items()) or "defaults"
+        cells = [f"**{one['name']}**" if one["ours"] else one["name"], f"{one['recall']:.4f}"]
+        cells += [f"{one['ndcg']:.4f} ± {one['ndcg_spread']:.4f}", f"{one['fit_seconds']:.2f}"]
+        cells += [ratio(one, reference, "fit_seconds"), f"{one['rank_seconds']:.2f}", f"{one['process_seconds']:.1f}"]
+        cells += [f"{one['whole_mib']:.0f}", f"{one['fit_mib']:.0f}"]
+        cells += [f"{ratio(one, reference, 'whole_mib')}, {ratio(one, reference, 'fit_mib')}"]
+        cells += [f"{failed} of {len(one['trials'])}", setting]
+        lines.append("| " + " | ".join(cells) + " |")
+    for one in found["contenders"]:
+        if one["failed"] is not None:
+            reasons = sorted({trial["failed"] for trial in one["trials"] if trial["failed"]})
+            told = "; ".join([one["failed"], *reasons])
+            failed = sum(trial["failed"] is not None for trial in one["trials"])
+            lines.append(f"| {one['name']} |" + " – |" * 9 + f" {failed} of {len(one['trials'])} | {told} |")
+    lines += [f"| {name} |" + " – |" * 10 + f" not asked: {why} |" for name, why in found["not_asked"].items()]
+    return lines
+
+
+def reference_of(contenders: Sequence[Found]) -> Found | None:
+    """The contender of ours that the others are compared with: the first that was finished."""
+    return next((one for one in contenders if one["ours"] and one["failed"] is None), None)
+
+
+def best_peer(contenders: Sequence[Found]) -> Found | None:
+    """The finished library other than ours with the highest NDCG."""
+    peers = [one for one in contenders if not one["ours"] and one["failed"] is None]
+    return max(peers, key=lambda one: one["ndcg"], default=None)
+
+
+def ratio(one: Found, reference: Found | None, figure: str) -> str:
+    """A figure as so many times the reference's."""
+    if reference is None or not reference[figure]:
+        return "–"
+    return f"{one[figure] / reference[figure]:.2g}×"
+
+
+def remarks(found: Found) -> list[str]:
+    """Who reaches what when, whether the metrics agree, and how to read the columns."""
+    lines = []
+    peer, reference = best_peer(found["contenders"]), reference_of(found["contenders"])
+    if peer is not None and reference is not None:
+        taken = time_to_reach(points(reference), peer["ndcg"])
+        told = "does not reach it" if taken is None else f"reaches it in {taken:.2f} s of fitting"
+        lines.append(
+            f"Best peer: {peer['name']}, NDCG@{found['k']} {peer['ndcg']:.4f} after {peer['fit_seconds']:.2f} s; "
+            f"{reference['name']} {told}."
+        )
+    checked = found["cross_check"]
+    if checked["lists"]:
+        lines.append(
+            f"Recall and NDCG of all {checked['lists']} sets of lists of {checked['users']} users were computed by "
+            f"{checked['by']} too: largest difference of a user {checked['largest_difference']:.1e}."
+        )
+    lines.append(
+        "Seconds and memory of fitting alone begin with the rows in memory and end with a trained model; of our models "
+        "with epochs they hold the search for their number. ± is the standard deviation over seeds. Memory of the "
+        "whole process counts interpreter and libraries. The other libraries learn from likes alone."
+    )
+    return lines
+
+
+def budgets(found: Found) -> list[str]:
+    """The best quality within so many seconds of fitting, ours and theirs."""
+    ours = [one for one in found["contenders"] if one["ours"]]
+    peers = [one for one in found["contenders"] if not one["ours"]]
+    lines = [f"| seconds of fitting | ours, NDCG@{found['k']} | best peer |", "|---|---|---|"]
+    for budget in BUDGETS:
+        cells = [
+            "–" if best is None else f"{best[1]:.4f} {best[0]}"
+            for best in (best_within(ours, budget), best_within(peers, budget))
+        ]
+        lines.append(f"| {budget} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def evaluators(found: Found) -> list[str]:
+    """Full-ranking evaluations, theirs against ours of the same vectors and rows."""
+    if not found["evaluators"]:
+        return []
+    lines = [
+        "| evaluation of | by | s | ours s | theirs / ours | NDCG, recall: theirs | ours |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in found["evaluators"]:
+        if one["failed"] is not None:
+            lines.append(f"| {one['contender']} |" + " – |" * 5 + f" {one['failed']} |")
+            continue
+        cells = [
+            one["contender"],
+            one["by"],
+            f"{one['seconds']:.3f}",
+            f"{one['our_seconds']:.3f}",
+            f"{one['ratio']:.1f}",
+        ]
+        for figures in (one["figures"], one["our_figures"]):
+            cells.append(", ".join(f"{figures[name]:.4f}" if name in figures else "–" for name in ("ndcg", "recall")))
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def picture_file(name: str) -> str:
+    """The file of a data set's picture."""
+    return f"peers_{name.replace('-', '')}.svg"
+
+
+def picture(name: str, found: Found) -> str | None:
+    """NDCG against seconds of fitting, a line a contender; ours are filled. None where there is nothing to show."""
+    drawn = [one for one in found["contenders"] if points(one)]
+    if not drawn:
+        return None
+    with Drawing(3.6) as drawing:
+        axes = drawing.figure.add_subplot()
+        axes.set_xscale("log")
+        for place, one in enumerate(drawn):
+            colour = SERIES[place % len(SERIES)]
+            seconds, ndcg = zip(*points(one), strict=True)
+            axes.plot(
+                seconds,
+                ndcg,
+                color=colour,
+                marker=_MARKERS[place % len(_MARKERS)],
+                markersize=5,
+                markerfacecolor=colour if one["ours"] else PAPER,
+                linestyle="-" if one["ours"] else "--",
+                label=drawing.label(one["name"]),
+            )
+        axes.set_xlabel("seconds of fitting")
+        axes.set_ylabel(f"NDCG@{found['k']}")
+        axes.grid(True)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.minorticks_off()
+        legend = drawing.figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=MUTED)
+        legend.set_in_layout(True)
+        told = "; ".join(f"{one['name']}: {one['ndcg']:.4f} after {one['fit_seconds']:.2f} s" for one in drawn)
+        inside = drawing.svg("peers", f"{name}: NDCG@{found['k']} against seconds of fitting", told)
+    return standing_alone(inside)
+
+
+def standing_alone(svg: str) -> str:
+    """An element of our page as a file of its own, with the page's colours on paper."""
+    style = (Path(tastespace.__file__).parent / "report_page" / "style.css").read_text()
+    colours = " ".join(re.findall(r"--[\w-]+: #\w+;", style.split("@media")[0]))
+    css = f"svg {{ {colours} color: #1b1f24; background: var(--paper); font-family: sans-serif; }}"
+    opened = svg.replace(
+        "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" ', 1
+    )
+    return opened.replace("<title", f"<style>{css}</style><title", 1) + "\n"
