@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -51,18 +50,3 @@ def remove_checkpoint(path: Path) -> None:
     """Delete a checkpoint folder, if there is one."""
     if path.exists():
         shutil.rmtree(path)
-
-
-def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's moments as named tensors."""
-    state = optimizer.state_dict()["state"]
-    return {f"{place}.{name}": torch.as_tensor(value) for place, slot in state.items() for name, value in slot.items()}
-
-
-def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put named tensors back as the optimizer's moments."""
-    slots: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        place, _, name = key.partition(".")
-        slots.setdefault(int(place), {})[name] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})

@@ -353,6 +353,7 @@ def load_model(bundle: Bundle, features: Features | None) -> "Model":
 
     from tastespace import models
     from tastespace.models.base import Shapes
+    from tastespace.models.sizes import sizes_alone
 
     name = bundle.manifest["model"]
     cls = models.get(name)
@@ -365,7 +366,7 @@ def load_model(bundle: Bundle, features: Features | None) -> "Model":
         shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
     weights = {key: torch.from_numpy(array) for key, array in bundle.weights.items()}
     try:
-        with torch.device("meta"):  # shapes alone, whatever they claim to be
+        with sizes_alone():  # shapes alone, whatever they claim to be
             planned = cls(config, shapes).state_dict()
         if _shapes_of(planned) != _shapes_of(weights):
             raise BundleError(f"the weights of this {name} bundle do not fit its config")

@@ -22,13 +22,12 @@ from torch import Tensor
 
 from tastespace import config as configs
 from tastespace import models
+from tastespace.adam import Adam
 from tastespace.checkpoint import (
     Checkpoint,
     load_checkpoint,
-    pack_optimizer,
     remove_checkpoint,
     save_checkpoint,
-    unpack_optimizer,
 )
 from tastespace.checkup import check_health
 from tastespace.data.features import Features
@@ -39,10 +38,12 @@ from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError,
 from tastespace.evaluation import Evaluator, Health, parse_metric
 from tastespace.machine import free_memory
 from tastespace.models.base import Model, Options, Shapes
+from tastespace.models.sizes import sizes_alone
 from tastespace.models.start import start_from_features, start_from_spectrum
 from tastespace.progress import Ticker, track
 from tastespace.suggest import did_you_mean, shown
 
+_DAMAGED = "the checkpoint is damaged; delete it and train anew"
 _CHECKPOINT_EVERY = 10.0  # seconds
 _SMALL_MODEL = 1_000_000  # trained parameters
 _STALLED_AFTER = 3  # validations without a better value before the learning rate is halved
@@ -214,14 +215,6 @@ def build(
     return model.to(options.device) if model.learns_by_gradient() else model  # the others are numpy and scipy
 
 
-def optimizer_of(model: Model, options: Options) -> torch.optim.Optimizer:
-    """AdamW, written as one pass over memory instead of ten where torch has it so."""
-    fused = torch.device(options.device).type in ("cpu", "cuda")
-    return torch.optim.AdamW(
-        model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=fused
-    )
-
-
 @dataclass
 class _Run:
     """One training run: the stage, the epochs done, and how to go on."""
@@ -306,13 +299,16 @@ class _Run:
         model.finish(self.split.train)
         return model
 
-    def _start(self, rows: Interactions, stage: str) -> tuple[Model, torch.optim.Optimizer]:
+    def _start(self, rows: Interactions, stage: str) -> tuple[Model, Adam]:
         model = build(self.name, self.config, self.shapes, self.options, rows, self.features)
-        optimizer = optimizer_of(model, self.options)
+        optimizer = Adam(model.parameters(), self.options.weight_decay)
         restored = self._restored
         if restored is not None and restored.state["stage"] == stage:
-            model.load_state_dict(_part(restored.tensors, "model."))
-            unpack_optimizer(optimizer, _part(restored.tensors, "optimizer."))
+            try:
+                model.load_state_dict(_part(restored.tensors, "model."))
+                optimizer.restore(_part(restored.tensors, "optimizer."))
+            except (KeyError, ValueError, RuntimeError) as error:
+                raise TrainingError(_DAMAGED) from error
         if self.tell is not None and self.forecast.seconds is None:
             self.forecast = replace(self.forecast, seconds=_most_seconds(model, rows, self.options))
             self.tell(self.forecast)
@@ -342,13 +338,13 @@ class _Run:
                 halvings, since = halvings + 1, 0
         return halvings
 
-    def _remember(self, stage: str, model: Model, optimizer: torch.optim.Optimizer) -> None:
+    def _remember(self, stage: str, model: Model, optimizer: Adam) -> None:
         """Keep this epoch's end in memory, and on disk every few seconds."""
         if self.checkpoint is None:
             return
         tensors = {
             **{f"model.{key}": value for key, value in _cloned(model.state_dict()).items()},
-            **{f"optimizer.{key}": value for key, value in _cloned(pack_optimizer(optimizer)).items()},
+            **{f"optimizer.{key}": value for key, value in _cloned(optimizer.tensors()).items()},
             **({f"best.{key}": value for key, value in self._best.items()} if stage == "search" else {}),
         }
         state = {
@@ -394,7 +390,7 @@ class _Run:
             self.best_value = float(checkpoint.state["best_value"])
             self.refitted = int(checkpoint.state["refitted"])
         except (KeyError, TypeError, ValueError) as error:
-            raise TrainingError("the checkpoint is damaged; delete it and train anew") from error
+            raise TrainingError(_DAMAGED) from error
         self._best = _part(checkpoint.tensors, "best.")
         self._restored = checkpoint
 
@@ -402,7 +398,7 @@ class _Run:
 def _one_epoch(
     name: str,
     model: Model,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     rows: Interactions,
     rate: float,
     options: Options,
@@ -411,8 +407,6 @@ def _one_epoch(
     """One pass over the rows; the mean loss of its batches. Randomness depends on seed and epoch alone."""
     rng = np.random.default_rng([options.seed, number])
     torch.manual_seed(int(rng.integers(2**62)))
-    for group in optimizer.param_groups:
-        group["lr"] = rate
     model.train()
     losses = []
     for place, batch in enumerate(model.batches(rows, rng, options.batch_size), 1):
@@ -425,7 +419,7 @@ def _one_epoch(
             )
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
+        optimizer.step(rate)
         losses.append(value)
     return float(np.mean(losses)) if losses else 0.0
 
@@ -441,7 +435,7 @@ def _check_memory(
             f"{name} on {shapes.n_users:,} users x {shapes.n_items:,} items would need about "
             f"{needed / 2**30:,.1f} GiB, but {free / 2**30:,.1f} GiB are free; choose a smaller model or less data"
         )
-    with torch.device("meta"):
+    with sizes_alone():
         parameters = sum(parameter.numel() for parameter in cls(config, shapes).parameters())
     return Forecast(parameters, needed, None)
 

@@ -172,6 +172,10 @@ def _rank_correlation(a: NDArray[np.float64], b: NDArray[np.int64]) -> float | N
     """Spearman's correlation, None where either is constant."""
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    from scipy.stats import rankdata
+    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
 
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+
+def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """(M,) the place of each value among them all, from 1; equal values share the mean of theirs."""
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[group]

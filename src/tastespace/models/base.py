@@ -20,6 +20,7 @@ from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
 from tastespace.models.fold_in import FoldIn
+from tastespace.models.sizes import sizes_alone
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Model(nn.Module, abc.ABC):
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Forecast of the most memory that training on `n_rows` takes beside the data."""
-        with torch.device("meta"):
+        with sizes_alone():
             model = cls(config, shapes)
         trained = sum(p.numel() * p.element_size() for p in model.parameters())
         kept = sum(b.numel() * b.element_size() for b in model.buffers())

@@ -1,0 +1,31 @@
+"""Sizes: a model's tensors as shapes without contents, whatever size they claim to be."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_SCALED = {"mul", "div", "__mul__", "__rmul__", "__truediv__"}
+
+
+@contextmanager
+def sizes_alone() -> Iterator[None]:
+    """Tensors made in this block take no memory: their device is "meta"."""
+    with torch.device("meta"), _Unfilled():
+        yield
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out what would fill or scale a tensor without contents: torch would load its compiler for that."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if args and isinstance(args[0], Tensor) and args[0].is_meta:
+            if name.endswith("_") and not name.endswith("__"):
+                return args[0]
+            if name in _SCALED and not isinstance(args[1], Tensor):
+                return torch.empty_like(args[0])
+        return func(*args, **(kwargs or {}))
