@@ -20,6 +20,8 @@ check: .venv/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/speed.py
+	for claim in benchmarks/published/*_*.py; do $(BIN)/python $$claim || exit 1; done
+	$(BIN)/python benchmarks/roofline.py
 	$(BIN)/python benchmarks/peers.py
 
 # Made once, and again when the dependencies change; needs no network otherwise.

@@ -79,9 +79,16 @@ def sasrec(n_factors: int, epochs: int, batch_size: int, **more: Any) -> Setting
     return {"n_factors": n_factors, "epochs": epochs, "batch_size": batch_size, **more}
 
 
-def gowalla_mf(dim: int, epochs: int, temperature: float = 0.2) -> Settings:
+def gowalla_mf(dim: int, epochs: int, temperature: float = 0.2, learning_rate: float = 0.005) -> Settings:
     """Of our `mf` on a large log of likes: so many epochs, without a search for their number."""
-    return {"dim": dim, "epochs": epochs, "temperature": temperature, "seen_weight": 0.0, "search": False}
+    found = {"dim": dim, "epochs": epochs, "temperature": temperature, "seen_temperature": temperature}
+    found |= {"learning_rate": learning_rate, "final_rate": 0.05, "batch_size": 7000, "start": "spectrum"}
+    return {**found, "loss": "sampled-softmax", "candidates": 8192, "search": False}
+
+
+def spectral(dim: int, smoothing: float = 3.0, item_power: float = 0.5) -> Settings:
+    """Of our `spectral` on a large log."""
+    return {"dim": dim, "smoothing": smoothing, "item_power": item_power, "passes": 4}
 
 
 def each(name: str, values: Sequence[Any], **fixed: Any) -> list[Settings]:
@@ -245,24 +252,24 @@ OURS: dict[str, dict[str, list[Settings]]] = {
     },
     "gowalla": {
         "mf": [
-            gowalla_mf(64, 6),
-            gowalla_mf(64, 12),
-            gowalla_mf(64, 12, 0.1),
-            gowalla_mf(64, 12, 0.3),
+            gowalla_mf(64, 8),
             gowalla_mf(128, 8),
-            gowalla_mf(128, 12),
-            gowalla_mf(128, 12, 0.15),
+            gowalla_mf(256, 4),
             gowalla_mf(256, 8),
+            gowalla_mf(256, 8, 0.15),
+            gowalla_mf(256, 8, 0.3),
+            gowalla_mf(256, 8, 0.2, 0.002),
+            gowalla_mf(384, 6),
         ],
         "spectral": [
-            {"dim": 64},
-            {"dim": 128},
-            {"dim": 256},
-            {"dim": 256, "item_power": 0.6},
-            {"dim": 384, "item_power": 0.6},
-            {"dim": 512},
-            {"dim": 512, "item_power": 0.6},
-            {"dim": 512, "item_power": 0.7},
+            spectral(64),
+            spectral(128),
+            spectral(256),
+            spectral(512),
+            spectral(512, 0.0),
+            spectral(512, 10.0),
+            spectral(512, 3.0, 0.6),
+            spectral(768),
         ],
     },
 }

@@ -1,4 +1,4 @@
-"""bert4rec on Beauty: see `claim`."""
+"""bert4rec on Amazon Beauty: see `claim`."""
 
 from claim import Claim, run
 

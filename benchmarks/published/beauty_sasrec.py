@@ -1,4 +1,4 @@
-"""sasrec on Beauty: see `claim`."""
+"""sasrec on Amazon Beauty: see `claim`."""
 
 from claim import Claim, run
 

@@ -36,7 +36,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "published"
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A model with settings on a data set, and the figures (Recall@k, NDCG@k) that it should reach.
+    """A model with settings on a data set, and the figures (Recall@k, NDCG@k) that it should reach; 0: none set.
 
     Under leave-last-out there is one right answer a user, so that Recall@k is the hit rate.
     """
@@ -146,7 +146,7 @@ def table() -> str:
         keys = (f"recall@{claim['k']}", f"ndcg@{claim['k']}")
         means = [float(np.mean([run[key][0] for run in runs])) for key in keys]
         spread = " / ".join(f"{runs[0][key][1]:.4f} to {runs[0][key][2]:.4f}" for key in keys)
-        both = [" / ".join(f"{value:.3f}" for value in claim[key]) for key in ("must", "goal")]
+        both = [" / ".join(f"{value:.3f}" if value else "-" for value in claim[key]) for key in ("must", "goal")]
         seconds = np.mean([run["seconds"] for run in runs])
         cells = [f"{claim['data']}, K = {claim['k']}", claim["model"], f"{means[0]:.4f} / {means[1]:.4f}", spread]
         cells += [*both, claim["published"], f"{seconds:.0f}", ", ".join(str(run["seed"]) for run in runs)]

@@ -1,4 +1,4 @@
-"""lightgcn on Ml-100k random-811: see `claim`."""
+"""lightgcn on MovieLens 100K: see `claim`."""
 
 from claim import Claim, run
 

@@ -1,4 +1,4 @@
-"""mf on Ml-100k random-811: see `claim`."""
+"""mf on MovieLens 100K: see `claim`."""
 
 from claim import Claim, run
 

@@ -576,7 +576,7 @@ def test_questions_are_asked_with_everything_but_the_test_rows(rows: Interaction
     strangers = set() if made.given is None else set(made.given.user.tolist())
     assert asked.users.tolist() == [-1 if user in strangers else user for user in users]
     out = set(pairs(made.test)) | {(u, i) for u, i in pairs(rows) if protocol == "new-items" and i in made.test.item}
-    order = [pair for pair in pairs(rows.take(rows.order())) if pair not in out]
+    order = [pair for pair in pairs(rows.take(rows.order)) if pair not in out]
     assert _lists(asked.history) == [[item for who, item in order if who == user] for user in users]
     assert {user for user in strangers if made.train.user.tolist().count(user)} == set()
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -95,6 +96,7 @@ class Interactions:
         shape = (self.n_users, self.n_items)
         return sp.coo_matrix((self.weight, (self.user, self.item)), shape=shape).tocsr()
 
+    @cached_property
     def order(self) -> NDArray[np.int64]:
         """Row numbers sorted by user, then time; equal times, and logs without time, keep file order."""
         if self.time is None:
@@ -103,7 +105,7 @@ class Interactions:
 
     def histories(self) -> Histories:
         """One list a user of the vocabulary (empty where they have no row), oldest first."""
-        order = self.order()
+        order = self.order
         counts = np.bincount(self.user, minlength=self.n_users)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return Histories(self.item[order], offsets, self.weight[order])

@@ -111,7 +111,7 @@ class Split:
         held_out = self.for_validation().test
         if len(self.test) == 0 or len(held_out) == 0:
             return True
-        known = self.known.take(self.known.order())
+        known = self.known.take(self.known.order)
         is_held_out = np.isin(known.pairs(), held_out.pairs())
         ends = np.flatnonzero(np.diff(known.user, append=-1))  # the newest row of each user
         tested = np.isin(known.user[ends], held_out.user)
@@ -123,9 +123,8 @@ class Split:
 
     def hidden_items(self) -> Histories:
         """(U lists) the items left out of each user's ranking, never one that the user is tested on."""
-        told = self.told
-        rows = told if self.hidden == "seen" else told.positives()
-        lists = rows.histories()
+        lists = self.told.histories()
+        lists = lists if self.hidden == "seen" else lists.positives()
         return lists.keep(~np.isin(lists.pairs(self.test.n_items), self.test.pairs()))
 
     def targets(self) -> Interactions:
@@ -329,7 +328,7 @@ def _cut_random_811(rows: Interactions, seed: int) -> Cut:
 
 def _cut_leave_last_out(rows: Interactions, seed: int) -> Cut:
     """Per user the last row test, the one before it validation; users with fewer than 3 rows only train."""
-    rank, length = _ranks_from_end(rows, rows.order())
+    rank, length = _ranks_from_end(rows, rows.order)
     return Cut((rank == 0) & (length >= 3), (rank == 1) & (length >= 3))
 
 

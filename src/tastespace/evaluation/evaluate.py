@@ -82,12 +82,11 @@ class Evaluator:
         found = self.rank(score, progress=progress)
         hits = self.hits(found)
         per_user = {f"{name}@{k}": metric(hits, self._wanted.lengths) for name, metric in metrics.PER_USER.items()}
-        liked = split.known.positives()
-        pairs = np.unique(liked.pairs())  # a repeated pair is one user's like
-        popularity = np.bincount(pairs % n_items, minlength=n_items)
+        liked = split.known.positives().matrix()  # a repeated pair is one user's like
+        popularity = np.bincount(liked.indices, minlength=n_items)
         overall = {
             f"coverage@{k}": metrics.coverage(found.items, n_items),
-            f"novelty@{k}": metrics.novelty(found.items, popularity, max(1, len(np.unique(liked.user)))),
+            f"novelty@{k}": metrics.novelty(found.items, popularity, max(1, int((np.diff(liked.indptr) > 0).sum()))),
             f"popularity@{k}": metrics.average_popularity(found.items, popularity),
             f"gini@{k}": metrics.gini(found.items, n_items),
         }
