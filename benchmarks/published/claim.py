@@ -100,7 +100,7 @@ def measure(claim: Claim, split: Split, seed: int) -> dict[str, Any]:
     figures["peak MiB, whole process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     for metric in (f"recall@{claim.k}", f"ndcg@{claim.k}"):
         found = report.estimate(metric)
-        figures[metric] = [round(float(v), 4) for v in (found.mean, found.low, found.high)]
+        figures[metric] = [round(float(v), 4) for v in (found.value, found.low, found.high)]
     place.write_text(json.dumps({"identity": digest, "figures": figures}))
     return figures
 
