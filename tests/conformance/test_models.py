@@ -348,7 +348,8 @@ def test_the_scores_of_a_step_are_forecast_too(name: str) -> None:
     tables = Model.memory_bytes.__func__(cls, cls.Config(), wide, 10**5, 10)  # type: ignore[attr-defined]
     small, large = (cls.memory_bytes(cls.Config(), wide, 10**5, size) for size in (10, 10**4))
     assert small >= tables + 4 * wide.n_items
-    assert large > small + 10 * 4 * wide.n_items
+    more_scores = large - small > 10 * 4 * wide.n_items
+    assert more_scores == (name == "ncf")  # the others hold the scores of some users at a time
 
 
 @pytest.mark.parametrize("name", NAMES)

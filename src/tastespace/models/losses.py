@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_SCRATCH_BYTES = 12 * 2**20  # of scores at a time: a few times a core's own cache, so that matrix products stay large
+SCRATCH_BYTES = 12 * 2**20  # of scores at a time: a few times a core's own cache, so that matrix products stay large
 
 
 def bce(positive: Tensor, negative: Tensor, weight: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ def softmax(logits: Tensor, targets: Targets) -> Tensor:
 class _SoftmaxOfProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, users: Tensor, items: Tensor, bias: Tensor, targets: Targets) -> Tensor:
-        size = max(1, _SCRATCH_BYTES // (items.element_size() * max(1, len(items))))
+        size = max(1, SCRATCH_BYTES // (items.element_size() * max(1, len(items))))
         scratch = users.new_empty(min(size, len(users)), len(items))
         to_users = torch.empty_like(users)
         to_items, to_bias = torch.zeros_like(items), torch.zeros_like(bias)

@@ -93,9 +93,11 @@ class NCF(Model):
         users = objective.users_a_step(batch_size, shapes, n_rows)
         across = shapes.n_items if config.loss == "softmax" else config.candidates + config.negatives
         layers = 4 * 3 * sum(_LAYERS) * users * across if config.paths != "gmf" else 0
+        grid = 4 * 4 * users * shapes.n_items if config.loss == "softmax" else 0  # scores as a whole, and gradients
         return (
             super().memory_bytes(config, shapes, n_rows, batch_size)
             + layers
+            + grid
             + objective.step_bytes(config, shapes, users)
         )
 

@@ -118,9 +118,15 @@ def narrowed(batch: Batch) -> tuple[Batch, Tensor]:
 
 
 def step_bytes(config: Objective, shapes: Shapes, questions: int) -> int:
-    """Forecast of what a step over so many questions takes: their scores, and as much again for gradients, twice."""
-    across = shapes.n_items if config.loss == "softmax" else config.candidates + config.negatives * config.dim
-    return 4 * 4 * questions * across
+    """Forecast of what a step over so many questions takes beside the tables: scores, vectors and their gradients.
+
+    Scores of the whole catalogue are made some at a time; those of sampled items are held, with those of likes and
+    negatives.
+    """
+    vectors = 4 * 4 * config.dim * (questions + shapes.n_items)
+    if config.loss == "softmax":
+        return vectors + min(max(losses.SCRATCH_BYTES, 4 * shapes.n_items), 4 * questions * shapes.n_items)
+    return vectors + 4 * 4 * questions * (config.candidates + config.negatives * config.dim)
 
 
 def users_a_step(batch_size: int, shapes: Shapes, n_rows: int) -> int:

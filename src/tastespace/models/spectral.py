@@ -98,8 +98,8 @@ def _by_iteration(matrix: sp.csr_matrix, dim: int, passes: int) -> np.ndarray:
     """(N, d) right singular vectors of `matrix` (U, N), the weakest of them blurred: a block of random vectors, drawn
     towards the strong directions by each pass. Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1.
 
-    A pass costs 2 x rows x d products and one orthogonalisation, all of whole blocks: five times as fast as exact for
-    512 vectors of Gowalla. Blurred directions spread over what lies beyond them, which does not harm.
+    A pass costs 2 x rows x d products and one orthogonalisation, all of whole blocks: several times as fast as exact
+    for wide vectors. What is blurred does not harm (benchmarks/results/published_tuning.md).
     """
     width = min(dim + _SPARE, *matrix.shape)
     block = np.random.default_rng(0).standard_normal((matrix.shape[1], width), dtype=np.float32)
