@@ -2,15 +2,16 @@
 
 from claim import Claim, run
 
-run(
-    Claim(
-        name="ml100k_mf",
-        data="ml-100k random-811",
-        model="mf",
-        k=10,
-        settings={},
-        must=(0.0, 0.300),
-        goal=(0.0, 0.32),
-        published="RecBole BPR 0.2502 / 0.2931",
-    )
+CLAIM = Claim(
+    name="ml100k_mf",
+    data="ml-100k random-811",
+    model="mf",
+    k=10,
+    settings={},
+    must=(0.0, 0.300),
+    goal=(0.0, 0.32),
+    published="RecBole BPR 0.2502 / 0.2931",
 )
+
+if __name__ == "__main__":
+    run(CLAIM)
