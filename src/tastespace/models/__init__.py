@@ -13,7 +13,9 @@ from tastespace.suggest import did_you_mean, shown
 if TYPE_CHECKING:
     from tastespace.models.base import Model
 
-_SHARED_PARTS = frozenset(["base", "fold_in", "layers", "losses", "negatives", "objective", "sizes", "start"])
+_SHARED_PARTS = frozenset(
+    ["base", "fold_in", "layers", "losses", "negatives", "objective", "products", "sizes", "start"]
+)
 
 
 def names() -> list[str]:

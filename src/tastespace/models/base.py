@@ -20,6 +20,7 @@ from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
 from tastespace.models.fold_in import FoldIn
+from tastespace.models.products import products
 from tastespace.models.sizes import sizes_alone
 
 
@@ -194,8 +195,8 @@ class Factored(Model):
 
     def scorer(self) -> Callable[[Queries], Tensor]:
         """Scores with the items encoded once."""
-        items = self.encode_items().T.contiguous()
-        return lambda queries: self.encode_queries(queries) @ items
+        items = self.encode_items().detach().contiguous()
+        return lambda queries: products(self.encode_queries(queries).detach(), items)
 
     def score_pairs(self, queries: Queries, items: Tensor) -> Tensor:
         """(B, C) scores of the candidate `items` (B, C) alone."""

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tastespace.models.products import products
+
 SCRATCH_BYTES = 12 * 2**20  # of scores at a time: a few times a core's own cache, so that matrix products stay large
 
 
@@ -120,6 +122,11 @@ def _to_gradient(logits: Tensor, targets: Targets) -> Tensor:
     return loss
 
 
+def _times(gradient: Tensor, outer: Tensor) -> Tensor:
+    """The product, without a copy where there is nothing to multiply by."""
+    return gradient if float(outer) == 1.0 else gradient * outer
+
+
 class _Softmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Targets) -> Tensor:
@@ -130,7 +137,7 @@ class _Softmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * outer, None
+        return _times(gradient, outer), None
 
 
 def softmax(logits: Tensor, targets: Targets) -> Tensor:
@@ -153,7 +160,7 @@ class _SoftmaxOfProducts(torch.autograd.Function):
         loss = users.new_zeros(())
         for part, asked in targets.parts(len(users), size):
             some = users[part]
-            logits = torch.addmm(bias, some, items.T, out=scratch[: len(some)])
+            logits = products(some, items, bias, out=scratch[: len(some)])
             loss += _to_gradient(logits, asked)
             torch.mm(logits, items, out=to_users[part])
             to_items.addmm_(logits.T, some)
@@ -164,7 +171,7 @@ class _SoftmaxOfProducts(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         to_users, to_items, to_bias = ctx.saved_tensors
-        return to_users * outer, to_items * outer, to_bias * outer, None
+        return _times(to_users, outer), _times(to_items, outer), _times(to_bias, outer), None
 
 
 def softmax_of_products(users: Tensor, items: Tensor, bias: Tensor, targets: Targets) -> Tensor:
