@@ -1,5 +1,6 @@
 """Ranking the whole catalogue, in chunks of users."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ Scorer = Callable[[Queries], Tensor]
 """Queries (B) to scores (B, N), in a fresh tensor that may be overwritten."""
 
 _CHUNK_BYTES = 16 * 2**20  # stays in a large cache, and below what the allocator takes from the system anew each time
-_STRIP = 64  # columns whose maximum is taken together
+_SHORTEST = 16  # columns of a strip; with shorter ones a second `topk` costs what they save
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +52,19 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """(B, k) largest scores of each row and their columns; which of equal ones is not said.
 
-    In long rows the maxima of strips of 64 columns are taken first: what is among the k largest lies in one of the k
-    strips with the largest maxima. One fast pass over the scores is left of what is a slow one for `topk`.
+    The maxima of strips of columns are taken first: what is among the k largest lies in one of the k strips with the
+    largest maxima. With strips of sqrt(N / k) columns there are as many maxima as columns in k strips, so that of a
+    slow pass of `topk` over the scores a fast one is left, and 2 sqrt(N k) columns for `topk`.
     """
     n = scores.shape[1]
-    strips = n // _STRIP
-    if strips < 4 * k:
+    length = math.isqrt(n // max(1, k))
+    if length < _SHORTEST:
         return scores.topk(k, dim=1)
-    whole = strips * _STRIP
-    best = scores[:, :whole].unflatten(1, (_STRIP, strips)).amax(dim=1).topk(k, dim=1).indices  # (B, k)
+    strips = n // length
+    whole = strips * length
+    best = scores[:, :whole].unflatten(1, (length, strips)).amax(dim=1).topk(k, dim=1).indices  # (B, k)
     places = torch.arange(0, whole, strips, device=scores.device)
-    columns = (best[:, None, :] + places[:, None]).flatten(1)  # (B, 64 k), strip j holds columns j, j + strips, ...
+    columns = (best[:, None, :] + places[:, None]).flatten(1)  # strip j holds columns j, j + strips, ...
     rest = torch.arange(whole, n, device=scores.device).expand(len(scores), -1)
     columns = torch.cat([columns, rest], dim=1)
     values, chosen = scores.gather(1, columns).topk(k, dim=1)
