@@ -23,12 +23,7 @@ from torch import Tensor
 from tastespace import config as configs
 from tastespace import models
 from tastespace.adam import Adam
-from tastespace.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    remove_checkpoint,
-    save_checkpoint,
-)
+from tastespace.checkpoint import Checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
 from tastespace.checkup import check_health
 from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions

@@ -25,8 +25,7 @@ def start_from_features(model: Model, name: str, features: Features) -> None:
     Users or items without features keep their start. Raises `OptionError` for a model without tables, and for data
     without features.
     """
-    if not model.user_tables and not model.item_tables:
-        raise OptionError(f"{name} has no vectors that could start from features; leave --set start=features out")
+    _require_tables(model, name, "features")
     if features.users.shape[1] + features.items.shape[1] == 0:
         raise OptionError("the data have no features of users or items to start from (see docs/formats.md)")
     for names, matrix in ((model.user_tables, features.users), (model.item_tables, features.items)):
@@ -47,22 +46,27 @@ def start_from_spectrum(model: Model, name: str, rows: Interactions) -> None:
     Rows of likes degree-normalised as in `spectral`; strong and weak directions come to lie in both halves of a vector.
     Raises `OptionError` for a model without tables.
     """
-    if not model.user_tables and not model.item_tables:
-        raise OptionError(f"{name} has no vectors that could start from a spectrum; leave --set start=spectrum out")
+    _require_tables(model, name, "spectrum")
     liked = rows.positives().matrix()
-    tables = [model.get_parameter(one) for one in (*model.user_tables, *model.item_tables)]
-    width = min(max(table.shape[1] for table in tables), max(1, min(liked.shape) // 4))
+    by_user, by_item = ([model.get_parameter(one) for one in names] for names in (model.user_tables, model.item_tables))
+    width = min(max(table.shape[1] for table in by_user + by_item), max(1, min(liked.shape) // 4))
     found = leading_item_vectors(liked, width, _SMOOTHING, _PASSES)
     normalised = normalise_degrees(liked, _SMOOTHING)
     users = normalised @ found  # (U, d) left singular vectors times singular values
     items = found * np.linalg.norm(users, axis=0)  # the right ones likewise
-    for names, content in ((model.user_tables, users), (model.item_tables, items)):
-        for table in (model.get_parameter(one) for one in names):
+    for tables, content in ((by_user, users), (by_item, items)):
+        for table in tables:
             half = np.concatenate([content[:, 0::2], content[:, 1::2]], axis=1)[:, : table.shape[1]]
             vectors = torch.from_numpy(np.ascontiguousarray(half)).to(table)
             own = table.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
             vectors *= own * (table.shape[1] / vectors.square().sum(dim=1, keepdim=True).clamp(min=1e-20)) ** 0.5
             table[:, : vectors.shape[1]] = vectors + _NOISE * table[:, : vectors.shape[1]]
+
+
+def _require_tables(model: Model, name: str, start: str) -> None:
+    if not model.user_tables and not model.item_tables:
+        noun = "a spectrum" if start == "spectrum" else start
+        raise OptionError(f"{name} has no vectors that could start from {noun}; leave --set start={start} out")
 
 
 def leading_directions(matrix: sp.csr_matrix, dim: int) -> NDArray[np.float32]:
