@@ -37,15 +37,6 @@ def best_within(contenders: Sequence[Found], budget: float) -> tuple[str, float]
     return name, ndcg
 
 
-def rounded(value: Any) -> Any:
-    """The same with six significant digits a number, which is more than any figure here is good for."""
-    if isinstance(value, Mapping):
-        return {key: rounded(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(one) for one in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
 def page(document: Found) -> list[str]:
     """Everything as Markdown."""
     lines = ["# Popular libraries beside ours", ""]

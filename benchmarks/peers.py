@@ -25,6 +25,7 @@ import numpy as np
 
 import peer_report
 import tastespace as ts
+from figures import rounded
 from peer_jobs import InstallError, Outcome, Part, Task, built, do, hand_over, home, lists_of, machine
 from peer_settings import KINDS, NOT_ASKED, OURS, PEERS, RANX, Kind, Settings
 from tastespace.atomic import write_text
@@ -330,7 +331,7 @@ def earlier(target: Path) -> dict[str, Any]:
 
 def write(document: Mapping[str, Any], target: Path) -> None:
     """The results, their tables and their pictures."""
-    write_text(target / "peers.json", json.dumps(peer_report.rounded(document), indent=1) + "\n")
+    write_text(target / "peers.json", json.dumps(rounded(document), indent=1) + "\n")
     write_text(target / "peers.md", "\n".join(peer_report.page(document)) + "\n")
     for name, found in document["data_sets"].items():
         picture = peer_report.picture(name, found)

@@ -11,9 +11,9 @@ import json
 import platform
 import time
 from pathlib import Path
-from typing import Any
 
 import tastespace as ts
+from figures import rounded
 from tastespace.data.sources import cache_folder
 from tastespace.data.split import names
 from tastespace.report_page import write_page
@@ -34,15 +34,6 @@ def table(figures: dict) -> list[str]:
         cells = [row["model"], recall, ndcg, f"{row['coverage@10']:.3f}", f"{row['train_seconds']:.2f}"]
         lines.append("| " + " | ".join([*cells, str(row["epochs"] or "-")]) + " |")
     return lines
-
-
-def rounded(value: Any) -> Any:
-    """The same with six significant digits a number, which is more than any figure here is good for."""
-    if isinstance(value, dict):
-        return {key: rounded(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(one) for one in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def main() -> None:

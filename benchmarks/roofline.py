@@ -12,10 +12,8 @@ is that limit over the time taken.
 import argparse
 import json
 import platform
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +24,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 import tastespace as ts
+from figures import median_seconds
 from tastespace import models, training
 from tastespace.adam import Adam
 from tastespace.data.features import Features
 from tastespace.data.split import Split
 from tastespace.evaluation import Evaluator
-from tastespace.models.base import Model, Options
+from tastespace.models.base import Factored, Model, Options
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "roofline.json"
@@ -39,19 +38,9 @@ DOCUMENT = HERE / "roofline.md"
 MARK = "<!-- table: written by benchmarks/roofline.py -->"
 GRADIENT = ["mf", "ncf", "lightgcn", "bert4rec", "sasrec", "two_tower"]
 CLOSED = ["ials", "ease", "spectral", "item_knn"]
+RUNS = 9  # of which the median counts
 MANY = 32 * 2**20  # floats, 128 MiB: far beyond any cache here
-EXPONENTIALS = {"exp", "exp_", "exponential_", "_softmax", "log_softmax", "logsumexp", "tanh", "sigmoid", "gelu"}
-
-
-def median_seconds(job: Callable[[], object], runs: int = 9) -> float:
-    """Median wall time of `runs` calls after one that does not count."""
-    job()
-    times = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        job()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+EXPONENTIALS = {"exp", "exp_", "_softmax", "log_softmax", "logsumexp", "tanh", "sigmoid", "gelu"}
 
 
 def limits() -> dict[str, float]:
@@ -61,18 +50,21 @@ def limits() -> dict[str, float]:
     small, large = torch.randn(2**18).sub(5), torch.randn(MANY)
     into, beyond = torch.empty_like(small), torch.empty_like(large)
     rows = torch.randint(0, MANY // 64, (200_000,))
-    table = large.view(-1, 64)
+    table, gathered = large.view(-1, 64), torch.empty(len(rows), 64)
     return {
-        "GFLOP/s, square product": 2 * 1024**3 / median_seconds(lambda: square @ square) / 1e9,
+        "GFLOP/s, square product": 2 * 1024**3 / median_seconds(lambda: square @ square, RUNS) / 1e9,
         "GFLOP/s, 256 users x 16384 items x 64": 2
         * scores.numel()
         * 64
-        / median_seconds(lambda: torch.mm(users, items.T, out=scores))
+        / median_seconds(lambda: torch.mm(users, items.T, out=scores), RUNS)
         / 1e9,
-        "G exponentials/s": small.numel() / median_seconds(lambda: torch.exp(small, out=into)) / 1e9,
+        "G exponentials/s": small.numel() / median_seconds(lambda: torch.exp(small, out=into), RUNS) / 1e9,
         "GB/s, cache": 2 * small.numel() * 4 / median_seconds(lambda: into.copy_(small), 99) / 1e9,
-        "GB/s, memory": 2 * MANY * 4 / median_seconds(lambda: beyond.copy_(large)) / 1e9,
-        "GB/s, rows of 64 floats gathered": len(rows) * 256 / median_seconds(lambda: table[rows]) / 1e9,
+        "GB/s, memory": 2 * MANY * 4 / median_seconds(lambda: beyond.copy_(large), RUNS) / 1e9,
+        "GB/s, rows of 64 floats gathered": len(rows)
+        * 256
+        / median_seconds(lambda: torch.index_select(table, 0, rows, out=gathered), RUNS)
+        / 1e9,
     }
 
 
@@ -122,19 +114,19 @@ def tensors(values: Any) -> list[Tensor]:
     return [t for one in values for t in tensors(one)] if isinstance(values, tuple | list) else []
 
 
-def made(name: str, on: Split) -> tuple[Model, Any, Options]:
+def made(name: str, on: Split) -> tuple[Model, Options]:
     """An untrained model with the defaults, as `fit` would start it."""
     cls = models.get(name)
     config, options = training.configure(name, {})
     config = cls.suited(config, on)
     features = Features.of(on.dataset)
     shapes = training.shapes_of(cls, on, features)
-    return training.build(name, config, shapes, options, on.train, features), config, options
+    return training.build(name, config, shapes, options, on.train, features), options
 
 
 def step(name: str, on: Split) -> dict[str, float]:
     """Operations, bytes and seconds of a training step: the median over an epoch's steps."""
-    model, _, options = made(name, on)
+    model, options = made(name, on)
     optimizer = Adam(model.parameters(), options.weight_decay)
     model.train()
     rng = np.random.default_rng(0)
@@ -162,8 +154,8 @@ def step(name: str, on: Split) -> dict[str, float]:
         "M exponentials": counter.exponentials / 1e6,
         "MB moved": (counter.moved + 28 * parameters) / 1e6,
         "MB at least": 28 * parameters / 1e6,
-        "ms": median_seconds(whole) * 1e3,
-        "ms of it optimiser": median_seconds(lambda: optimizer.step(options.learning_rate)) * 1e3,
+        "ms": median_seconds(whole, RUNS) * 1e3,
+        "ms of it optimiser": median_seconds(lambda: optimizer.step(options.learning_rate), RUNS) * 1e3,
         "ms of making a batch": batching * 1e3,
         "steps an epoch": made_batches,
     }
@@ -195,11 +187,14 @@ def answer(fit: training.Fit, on: Split) -> dict[str, float]:
     row = int(np.bincount(on.train.user).argmax())
     with tempfile.TemporaryDirectory() as folder:
         recommender = ts.Recommender.build(fit, Path(folder) / "bundle")
-    user, queries = on.train.users.ids[row], fit.queries(np.array([row]))
-    with torch.no_grad(), Counter() as counter:
-        fit.model.scorer()(queries)
+    user, counter = on.train.users.ids[row], Counter()
     space = fit.model.item_space()
-    width = space.shape[1] if space is not None else len(fit.split.train.items.ids)
+    width = on.train.n_items if space is None else space.shape[1]
+    if isinstance(fit.model, Factored):  # a bundle keeps the vectors of known users: no network is run
+        counter.flop = 2 * on.train.n_items * (width + fit.model.n_bias)
+    else:
+        with torch.no_grad(), counter:
+            fit.model.scorer()(fit.queries(np.array([row])))
     return {
         "MFLOP": counter.flop / 1e6,
         "M exponentials": counter.exponentials / 1e6,
@@ -208,11 +203,11 @@ def answer(fit: training.Fit, on: Split) -> dict[str, float]:
     }
 
 
-def with_share(figures: dict[str, float], machine: dict[str, float], memory: str) -> dict[str, float]:
+def with_share(figures: dict[str, float], machine: dict[str, float]) -> dict[str, float]:
     """The figures with the least time that the machine needs for them, and the share of it in the time taken."""
     products = figures["MFLOP"] / machine["GFLOP/s, 256 users x 16384 items x 64"]
-    exponentials = figures.get("M exponentials", 0.0) / machine["G exponentials/s"]
-    moved = figures["MB at least"] / machine[memory]
+    exponentials = figures["M exponentials"] / machine["G exponentials/s"]
+    moved = figures["MB at least"] / machine["GB/s, cache"]
     least = products + exponentials + moved
     found = {**figures, "ms at least": least, "share": least / figures["ms"]}
     return {key: float(f"{value:.4g}") for key, value in found.items()}
@@ -245,10 +240,10 @@ def main() -> None:
     found |= {"training step": {}, "evaluation": {}, "top 10 of one user": {}}
     for name in GRADIENT + CLOSED if only is None else only.split(","):
         if name in GRADIENT:
-            found["training step"][name] = with_share(step(name, on), found["limits"], "GB/s, cache")
+            found["training step"][name] = with_share(step(name, on), found["limits"])
         trained = ts.train(name, on, **({"epochs": 2, "refit": False} if name in GRADIENT else {}))
-        found["evaluation"][name] = with_share(evaluation(trained, on), found["limits"], "GB/s, cache")
-        found["top 10 of one user"][name] = with_share(answer(trained, on), found["limits"], "GB/s, cache")
+        found["evaluation"][name] = with_share(evaluation(trained, on), found["limits"])
+        found["top 10 of one user"][name] = with_share(answer(trained, on), found["limits"])
         print(
             name,
             {loop: rows[name] for loop, rows in found.items() if isinstance(rows, dict) and name in rows},

@@ -8,7 +8,6 @@ Ranking is also given as a ratio to what the same matrix product alone takes in 
 import json
 import platform
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 
 import tastespace as ts
+from figures import median_seconds
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.evaluation.ranking import rank
@@ -27,15 +27,9 @@ from tastespace.evaluation.ranking import rank
 RESULTS = Path(__file__).parent / "results"
 
 
-def median_seconds(job: Callable[[], object], runs: int = 5) -> float:
-    """Median wall time of `runs` calls after one that does not count."""
-    job()
-    times = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        job()
-        times.append(time.perf_counter() - began)
-    return round(statistics.median(times), 4)
+def timed(job: Callable[[], object], runs: int = 5) -> float:
+    """Median seconds, to a tenth of a millisecond."""
+    return round(median_seconds(job, runs), 4)
 
 
 def reading() -> dict[str, float]:
@@ -52,7 +46,7 @@ def reading() -> dict[str, float]:
                     f"COPY (SELECT (i * 7919) % 200000 AS user, {item} AS item, i AS time FROM range({rows}) t(i)) "  # noqa: S608
                     f"TO '{path}' (FORMAT parquet)"
                 )
-            seconds = median_seconds(lambda at=path: ts.read(at, duplicates="keep"), runs=3)
+            seconds = timed(lambda at=path: ts.read(at, duplicates="keep"), runs=3)
             found[f"rows a second, {kind}"] = round(rows / seconds)
     return found
 
@@ -80,14 +74,14 @@ def ranking() -> dict[str, float]:
             k=10,
         )
 
-    alone, whole = median_seconds(products, 3), median_seconds(ranked, 3)
+    alone, whole = timed(products, 3), timed(ranked, 3)
     return {"seconds": whole, "matrix product alone": alone, "ratio": round(whole / alone, 2)}
 
 
 def training() -> dict[str, float]:
     """Defaults on MovieLens 100K, `article`, search and refit."""
     on = ts.split(ts.load_dataset("ml-100k"), "article")
-    found = {name: median_seconds(lambda n=name: ts.train(n, on)) for name in ("mf", "spectral", "ease", "item_knn")}
+    found = {name: timed(lambda n=name: ts.train(n, on)) for name in ("mf", "spectral", "ease", "item_knn")}
     return {f"{name} seconds": seconds for name, seconds in found.items()}
 
 
@@ -103,7 +97,7 @@ def five_models() -> dict[str, float]:
 def help_text() -> dict[str, float]:
     """A new process that prints the help."""
     command = [sys.executable, "-m", "tastespace", "--help"]
-    return {"seconds": median_seconds(lambda: subprocess.run(command, check=True, capture_output=True))}
+    return {"seconds": timed(lambda: subprocess.run(command, check=True, capture_output=True))}
 
 
 def main() -> None:

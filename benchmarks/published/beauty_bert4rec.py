@@ -1,6 +1,6 @@
 """bert4rec on Amazon Beauty: see `claim`."""
 
-from claim import Claim, run
+from claim import ON_BEAUTY, Claim, run
 
 CLAIM = Claim(
     name="beauty_bert4rec",
@@ -8,13 +8,7 @@ CLAIM = Claim(
     model="bert4rec",
     k=10,
     settings={
-        "dim": 128,
-        "length": 50,
-        "blocks_weight": 1.0,
-        "dropout": 0.2,
-        "temperature": 0.3,
-        "seen_temperature": 0.15,
-        "learning_rate": 0.003,
+        **ON_BEAUTY,
         "mask_share": 0.3,
         "last_share": 0.3,
         "epochs": 24,

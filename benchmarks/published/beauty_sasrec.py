@@ -1,6 +1,6 @@
 """sasrec on Amazon Beauty: see `claim`."""
 
-from claim import Claim, run
+from claim import ON_BEAUTY, Claim, run
 
 CLAIM = Claim(
     name="beauty_sasrec",
@@ -8,13 +8,7 @@ CLAIM = Claim(
     model="sasrec",
     k=10,
     settings={
-        "dim": 128,
-        "length": 50,
-        "blocks_weight": 1.0,
-        "dropout": 0.2,
-        "temperature": 0.3,
-        "seen_temperature": 0.15,
-        "learning_rate": 0.003,
+        **ON_BEAUTY,
         "epochs": 12,
         "validate_every": 2,
     },

@@ -9,13 +9,13 @@ Finished seeds are kept in the cache folder, and a run that was interrupted goes
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import platform
 import resource
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ import torch
 
 import tastespace as ts
 from tastespace import config as configs
-from tastespace import kept
+from tastespace import kept, models
+from tastespace.atomic import write_text
 from tastespace.data.lines import read_ready_split
 from tastespace.data.sources import cache_folder, open_data
 from tastespace.data.split import Split, ready_split
+from tastespace.models.base import Options
 from tastespace.training import Fit, configure, fit
 
 ROOT = Path(__file__).parents[2]
@@ -66,42 +68,62 @@ def random_811(folder: Path) -> Split:
     return ts.split(ts.load_dataset("ml-100k"), "random-811")
 
 
+ON_BEAUTY = {  # of both transformers
+    "dim": 128,
+    "length": 50,
+    "blocks_weight": 1.0,
+    "dropout": 0.2,
+    "temperature": 0.3,
+    "seen_temperature": 0.15,
+    "learning_rate": 0.003,
+}
+ON_GOWALLA = {  # of all that are trained there
+    "dim": 256,
+    "start": "spectrum",
+    "loss": "sampled-softmax",
+    "candidates": 8192,
+    "temperature": 0.2,
+    "seen_temperature": 0.2,
+    "final_rate": 0.05,
+    "validate_every": 2,
+    "metric": "recall@20",
+}
 DATA = {"beauty": beauty, "gowalla": gowalla, "ml-100k random-811": random_811}
 
 
-def train_once(claim: Claim, split: Split, seed: int) -> tuple[Fit, float]:
-    """A trained model and the seconds of its training, going on where an interrupted run stopped."""
-    config, options = configure(claim.model, {**claim.settings, "seed": seed})
-    folder = cache_folder() / "published"
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / f"{claim.name}-{seed}.part"
+def machine() -> str:
+    """What this machine is called in results."""
+    return f"{platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def train_once(claim: Claim, split: Split, config: Any, options: Options, checkpoint: Path) -> Fit:
+    """A trained model, going on where an interrupted run stopped."""
+    train = partial(fit, claim.model, split, config=config, options=options, checkpoint=checkpoint)
     try:
-        done = fit(
-            claim.model, split, config=config, options=options, checkpoint=checkpoint, resume=checkpoint.exists()
-        )
+        return train(resume=checkpoint.exists())
     except ts.OptionError:  # a checkpoint of other settings or other code
-        done = fit(claim.model, split, config=config, options=options, checkpoint=checkpoint)
-    return done, sum(epoch.seconds for epoch in done.history)
+        return train()
 
 
 def measure(claim: Claim, split: Split, seed: int) -> dict[str, Any]:
     """Figures of one seed on the test rows, with 95 % bootstrap intervals over users."""
     config, options = configure(claim.model, {**claim.settings, "seed": seed})
     identity = kept.identify(claim.model, split, config, options, claim.k)
-    place = cache_folder() / "published" / f"{claim.name}-{seed}.json"
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    if place.is_file() and (known := json.loads(place.read_text()))["identity"] == digest:
+    folder = cache_folder() / "published"
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"{claim.name}-{seed}.json"
+    if place.is_file() and (known := json.loads(place.read_text()))["identity"] == identity:
         return dict(known["figures"])
-    done, searched = train_once(claim, split, seed)
+    done = train_once(claim, split, config, options, place.with_suffix(".part"))
     report = ts.evaluate(done, k=claim.k)
     figures: dict[str, Any] = {"seed": seed, "epochs": done.best_epoch, "seconds": round(done.seconds, 1)}
-    figures["seconds of the search"] = round(searched, 1)
+    figures["seconds of the search"] = round(sum(epoch.seconds for epoch in done.history), 1)
     figures["seconds of ranking the test users"] = round(report.seconds, 1)
     figures["peak MiB, whole process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     for metric in (f"recall@{claim.k}", f"ndcg@{claim.k}"):
         found = report.estimate(metric)
         figures[metric] = [round(float(v), 4) for v in (found.value, found.low, found.high)]
-    place.write_text(json.dumps({"identity": digest, "figures": figures}))
+    write_text(place, json.dumps({"identity": identity, "figures": figures}))
     return figures
 
 
@@ -120,17 +142,17 @@ def run(claim: Claim) -> None:
     config, options = configure(claim.model, claim.settings)
     told = {
         "claim": {**dataclasses.asdict(claim), "settings": dict(claim.settings)},
-        "config": configs.to_mapping(type(config).suited(config, split) if hasattr(config, "suited") else config),
+        "config": configs.to_mapping(models.get(claim.model).suited(config, split)),
         "options": configs.to_mapping(options),
         "protocol": split.describe(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": machine(),
         "date": time.strftime("%Y-%m-%d"),
         "versions": {"tastespace": ts.__version__, "torch": torch.__version__, "numpy": np.__version__},
         "runs": runs,
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{claim.name}.json").write_text(json.dumps(told, indent=1) + "\n")
-    (RESULTS.parent / "published.md").write_text(table())
+    write_text(RESULTS / f"{claim.name}.json", json.dumps(told, indent=1) + "\n")
+    write_text(RESULTS.parent / "published.md", table())
 
 
 def table() -> str:

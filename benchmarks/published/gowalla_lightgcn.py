@@ -1,6 +1,6 @@
 """lightgcn on Gowalla: see `claim`."""
 
-from claim import Claim, run
+from claim import ON_GOWALLA, Claim, run
 
 CLAIM = Claim(
     name="gowalla_lightgcn",
@@ -8,19 +8,11 @@ CLAIM = Claim(
     model="lightgcn",
     k=20,
     settings={
-        "dim": 256,
-        "start": "spectrum",
-        "loss": "sampled-softmax",
-        "candidates": 8192,
-        "temperature": 0.2,
-        "seen_temperature": 0.2,
+        **ON_GOWALLA,
         "layers": 2,
         "learning_rate": 0.005,
-        "final_rate": 0.05,
         "batch_size": 20000,
         "epochs": 6,
-        "validate_every": 2,
-        "metric": "recall@20",
     },
     must=(0.168, 0.142),
     goal=(0.190, 0.160),

@@ -1,6 +1,6 @@
 """mf on Gowalla: see `claim`."""
 
-from claim import Claim, run
+from claim import ON_GOWALLA, Claim, run
 
 CLAIM = Claim(
     name="gowalla_mf",
@@ -8,18 +8,10 @@ CLAIM = Claim(
     model="mf",
     k=20,
     settings={
-        "dim": 256,
-        "start": "spectrum",
-        "loss": "sampled-softmax",
-        "candidates": 8192,
-        "temperature": 0.2,
-        "seen_temperature": 0.2,
+        **ON_GOWALLA,
         "learning_rate": 0.005,
-        "final_rate": 0.05,
         "batch_size": 7000,
         "epochs": 8,
-        "validate_every": 2,
-        "metric": "recall@20",
     },
     must=(0.160, 0.135),
     goal=(0.187, 0.158),

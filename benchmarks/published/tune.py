@@ -9,15 +9,14 @@ not read. The figures are added to the two files.
 
 import argparse
 import json
-import platform
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
-from claim import DATA, RESULTS, ROOT
+from claim import DATA, RESULTS, ROOT, machine
 
 import tastespace as ts
+from tastespace.atomic import write_text
 
 FILE = RESULTS.parent / "published_tuning.json"
 
@@ -29,13 +28,12 @@ def judge(data: str, model: str, k: int, settings: dict[str, str], folder: Path)
     report = ts.evaluate(fit, k=k)
     means = [round(report.mean(f"{metric}@{k}"), 4) for metric in ("recall", "ndcg")]
     found = {"data": data, "model": model, "k": k, "settings": settings, "figures": means}
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
     return {
         **found,
         "epochs": fit.best_epoch,
         "seconds": round(fit.seconds),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine,
+        "machine": machine(),
     }
 
 
@@ -63,8 +61,8 @@ def keep(run: dict[str, Any]) -> None:
     runs = json.loads(FILE.read_text()) if FILE.exists() else []
     same = ("data", "model", "k", "settings")
     runs = [one for one in runs if any(one[key] != run[key] for key in same)] + [run]
-    FILE.write_text(json.dumps(runs, indent=1) + "\n")
-    FILE.with_suffix(".md").write_text(table(runs))
+    write_text(FILE, json.dumps(runs, indent=1) + "\n")
+    write_text(FILE.with_suffix(".md"), table(runs))
 
 
 def main() -> None:
