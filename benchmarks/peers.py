@@ -35,8 +35,9 @@ from tastespace.evaluation import metrics
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-TRIALS, SEEDS = 8, 3
+TRIALS = {"ml-100k": 8, "gowalla": 4}
 LIMITS = {"ml-100k": 300.0, "gowalla": 600.0}  # seconds of a trial
+SEEDS = 3
 FINAL_LIMIT = 3.0  # times a trial's: there are more rows to train on, and an evaluation may be slow
 GIVE_UP_AFTER = 2  # trials over the limit from the first on: the others would be too
 SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)  # of a contender's length: the points of its curve
@@ -47,7 +48,7 @@ AGREE = 1e-6  # how far the metrics of an independent library may be from ours
 class Plan:
     """How much is asked of each contender."""
 
-    trials: int
+    trials: int | None
     seeds: int
     threads: int
     limit: float | None
@@ -58,10 +59,14 @@ class Plan:
         """Seconds that a trial may take."""
         return LIMITS[data_set] if self.limit is None else self.limit
 
-    def settings(self, name: str, listed: Sequence[Settings]) -> list[Settings]:
+    def trials_on(self, data_set: str) -> int:
+        """Settings that each contender tries."""
+        return TRIALS[data_set] if self.trials is None else self.trials
+
+    def settings(self, name: str, listed: Sequence[Settings], data_set: str) -> list[Settings]:
         """The settings that a contender tries; for a smoke test one, as short as can be."""
         if not self.smoke:
-            return list(listed[: self.trials])
+            return list(listed[: self.trials_on(data_set)])
         length = KINDS[name].length
         return [{**listed[0], length: 2} if length in ("epochs", "iterations") else listed[0]]
 
@@ -90,14 +95,14 @@ class Race:
         contenders, lists = [], {}
         for name, listed in {**PEERS[self.data_set], **OURS[self.data_set]}.items():
             if self.plan.only is None or name in self.plan.only:
-                contenders.append(self.contender(name, self.plan.settings(name, listed), lists))
+                contenders.append(self.contender(name, self.plan.settings(name, listed, self.data_set), lists))
         return {
             "about": self.split.describe(),
             "validation": self.validation.split.describe(),
             "k": self.k,
             "measured": time.strftime("%Y-%m-%d"),
             "threads": self.plan.threads,
-            "trials": self.plan.trials,
+            "trials": self.plan.trials_on(self.data_set),
             "seeds": self.plan.seeds,
             "limit": self.plan.limit_on(self.data_set),
             "environments": self.environments(contenders),
@@ -294,7 +299,10 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--only", help=f"contenders, of {', '.join(KINDS)}; writes no file")
     parser.add_argument(
-        "--trials", type=int, default=TRIALS, choices=range(1, TRIALS + 1), help="settings that each contender tries"
+        "--trials",
+        type=int,
+        choices=range(1, max(TRIALS.values()) + 1),
+        help=f"settings that each contender tries (default: {TRIALS})",
     )
     parser.add_argument("--seeds", type=int, default=SEEDS, help="final runs of each contender")
     parser.add_argument("--limit", type=float, help=f"seconds that a trial may take (default: {LIMITS})")

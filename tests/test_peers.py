@@ -305,11 +305,12 @@ def test_a_summary_is_mean_quality_median_seconds_and_most_memory() -> None:
 
 
 def test_every_contender_has_as_many_trials_and_all_of_them_differ() -> None:
+    most = max(peers.TRIALS.values())
     for listed in [*PEERS.values(), *OURS.values()]:
         for name, settings in listed.items():
             assert name in KINDS
-            assert len(settings) == peers.TRIALS, name
-            assert len({json.dumps(one, sort_keys=True) for one in settings}) == peers.TRIALS, name
+            assert len(settings) == most, name
+            assert len({json.dumps(one, sort_keys=True) for one in settings}) == most, name
 
 
 def _document() -> dict[str, Any]:

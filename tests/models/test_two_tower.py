@@ -13,7 +13,7 @@ from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.data.split import whole
 from tastespace.models.base import Shapes
-from tastespace.models.two_tower import TwoTower, TwoTowerConfig
+from tastespace.models.two_tower import Bags, TwoTower, TwoTowerConfig
 from tests.build import log
 
 LOSSES = ["softmax", "sampled-softmax", "bpr", "bce", "gbce"]
@@ -194,3 +194,19 @@ def test_dislikes_count_where_training_had_them() -> None:
 
 def test_it_is_a_model_that_reads_features() -> None:
     assert [name for name in models.names() if models.get(name).reads_features] == ["two_tower"]
+
+
+@pytest.mark.parametrize("starts", [[0, 2, 2, 7], [0, 0, 0, 0], [0, 7, 7, 7]])
+def test_sums_of_bags_and_their_gradient_are_those_of_their_definition(starts: list[int]) -> None:
+    rows = torch.tensor([3, 3, 0, 1, 4, 0, 0])  # an item may be in a bag twice
+    bags = Bags(rows, torch.tensor(starts), torch.rand(7))
+    table = torch.randn(5, 3, requires_grad=True)
+    outer = torch.randn(4, 3)
+    whole = torch.zeros(4, 5)  # (B, M)
+    for bag, (first, end) in enumerate(zip(starts, [*starts[1:], 7], strict=True)):
+        for place in range(first, end):
+            whole[bag, rows[place]] += bags.weights[place]
+    found = bags.sum(table)
+    (gradient,) = torch.autograd.grad(found, table, outer)
+    torch.testing.assert_close(found, whole @ table)
+    torch.testing.assert_close(gradient, whole.T @ outer)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 _SCALED = {"mul", "div", "__mul__", "__rmul__", "__truediv__"}
+_DRAWN = {"randn", "rand"}
 
 
 @contextmanager
@@ -19,13 +20,15 @@ def sizes_alone() -> Iterator[None]:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves out what would fill or scale a tensor without contents: torch would load its compiler for that."""
+    """Leaves out what would fill or scale a tensor without contents: torch would load its compiler, or sympy."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         name = getattr(func, "__name__", "")
+        if name in _DRAWN:
+            return torch.empty(*args, **(kwargs or {}))
         if args and isinstance(args[0], Tensor) and args[0].is_meta:
             if name.endswith("_") and not name.endswith("__"):
                 return args[0]
             if name in _SCALED and not isinstance(args[1], Tensor):
-                return torch.empty_like(args[0])
+                return torch.empty(args[0].shape, dtype=args[0].dtype)
         return func(*args, **(kwargs or {}))
