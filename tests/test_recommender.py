@@ -91,14 +91,46 @@ def test_always_k_items_when_k_exist(recommender: ts.Recommender, data: st.DataO
     some = st.lists(st.sampled_from(ids), unique=True)
     user = data.draw(st.none() | st.integers(0, 79))
     exclude, allow = data.draw(some), data.draw(st.none() | some)
+    where = data.draw(st.none() | st.sampled_from(["genres = 'even'", "year is missing", "title < 'Title 3'"]))
     exclude_seen = data.draw(st.booleans())
     k = data.draw(st.integers(1, len(ids)))
-    answer = recommender.recommend(user=user, k=k, exclude=exclude, allow=allow, exclude_seen=exclude_seen)
+    asked = {"user": user, "exclude": exclude, "allow": allow, "where": where, "exclude_seen": exclude_seen}
+    answer = recommender.recommend(k=k, **asked)
     left = set(ids if allow is None else allow) - set(exclude)
     if user is not None and exclude_seen:
         left -= seen(recommender, user)
+    if where is not None:
+        laws = {
+            "genres = 'even'": lambda row: "even" in row["genres"],
+            "year is missing": lambda row: row["year"] is None,
+            "title < 'Title 3'": lambda row: row["title"] is not None and row["title"] < "Title 3",
+        }
+        left = {item for item in left if laws[where](recommender.describe(item))}
     assert set(answer.items) <= left
     assert len(answer.items) == min(k, len(left)) == len(set(answer.items))
+    assert bool(answer.notes) == (len(answer.items) < k)
+    everything = recommender.recommend(user=user, k=len(ids), exclude_seen=False)
+    assert list(answer.items) == [item for item in everything.items if item in left][:k]
+
+
+def test_an_answer_says_what_left_so_little(recommender: ts.Recommender) -> None:
+    ids = recommender.bundle.items.ids.tolist()
+    answer = recommender.recommend(allow=ids[:5], exclude=ids[2:4], where="genres = 'even'", k=4)
+    assert answer.items == (ids[0], ids[4]) or answer.items == (ids[4], ids[0])
+    assert answer.notes == (
+        "only 2 items left: 30 of 60 items fit the condition, 3 of these are in the allow-list, 1 of these excluded",
+    )
+    nothing = recommender.recommend(user=5, where="year < 1900")
+    assert nothing.items == ()
+    assert nothing.notes == ("no items left: 0 of 60 items fit the condition",)
+    met = seen(recommender, 5)
+    most = recommender.recommend(user=5, k=60)
+    assert most.notes == (f"only {60 - len(met)} items left: {len(met)} already seen",)
+
+
+def test_a_condition_that_cannot_be_read_is_refused(recommender: ts.Recommender) -> None:
+    with pytest.raises(OptionError, match="no attribute 'yaer'; did you mean 'year'"):
+        recommender.recommend(where="yaer = 3")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries, check_k
 from tastespace.data.split import Split
 from tastespace.data.vocabulary import Vocabulary
+from tastespace.data.where import Attributes
 from tastespace.errors import BundleError, DataError, LeakError, OptionError, UnknownIdError
+from tastespace.filters import Filter
 from tastespace.index.exact import ExactIndex, best_of
 from tastespace.suggest import shown
 
@@ -40,7 +42,7 @@ class Answer:
     """Ids with their scores, best first, and the route that led to them.
 
     Scores are the model's own (comparable within one answer), numbers of likes on the `popular` route, cosines for
-    `similar`. `notes` tell what of the question could not be used.
+    `similar`. `notes` tell what of the question could not be used, and why fewer items came back than were asked for.
     """
 
     items: tuple[Any, ...]
@@ -95,6 +97,7 @@ class Recommender:
         k: int = 10,
         exclude: Iterable[Any] = (),
         allow: Iterable[Any] | None = None,
+        where: str | None = None,
         exclude_seen: bool = True,
     ) -> Answer:
         """The `k` best items for a known user, a bare history of item ids, a user's attributes, or just anybody.
@@ -102,8 +105,9 @@ class Recommender:
         `features` are attributes by name, as the training data had them; a value that they never had counts as
         missing and is told in the answer's `notes`. With both `user` and `history`, the history holds newer events of
         that user. Seen items, and those of the history, are left out unless `exclude_seen` is false; `exclude` never
-        comes back, and only `allow` does where it is given. Fewer than `k` come back only where fewer are left.
-        Unknown ids raise `UnknownIdError`.
+        comes back, and only what is in `allow` and fits `where` does, where they are given: `where` is a condition on
+        item attributes such as "genres = 'Comedy' and year >= 1990" (see `data.where`). Fewer than `k` come back only
+        where fewer are left. Unknown ids raise `UnknownIdError`, a condition that cannot be read `OptionError`.
         """
         bundle = self.bundle
         check_k(k, len(bundle.items))
@@ -116,11 +120,13 @@ class Recommender:
         row = int(bundle.users.index_of([user])[0]) if user is not None else -1
         past = bundle.histories.take(np.array([row])) if row >= 0 else Histories.of([[]])
         known = _extended(past, newer)
-        hidden = [
-            bundle.items.index_of(list(exclude)),
-            known.items if exclude_seen else np.zeros(0, np.int64),
-        ]
-        allowed = None if allow is None else bundle.items.index_of(list(allow))
+        filtered = Filter(
+            len(bundle.items),
+            exclude=bundle.items.index_of(list(exclude)),
+            seen=known.items.astype(np.int64) if exclude_seen else np.zeros(0, np.int64),
+            allow=None if allow is None else bundle.items.index_of(list(allow)),
+            fits=None if where is None else self._attributes.fitting(where),
+        )
         told, notes = self._encode_features(features)
         asked = None if told is None else told.values
         route, query_row = self._route(row, newer, known, told is not None and told.understood)
@@ -128,7 +134,9 @@ class Recommender:
             scores = self._likes.astype(np.float32)
         else:
             scores = self._scores(Queries(np.array([query_row]), known, asked))
-        return self._answer(scores, k, np.concatenate(hidden).astype(np.int64), allowed, route, notes)
+        best = best_of(filtered.applied(scores), k)
+        ids = tuple(bundle.items.ids[best].tolist())
+        return Answer(ids, tuple(scores[best].tolist()), route, (*notes, *filtered.notes(len(best), k)))
 
     def similar_items(self, item: Any, k: int = 10) -> Answer:
         """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
@@ -261,6 +269,10 @@ class Recommender:
         return read_features(self.bundle)
 
     @cached_property
+    def _attributes(self) -> Attributes:
+        return Attributes(self.bundle.item_table, len(self.bundle.items))
+
+    @cached_property
     def _likes(self) -> NDArray[np.int64]:
         liked = self.bundle.histories.positives()
         return np.bincount(liked.items, minlength=len(self.bundle.items))
@@ -304,24 +316,6 @@ class Recommender:
         if vectors is None:
             raise OptionError(f"the model {self.bundle.manifest['model']} has no {name} vectors")
         return vectors
-
-    def _answer(
-        self,
-        scores: NDArray[np.float32],
-        k: int,
-        hidden: NDArray[np.int64],
-        allowed: NDArray[np.int64] | None,
-        route: Route,
-        notes: tuple[str, ...],
-    ) -> Answer:
-        scores = scores.copy()
-        scores[hidden] = -np.inf
-        if allowed is not None:
-            outside = np.ones(len(scores), dtype=bool)
-            outside[allowed] = False
-            scores[outside] = -np.inf
-        best = best_of(scores, k)
-        return Answer(tuple(self.bundle.items.ids[best].tolist()), tuple(scores[best].tolist()), route, notes)
 
     def _similar(
         self, space: ExactIndex, place: int, k: int, candidates: NDArray[np.bool_], vocabulary: Vocabulary

@@ -23,12 +23,19 @@ def recommend(
         typer.Option(metavar="NAME=VALUE", help="An attribute of the user; repeatable.", show_default=False),
     ] = None,
     exclude: Annotated[str | None, typer.Option(help="Item ids that must not come back.", show_default=False)] = None,
+    allow: Annotated[str | None, typer.Option(help="Item ids that alone may come back.", show_default=False)] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION", help="Of item attributes: \"genres = 'Comedy' and year >= 1990\".", show_default=False
+        ),
+    ] = None,
     k: K = 10,
     json: AsJson = False,
 ) -> None:
     """Recommend to a user, a history, a description, or anybody.
 
-    Example: tastespace recommend models/films --user 42
+    Example: tastespace recommend models/films --user 42 --where "genres = 'Comedy' and year >= 1990"
     """
     from tastespace.recommender import Recommender
 
@@ -42,6 +49,8 @@ def recommend(
         history=None if history is None else [items.parse(text) for text in _listed(history)],
         features=features,
         exclude=[items.parse(text) for text in _listed(exclude)],
+        allow=None if allow is None else [items.parse(text) for text in _listed(allow)],
+        where=where,
         k=k,
     )
     for note in answer.notes:
@@ -51,8 +60,6 @@ def recommend(
         return
     show.say(f"route: {answer.route}")
     show.items(recommender, answer)
-    if len(answer.items) < k:
-        show.hint(f"only {len(answer.items)} items were left to recommend")
 
 
 def similar_items(

@@ -1,0 +1,62 @@
+"""Filters: which items an answer may hold, and what is said where too few are left. Indices in, indices out."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Filter:
+    """Which of `n` items may come back: those that `fits` (N,) and `allow` (any order) name, where given, less others.
+
+    What is in `exclude` or `seen` never comes back.
+    """
+
+    n: int
+    exclude: Indices
+    seen: Indices
+    allow: Indices | None = None
+    fits: Mask | None = None
+
+    @cached_property
+    def hidden(self) -> Indices:
+        """What never comes back."""
+        return np.concatenate([self.exclude, self.seen])
+
+    @cached_property
+    def allowed(self) -> Mask | None:
+        """(N,) what alone may come back; None where that is everything."""
+        if self.allow is None:
+            return self.fits
+        listed = np.zeros(self.n, dtype=bool)
+        listed[self.allow] = True
+        return listed if self.fits is None else listed & self.fits
+
+    def applied(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N,) a copy of the scores, -inf where an item must not come back."""
+        kept = scores.copy() if self.allowed is None else np.where(self.allowed, scores, np.float32(-np.inf))
+        kept[self.hidden] = -np.inf
+        return kept
+
+    def notes(self, found: int, k: int) -> tuple[str, ...]:
+        """Why an answer holds `found` items and not `k`, in one sentence; nothing where it holds `k`."""
+        if found >= k:
+            return ()
+        told: list[str] = []
+        left = np.ones(self.n, dtype=bool)
+        for mask, how in ((self.fits, "fit the condition"), (self.allow, "are in the allow-list")):
+            if mask is not None:
+                of = "of these " if told else f"of {self.n:,} items "
+                left &= np.bincount(mask, minlength=self.n) > 0 if mask.dtype != bool else mask
+                told.append(f"{int(left.sum()):,} {of}{how}")
+        for out, how in ((self.exclude, "excluded"), (self.seen, "already seen")):
+            before = int(left.sum())
+            left[out] = False
+            if before > left.sum():
+                told.append(f"{before - int(left.sum()):,} {'of these ' if told else ''}{how}")
+        return (f"{f'only {found:,}' if found else 'no'} item{'s' * (found != 1)} left: {', '.join(told)}",)
