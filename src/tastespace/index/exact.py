@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from tastespace.errors import BundleError, OptionError
-from tastespace.index.base import Neighbours
+from tastespace.index.base import Neighbours, check_search, check_vectors
 
 _SCORES_AT_ONCE = 16_000_000  # 64 MiB
 
@@ -18,15 +15,20 @@ _SCORES_AT_ONCE = 16_000_000  # 64 MiB
 class ExactIndex:
     """Inner products with all vectors."""
 
+    kind: ClassVar[str] = "exact"
+
     def __init__(self, vectors: NDArray[np.float32]) -> None:
         self.vectors = vectors
+
+    @property
+    def nbytes(self) -> int:
+        """Nothing."""
+        return 0
 
     @classmethod
     def build(cls, vectors: NDArray[np.float32]) -> Self:
         """Index `vectors` (N, D); they are kept as they are, not copied."""
-        if vectors.ndim != 2:
-            raise OptionError(f"vectors (N, D) are expected, not an array of {vectors.ndim} dimensions")
-        return cls(np.asarray(vectors, dtype=np.float32))
+        return cls(check_vectors(vectors))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -40,10 +42,7 @@ class ExactIndex:
         allow: NDArray[np.int64] | None = None,
     ) -> Neighbours:
         """The `k` best for each of `queries` (B, D), exactly."""
-        if k < 1:
-            raise OptionError(f"k is {k}, but at least 1 is expected")
-        if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
-            raise OptionError(f"queries of width {self.vectors.shape[1]} are expected, not shape {queries.shape}")
+        check_search(self.vectors.shape[1], queries, k)
         places = np.arange(len(self), dtype=np.int64) if allow is None else np.unique(allow)
         vectors = self.vectors if allow is None else self.vectors[places]
         indices = np.full((len(queries), k), -1, dtype=np.int64)
@@ -60,22 +59,15 @@ class ExactIndex:
 
     def add(self, vectors: NDArray[np.float32]) -> None:
         """Append vectors; costs a copy of the index."""
-        if vectors.ndim != 2 or vectors.shape[1] != self.vectors.shape[1]:
-            raise OptionError(f"vectors of width {self.vectors.shape[1]} are expected, not shape {vectors.shape}")
-        self.vectors = np.concatenate([self.vectors, vectors.astype(np.float32)])
+        self.vectors = np.concatenate([self.vectors, check_vectors(vectors, self.vectors.shape[1])])
 
-    def save(self, path: Path) -> None:
-        """Write the vectors as safetensors."""
-        save_file({"vectors": np.ascontiguousarray(self.vectors)}, path)
+    def save(self, folder: Path) -> None:
+        """Nothing is built, so nothing is written."""
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `save` wrote; anything else raises `BundleError`."""
-        try:
-            return cls.build(load_file(path)["vectors"])
-        except (OSError, SafetensorError, KeyError, OptionError, TypeError, AttributeError) as error:
-            # the last two: a tensor of a type that numpy does not know, such as bfloat16
-            raise BundleError(f"{path} is not an exact index") from error
+    def load(cls, folder: Path, vectors: NDArray[np.float32]) -> Self:
+        """The index of the vectors."""
+        return cls.build(vectors)
 
 
 def hide(
