@@ -574,3 +574,51 @@ def test_forged_features_are_refused(described: ts.Recommender, tmp_path: Path, 
     _forge(path, features=features)
     with pytest.raises(BundleError, match="do not fit"):
         ts.Recommender.load(path).recommend(history=[1])
+
+
+def test_an_index_is_built_with_the_bundle_and_anew(recommender: ts.Recommender, copy: Path) -> None:
+    told = recommender.bundle.manifest["index"]
+    assert (told["kind"], told["n"], told["recall"], told["format_version"]) == ("exact", 60, 1.0, 1)
+    lists, figures = ts.Recommender.reindex(copy, kind="ivf", recall=1.0, k=5)
+    assert (figures.kind, figures.n, figures.k, figures.recall) == ("ivf", 60, 5, 1.0)
+    assert lists.bundle.manifest["index"]["kind"] == "ivf"
+    assert {"lists.bin", "lists.safetensors"} <= {file.name for file in copy.iterdir()}
+    for question in ({"user": 3}, {"history": [recommender.bundle.items.ids[4]]}, {"user": 5, "where": "year > 1900"}):
+        one, other = lists.recommend(**question), recommender.recommend(**question)  # type: ignore[arg-type]
+        assert one.items == other.items
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5)
+    again, _ = ts.Recommender.reindex(copy)
+    assert again.bundle.manifest["index"]["kind"] == "exact"
+    assert not (copy / "lists.bin").exists()
+
+
+def test_models_without_vectors_have_no_index(board: Dataset, tmp_path: Path) -> None:
+    answers = ts.Recommender.build(ts.train("ease", whole(board)), tmp_path / "b")
+    assert "index" not in answers.bundle.manifest
+    with pytest.raises(OptionError, match="the model ease has no vectors to index; it scores every item"):
+        ts.Recommender.reindex(tmp_path / "b")
+
+
+@pytest.mark.parametrize("told", [{"format_version": 2, "kind": "ivf"}, {}, [1], "ivf"])
+def test_an_index_of_another_version_says_what_to_do(copy: Path, told: object) -> None:
+    _forge(copy, index=told)
+    with pytest.raises(BundleError, match=r"this tastespace reads version 1: build it again \(tastespace index"):
+        ts.Recommender.load(copy).recommend(user=3)
+    ts.Recommender.reindex(copy)
+    assert ts.Recommender.load(copy).recommend(user=3).route == "user"
+
+
+def test_a_bundle_from_before_indexes_answers(copy: Path, recommender: ts.Recommender) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["index"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert ts.Recommender.load(copy).recommend(user=3) == recommender.recommend(user=3)
+
+
+def test_a_damaged_list_is_noticed(copy: Path) -> None:
+    ts.Recommender.reindex(copy, kind="ivf")
+    data = bytearray((copy / "lists.bin").read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / "lists.bin").write_bytes(bytes(data))
+    with pytest.raises(BundleError, match=r"lists\.bin is damaged: its checksum"):
+        ts.Recommender.load(copy)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ _FILES = (
     "vectors.safetensors",
     "weights.safetensors",
 )
+_INDEX_FILES = ("lists.safetensors", "lists.bin")  # of an index that is more than the vectors
 _LARGEST_MANIFEST = 16 * 2**20
 
 
@@ -49,6 +50,7 @@ class Bundle:
     histories: Histories
     vectors: Mapping[str, NDArray[np.float32]]
     weights: Mapping[str, NDArray[Any]]
+    folder: Path | None = None  # where it was read from
 
     @property
     def fold_in(self) -> FoldIn | None:
@@ -60,8 +62,10 @@ class Bundle:
         return FoldIn(self.vectors["fold"], parts, np.array(told["tail"], dtype=np.float32))
 
 
-def write_bundle(path: Path, bundle: Bundle, *, force: bool = False) -> None:
-    """Write a bundle so that a reader never sees half of one.
+def write_bundle(
+    path: Path, bundle: Bundle, *, force: bool = False, save_index: Callable[[Path], None] | None = None
+) -> None:
+    """Write a bundle so that a reader never sees half of one; `save_index` adds the files of an index to its folder.
 
     An existing one is replaced only with `force`; anything else in its place never is.
     """
@@ -78,7 +82,9 @@ def write_bundle(path: Path, bundle: Bundle, *, force: bool = False) -> None:
             )
             save_file(_contiguous(bundle.vectors), folder / "vectors.safetensors")
             save_file(_contiguous(bundle.weights), folder / "weights.safetensors")
-            files = {name: _digest(folder / name) for name in _FILES}
+            if save_index is not None:
+                save_index(folder)
+            files = {file.name: _digest(file) for file in sorted(folder.iterdir())}
             manifest = {"format": FORMAT, "format_version": VERSION, **bundle.manifest, "files": files}
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
     except (OSError, SafetensorError, duckdb.IOException) as error:
@@ -100,7 +106,7 @@ def read_bundle(path: Path) -> Bundle:
     """Open a bundle; version, checksums and shapes are verified before anything of it is used."""
     manifest = _read_manifest(path)
     try:
-        for name in _FILES:
+        for name in (*_FILES, *(name for name in _INDEX_FILES if name in manifest["files"])):
             if _digest(path / name) != manifest["files"].get(name):
                 raise BundleError(f"{path / name} is damaged: its checksum is not the one in the manifest")
         users, user_table = _read_table(path / "users.parquet", "user")
@@ -115,7 +121,7 @@ def read_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     _check_shapes(path, manifest, len(users), len(items), histories, vectors)
     _check_finite(path, vectors, weights)
-    return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights)
+    return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights, path)
 
 
 def describe_run(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,20 +21,23 @@ from tastespace.data.vocabulary import Vocabulary
 from tastespace.data.where import Attributes
 from tastespace.errors import BundleError, DataError, LeakError, OptionError, UnknownIdError
 from tastespace.filters import Filter
-from tastespace.index.exact import ExactIndex, best_of
+from tastespace.index import ExactIndex, Figures, Index, build_index
+from tastespace.index.build import LEAST_RECALL
+from tastespace.index.exact import best_of
 from tastespace.suggest import shown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from tastespace.evaluation import Report
-    from tastespace.models.base import Model
+    from tastespace.models.base import Factored, Model
     from tastespace.training import Fit
 
 _log = logging.getLogger("tastespace")
 
 Route = Literal["user", "folded-in", "session", "features", "popular", "similar"]
 _USERS_AT_ONCE = 1024
+_INDEX_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,16 @@ class Recommender:
     ) -> "Recommender":
         """Write a trained model as a bundle at `path` and open it; `metrics` go into its manifest.
 
-        Bad embedding health is written in it too, and raised as a warning of the logger "tastespace".
+        Items are indexed as suits their number (see `reindex`). Bad embedding health is written in the manifest too,
+        and raised as a warning of the logger "tastespace".
         """
         bundle = _bundle_of(fit, metrics or {})
         overlap = _overlap_with(Path(path), bundle) if force and Path(path).exists() else None
         bundle = replace(bundle, manifest={**bundle.manifest, "overlap_with_replaced": overlap})
-        write_bundle(Path(path), bundle, force=force)
+        if "items" in bundle.vectors:
+            _write_indexed(Path(path), bundle, force=force)
+        else:
+            write_bundle(Path(path), bundle, force=force)
         for sentence in fit.health.warnings() if fit.health is not None else []:
             _log.warning("embedding health of %s: %s", fit.name, sentence)
         return cls.load(path)
@@ -77,6 +84,21 @@ class Recommender:
     def load(cls, path: str | Path) -> "Recommender":
         """Open a bundle; `BundleError` where it is missing, damaged or of another version."""
         return cls(read_bundle(Path(path)))
+
+    @classmethod
+    def reindex(
+        cls, path: str | Path, *, kind: str = "auto", recall: float = LEAST_RECALL, k: int = 10
+    ) -> tuple["Recommender", Figures]:
+        """Build the index of a bundle's items anew and write the bundle with it, whole or not at all.
+
+        `kind`: "exact", "ivf", or "auto", by the number of items. An approximate one looks at so many vectors that it
+        finds the share `recall` of the best `k` in the mean over 500 users; `OptionError` where it cannot.
+        """
+        bundle = read_bundle(Path(path))
+        if "items" not in bundle.vectors:
+            raise OptionError(f"the model {bundle.manifest['model']} has no vectors to index; it scores every item")
+        figures = _write_indexed(Path(path), bundle, force=True, kind=kind, recall=recall, k=k)
+        return cls.load(path), figures
 
     @property
     def user_vectors(self) -> NDArray[np.float32]:
@@ -131,12 +153,11 @@ class Recommender:
         asked = None if told is None else told.values
         route, query_row = self._route(row, newer, known, told is not None and told.understood)
         if route == "popular":
-            scores = self._likes.astype(np.float32)
+            best, scores = _best_of(self._likes.astype(np.float32), filtered, k)
         else:
-            scores = self._scores(Queries(np.array([query_row]), known, asked))
-        best = best_of(filtered.applied(scores), k)
+            best, scores = self._best(Queries(np.array([query_row]), known, asked), filtered, k)
         ids = tuple(bundle.items.ids[best].tolist())
-        return Answer(ids, tuple(scores[best].tolist()), route, (*notes, *filtered.notes(len(best), k)))
+        return Answer(ids, tuple(scores.tolist()), route, (*notes, *filtered.notes(len(best), k)))
 
     def similar_items(self, item: Any, k: int = 10) -> Answer:
         """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
@@ -237,21 +258,39 @@ class Recommender:
             return "session", -1
         return ("folded-in", -1) if len(newer) else ("user", row)
 
-    def _scores(self, queries: Queries) -> NDArray[np.float32]:
-        """(N,) scores of one query: from the vectors alone where they suffice, else from the network."""
-        if "items" in self.bundle.vectors:
-            if queries.users[0] >= 0 and queries.features is None:
-                return np.asarray(self.item_vectors @ self.user_vectors[queries.users[0]])
-            fold_in = self.bundle.fold_in
-            if fold_in is not None:
-                return np.asarray(self.item_vectors @ fold_in(queries.history)[0])
-        return self._from_network(queries)[0]
+    def _best(self, queries: Queries, filtered: Filter, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Places and scores of up to `k` best items of one query, best first."""
+        vector = self._query_vector(queries)
+        if vector is None:
+            return _best_of(self._from_network(queries)[0], filtered, k)
+        allow = None if filtered.allowed is None else np.flatnonzero(filtered.allowed)
+        found = self._index.search(vector[None, :], k, exclude=[filtered.hidden], allow=allow)
+        kept = found.indices[0] >= 0
+        return found.indices[0][kept], found.scores[0][kept]
+
+    def _query_vector(self, queries: Queries) -> NDArray[np.float32] | None:
+        """(D,) of one query: from the vectors alone where they suffice, else from the network; None without vectors."""
+        if "items" not in self.bundle.vectors:
+            return None
+        if queries.users[0] >= 0 and queries.features is None:
+            return self.user_vectors[queries.users[0]]
+        fold_in = self.bundle.fold_in
+        if fold_in is not None:
+            return fold_in(queries.history)[0]
+        import torch
+
+        with torch.no_grad():
+            return cast("Factored", self._model).encode_queries(queries)[0].numpy()
 
     def _from_network(self, queries: Queries) -> NDArray[np.float32]:
         import torch
 
         with torch.no_grad():
             return np.asarray(self._scorer(queries).numpy(), dtype=np.float32)
+
+    @cached_property
+    def _index(self) -> Index:
+        return read_index(self.bundle)
 
     @cached_property
     def _scorer(self) -> "Callable[[Queries], Tensor]":
@@ -327,6 +366,38 @@ class Recommender:
         )
         kept = found.indices[0] >= 0
         return Answer(tuple(ids[found.indices[0][kept]].tolist()), tuple(found.scores[0][kept].tolist()), "similar")
+
+
+def read_index(bundle: Bundle) -> Index:
+    """The index of a bundle's item vectors: what was built and stored with it, else an exact one."""
+    told = bundle.manifest.get("index")
+    if told is None or bundle.folder is None:
+        return ExactIndex.build(bundle.vectors["items"])
+    if not isinstance(told, dict) or told.get("format_version") != _INDEX_VERSION:
+        version = told.get("format_version") if isinstance(told, dict) else told
+        raise BundleError(
+            f"the index of {bundle.folder} has format version {shown(version)}; this tastespace reads version "
+            f"{_INDEX_VERSION}: build it again (tastespace index {bundle.folder})"
+        )
+    if told.get("kind") == "exact":
+        return ExactIndex.load(bundle.folder, bundle.vectors["items"])
+    from tastespace.index.ivf import InvertedIndex
+
+    return InvertedIndex.load(bundle.folder, bundle.vectors["items"])
+
+
+def _write_indexed(path: Path, bundle: Bundle, *, force: bool, **how: Any) -> Figures:
+    """Write a bundle with an index of its item vectors."""
+    index, figures = build_index(bundle.vectors["items"], bundle.vectors["users"], **how)
+    told = {"format_version": _INDEX_VERSION, **figures.to_json()}
+    bundle = replace(bundle, manifest={**bundle.manifest, "index": told})
+    write_bundle(path, bundle, force=force, save_index=index.save)
+    return figures
+
+
+def _best_of(scores: NDArray[np.float32], filtered: Filter, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    best = best_of(filtered.applied(scores), k)
+    return best, scores[best]
 
 
 def read_features(bundle: Bundle) -> Features | None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tastespace.cli import ask, demo, learn, stock
+from tastespace.cli import ask, demo, keep, learn, stock
 from tastespace.cli.guard import guarded
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for command in (
     ask.recommend,
     ask.similar_items,
     ask.similar_users,
+    keep.index,
     stock.models,
     stock.doctor,
 ):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tastespace.index.base import Neighbours, check_search, check_vectors
 
 _SCORES_AT_ONCE = 16_000_000  # 64 MiB
+_NARROW = 0.1  # of the vectors: where fewer are allowed, only theirs are multiplied
 
 
 class ExactIndex:
@@ -43,18 +44,27 @@ class ExactIndex:
     ) -> Neighbours:
         """The `k` best for each of `queries` (B, D), exactly."""
         check_search(self.vectors.shape[1], queries, k)
-        places = np.arange(len(self), dtype=np.int64) if allow is None else np.unique(allow)
-        vectors = self.vectors if allow is None else self.vectors[places]
+        listed, outside = None, None
+        if allow is not None:
+            listed = np.unique(allow)
+            if len(listed) > _NARROW * len(self):
+                outside = np.ones(len(self), dtype=bool)
+                outside[listed] = False
+                listed = None
+        vectors = self.vectors if listed is None else self.vectors[listed]
         indices = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         at_once = max(1, _SCORES_AT_ONCE // max(1, len(vectors)))
         for start in range(0, len(queries), at_once):
             block = queries[start : start + at_once] @ vectors.T  # (b, N)
             for row, scored in enumerate(block, start):
+                if outside is not None:
+                    scored[outside] = -np.inf
                 if exclude is not None:
-                    hide(scored, places, exclude[row], everything=allow is None)
+                    scored[exclude[row] if listed is None else np.isin(listed, exclude[row])] = -np.inf
                 best = best_of(scored, k)
-                indices[row, : len(best)], scores[row, : len(best)] = places[best], scored[best]
+                scores[row, : len(best)] = scored[best]
+                indices[row, : len(best)] = best if listed is None else listed[best]
         return Neighbours(indices, scores)
 
     def add(self, vectors: NDArray[np.float32]) -> None:
@@ -68,16 +78,6 @@ class ExactIndex:
     def load(cls, folder: Path, vectors: NDArray[np.float32]) -> Self:
         """The index of the vectors."""
         return cls.build(vectors)
-
-
-def hide(
-    scores: NDArray[np.float32], places: NDArray[np.int64], exclude: NDArray[np.int64], *, everything: bool
-) -> None:
-    """Set the scores of excluded indices to -inf; `places` says which index each score belongs to."""
-    if everything:
-        scores[exclude] = -np.inf
-    else:
-        scores[np.isin(places, exclude)] = -np.inf
 
 
 def best_of(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
