@@ -133,40 +133,42 @@ class Recommender:
         """
         bundle = self.bundle
         check_k(k, len(bundle.items))
-        for name, listed in (("history", history), ("exclude", exclude), ("allow", allow)):
-            if listed is not None and (isinstance(listed, str) or not isinstance(listed, Iterable)):
-                raise OptionError(f"{name} is {shown(listed)}, but a list of item ids is expected")
+        check_list("history", history)
         if features is not None and not isinstance(features, Mapping):
             raise OptionError(f"features are {shown(features)}, but a mapping of names to values is expected")
         newer = bundle.items.index_of(list(history or []))
         row = int(bundle.users.index_of([user])[0]) if user is not None else -1
         past = bundle.histories.take(np.array([row])) if row >= 0 else Histories.of([[]])
         known = _extended(past, newer)
-        filtered = Filter(
-            len(bundle.items),
-            exclude=bundle.items.index_of(list(exclude)),
-            seen=known.items.astype(np.int64) if exclude_seen else np.zeros(0, np.int64),
-            allow=None if allow is None else bundle.items.index_of(list(allow)),
-            fits=None if where is None else self._attributes.fitting(where),
-        )
+        seen = known.items.astype(np.int64) if exclude_seen else np.zeros(0, np.int64)
+        filtered = self._filter(seen, exclude, allow, where)
         told, notes = self._encode_features(features)
         asked = None if told is None else told.values
         route, query_row = self._route(row, newer, known, told is not None and told.understood)
         if route == "popular":
-            best, scores = _best_of(self._likes.astype(np.float32), filtered, k)
+            best, scores = _best_of(self.likes.astype(np.float32), filtered, k)
         else:
             best, scores = self._best(Queries(np.array([query_row]), known, asked), filtered, k)
         ids = tuple(bundle.items.ids[best].tolist())
         return Answer(ids, tuple(scores.tolist()), route, (*notes, *filtered.notes(len(best), k)))
 
+    def blocked(
+        self, *, exclude: Iterable[Any] = (), allow: Iterable[Any] | None = None, where: str | None = None
+    ) -> NDArray[np.bool_]:
+        """(N,) the items that these filters of `recommend` leave to nobody."""
+        filtered = self._filter(np.zeros(0, np.int64), exclude, allow, where)
+        out = np.zeros(len(self.bundle.items), dtype=bool) if filtered.allowed is None else ~filtered.allowed
+        out[filtered.hidden] = True
+        return out
+
     def similar_items(self, item: Any, k: int = 10) -> Answer:
         """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
         place = int(self.bundle.items.index_of([item])[0])
-        if self._likes[place] == 0:
+        if self.likes[place] == 0:
             raise UnknownIdError(
                 f"nobody in the training data liked item {shown(item)}, so nothing is known of its taste"
             )
-        return self._similar(self._item_space, place, k, self._likes > 0, self.bundle.items)
+        return self._similar(self._item_space, place, k, self.likes > 0, self.bundle.items)
 
     def similar_users(self, user: Any, k: int = 10) -> Answer:
         """The `k` users of the most similar taste (cosine), among users with a liked item; `.items` holds user ids."""
@@ -237,6 +239,20 @@ class Recommender:
         """An item's attributes."""
         return self.bundle.item_table.row(int(self.bundle.items.index_of([item])[0]))
 
+    def _filter(
+        self, seen: NDArray[np.int64], exclude: Iterable[Any], allow: Iterable[Any] | None, where: str | None
+    ) -> Filter:
+        items = self.bundle.items
+        check_list("exclude", exclude)
+        check_list("allow", allow)
+        return Filter(
+            len(items),
+            exclude=items.index_of(list(exclude)),
+            seen=seen,
+            allow=None if allow is None else items.index_of(list(allow)),
+            fits=None if where is None else self._attributes.fitting(where),
+        )
+
     def _encode_features(self, features: Mapping[str, Any] | None) -> tuple[Told | None, tuple[str, ...]]:
         """The attributes of a question (None: it has none), and what of them is not known."""
         if not features:
@@ -286,14 +302,15 @@ class Recommender:
         import torch
 
         with torch.no_grad():
-            return np.asarray(self._scorer(queries).numpy(), dtype=np.float32)
+            return np.asarray(self.scorer(queries).numpy(), dtype=np.float32)
 
     @cached_property
     def _index(self) -> Index:
         return read_index(self.bundle)
 
     @cached_property
-    def _scorer(self) -> "Callable[[Queries], Tensor]":
+    def scorer(self) -> "Callable[[Queries], Tensor]":
+        """Scores (B, N) of many queries by the model itself; needs torch."""
         import torch
 
         with torch.no_grad():
@@ -312,7 +329,8 @@ class Recommender:
         return Attributes(self.bundle.item_table, len(self.bundle.items))
 
     @cached_property
-    def _likes(self) -> NDArray[np.int64]:
+    def likes(self) -> NDArray[np.int64]:
+        """(N,) how many users of the bundle like each item."""
         liked = self.bundle.histories.positives()
         return np.bincount(liked.items, minlength=len(self.bundle.items))
 
@@ -366,6 +384,12 @@ class Recommender:
         )
         kept = found.indices[0] >= 0
         return Answer(tuple(ids[found.indices[0][kept]].tolist()), tuple(found.scores[0][kept].tolist()), "similar")
+
+
+def check_list(name: str, listed: object) -> None:
+    """Raise `OptionError` for what is given in place of a list of ids."""
+    if listed is not None and (isinstance(listed, str) or not isinstance(listed, Iterable)):
+        raise OptionError(f"{name} is {shown(listed)}, but a list of item ids is expected")
 
 
 def read_index(bundle: Bundle) -> Index:

@@ -30,15 +30,22 @@ def recommend(
             metavar="CONDITION", help="Of item attributes: \"genres = 'Comedy' and year >= 1990\".", show_default=False
         ),
     ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="For every user, to the file --out.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="With --all: a .parquet, .csv or .jsonl file.", show_default=False)
+    ] = None,
     k: K = 10,
     json: AsJson = False,
 ) -> None:
-    """Recommend to a user, a history, a description, or anybody.
+    """Recommend to a user, a history, a description, anybody, or everybody.
 
     Example: tastespace recommend models/films --user 42 --where "genres = 'Comedy' and year >= 1990"
     """
     from tastespace.recommender import Recommender
 
+    if everyone or out is not None:
+        _recommend_all(bundle, everyone, out, k, exclude, allow, where, json, alone=(user, history, feature))
+        return
     if history is not None and not _listed(history):
         raise OptionError("--history names no item; leave it out to ask for anybody")
     features = parse_features(feature)
@@ -60,6 +67,43 @@ def recommend(
         return
     show.say(f"route: {answer.route}")
     show.items(recommender, answer)
+
+
+def _recommend_all(
+    bundle: Path,
+    everyone: bool,
+    out: Path | None,
+    k: int,
+    exclude: str | None,
+    allow: str | None,
+    where: str | None,
+    json: bool,
+    alone: tuple[object, ...],
+) -> None:
+    from tastespace.recommender import Recommender
+
+    if not everyone or out is None:
+        raise OptionError("--all and --out FILE belong together: recommendations for every user go to a file")
+    if any(part is not None for part in alone):
+        raise OptionError("--all asks for every user; leave --user, --history and --feature out")
+    from tastespace.batch import recommend_all
+
+    recommender = Recommender.load(bundle)
+    items = recommender.bundle.items
+    found = recommend_all(
+        recommender,
+        out,
+        k=k,
+        exclude=[items.parse(text) for text in _listed(exclude)],
+        allow=None if allow is None else [items.parse(text) for text in _listed(allow)],
+        where=where,
+    )
+    if json:
+        show.as_json({"file": str(found.file), "users": found.users, "rows": found.rows, "short": found.short})
+        return
+    show.say(f"{found.rows:,} rows for {found.users:,} users in {found.file}")
+    if found.short:
+        show.hint(f"{found.short:,} users got fewer than {k} items: no more were left for them")
 
 
 def similar_items(
