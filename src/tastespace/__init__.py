@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tastespace.errors import TastespaceError
 
 if TYPE_CHECKING:
+    from tastespace.batch import recommend_all
     from tastespace.comparison import Comparison, compare, evaluate
     from tastespace.data.dataset import Dataset, Table
     from tastespace.data.interactions import Interactions
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tastespace.data.vocabulary import Vocabulary
     from tastespace.evaluation.evaluate import Report
     from tastespace.evaluation.leaks import find_leaks
+    from tastespace.reasons import Explanation, Reason
     from tastespace.recommender import Answer, Recommender
     from tastespace.training import Fit, fit, train
 
@@ -33,9 +35,11 @@ _HOME = {
     "Answer": "recommender",
     "Comparison": "comparison",
     "Dataset": "data.dataset",
+    "Explanation": "reasons",
     "Fit": "training",
     "Interactions": "data.interactions",
     "Queries": "data.queries",
+    "Reason": "reasons",
     "Recommender": "recommender",
     "Report": "evaluation.evaluate",
     "Split": "data.split",
@@ -49,6 +53,7 @@ _HOME = {
     "load_dataset": "data.sources",
     "open_data": "data.sources",
     "read": "data.readers",
+    "recommend_all": "batch",
     "split": "data.split",
     "train": "training",
 }
@@ -57,9 +62,11 @@ __all__ = [
     "Answer",
     "Comparison",
     "Dataset",
+    "Explanation",
     "Fit",
     "Interactions",
     "Queries",
+    "Reason",
     "Recommender",
     "Report",
     "Split",
@@ -74,6 +81,7 @@ __all__ = [
     "load_dataset",
     "open_data",
     "read",
+    "recommend_all",
     "split",
     "train",
 ]

@@ -24,6 +24,8 @@ from tastespace.filters import Filter
 from tastespace.index import ExactIndex, Figures, Index, build_index
 from tastespace.index.build import LEAST_RECALL
 from tastespace.index.exact import best_of
+from tastespace.models.fold_in import Parts
+from tastespace.reasons import Explanation, Reason, reasons_of
 from tastespace.suggest import shown
 
 if TYPE_CHECKING:
@@ -52,6 +54,15 @@ class Answer:
     scores: tuple[float, ...]
     route: Route
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """One query as the model is asked, the route of its answer, and what of it could not be used."""
+
+    queries: Queries
+    route: Route
+    notes: tuple[str, ...]
 
 
 class Recommender:
@@ -133,6 +144,45 @@ class Recommender:
         """
         bundle = self.bundle
         check_k(k, len(bundle.items))
+        asked = self._question(user, history, features)
+        seen = asked.queries.history.items.astype(np.int64) if exclude_seen else np.zeros(0, np.int64)
+        filtered = self._filter(seen, exclude, allow, where)
+        if asked.route == "popular":
+            best, scores = _best_of(self.likes.astype(np.float32), filtered, k)
+        else:
+            best, scores = self._best(asked.queries, filtered, k)
+        ids = tuple(bundle.items.ids[best].tolist())
+        return Answer(ids, tuple(scores.tolist()), asked.route, (*asked.notes, *filtered.notes(len(best), k)))
+
+    def explain(
+        self,
+        item: Any,
+        user: Any = None,
+        *,
+        history: Sequence[Any] | None = None,
+        features: Mapping[str, Any] | None = None,
+    ) -> Explanation:
+        """Why `item` has its score for the one who asks, as `recommend` would be asked.
+
+        Where the score is a sum over what is known (all models with vectors and a fold-in, `ease`, `item_knn`, `ials`,
+        `two_tower`), the reasons add up to it. For the others a reason is what the score loses without that item of
+        the history. On the `popular` route the reason is how many users like the item.
+        """
+        place = int(self.bundle.items.index_of([item])[0])
+        asked = self._question(user, history, features)
+        plain = _plain(self.bundle.items.ids[place])
+        if asked.route == "popular":
+            likes = float(self.likes[place])
+            return Explanation(plain, likes, "popular", (Reason("popular", None, likes),), True, asked.notes)
+        parts, adds_up = self._parts(asked.queries, place), True
+        if parts is None:
+            parts, adds_up = self._losses(asked.queries, place), False
+        met = self.bundle.items.ids[asked.queries.history.items].tolist()
+        score = self._score(asked.queries, place)
+        return Explanation(plain, score, asked.route, reasons_of(parts, met), adds_up, asked.notes)
+
+    def _question(self, user: Any, history: Sequence[Any] | None, features: Mapping[str, Any] | None) -> "_Question":
+        bundle = self.bundle
         check_list("history", history)
         if features is not None and not isinstance(features, Mapping):
             raise OptionError(f"features are {shown(features)}, but a mapping of names to values is expected")
@@ -140,17 +190,44 @@ class Recommender:
         row = int(bundle.users.index_of([user])[0]) if user is not None else -1
         past = bundle.histories.take(np.array([row])) if row >= 0 else Histories.of([[]])
         known = _extended(past, newer)
-        seen = known.items.astype(np.int64) if exclude_seen else np.zeros(0, np.int64)
-        filtered = self._filter(seen, exclude, allow, where)
         told, notes = self._encode_features(features)
-        asked = None if told is None else told.values
         route, query_row = self._route(row, newer, known, told is not None and told.understood)
-        if route == "popular":
-            best, scores = _best_of(self.likes.astype(np.float32), filtered, k)
-        else:
-            best, scores = self._best(Queries(np.array([query_row]), known, asked), filtered, k)
-        ids = tuple(bundle.items.ids[best].tolist())
-        return Answer(ids, tuple(scores.tolist()), route, (*notes, *filtered.notes(len(best), k)))
+        queries = Queries(np.array([query_row]), known, None if told is None else told.values)
+        return _Question(queries, route, notes)
+
+    def _score(self, queries: Queries, place: int) -> float:
+        vector = self._query_vector(queries)
+        if vector is not None:
+            return float(self.item_vectors[place] @ vector)
+        return float(self._pair_scores(queries, place)[0])
+
+    def _parts(self, queries: Queries, place: int) -> Parts | None:
+        """What the score of an item is the sum of, without the network where vectors suffice; None for no such sum."""
+        fold_in = self.bundle.fold_in
+        if fold_in is None:
+            return self._model.parts(queries, place)
+        found = fold_in.parts_of(queries.history, self.item_vectors[place])
+        return replace(found, user=self._score(queries, place) - found.total)
+
+    def _losses(self, queries: Queries, place: int) -> Parts:
+        """What the score of an item loses without each item of the history, the user's own row aside."""
+        history = queries.history
+        t = len(history.items)
+        kept = np.tile(np.arange(t), (t + 1, 1))[~np.eye(t + 1, t, dtype=bool)]  # all but one, for each; then all
+        offsets = np.concatenate([np.arange(t + 1) * (t - 1), [(t - 1) * t + t]]) if t else np.zeros(2, np.int64)
+        without = Histories(history.items[kept], offsets, history.weights[kept])
+        features = None if queries.features is None else np.repeat(queries.features, t + 1, axis=0)
+        asked = Queries(np.full(t + 1, -1, dtype=np.int64), without, features)
+        scores = self._pair_scores(asked, place).astype(np.float64)
+        return Parts(scores[-1] - scores[:-1])
+
+    def _pair_scores(self, queries: Queries, place: int) -> NDArray[np.float32]:
+        """(B,) of one item, from the network."""
+        import torch
+
+        with torch.no_grad():
+            items = torch.full((len(queries), 1), place)
+            return np.asarray(self._model.score_pairs(queries, items)[:, 0].numpy(), dtype=np.float32)
 
     def blocked(
         self, *, exclude: Iterable[Any] = (), allow: Iterable[Any] | None = None, where: str | None = None

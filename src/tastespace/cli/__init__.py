@@ -23,6 +23,7 @@ for command in (
     learn.evaluate,
     learn.compare,
     ask.recommend,
+    ask.explain,
     ask.similar_items,
     ask.similar_users,
     keep.index,

@@ -1,4 +1,4 @@
-"""Commands that answer: recommend, similar-items, similar-users."""
+"""Commands that answer: recommend, explain, similar-items, similar-users."""
 
 from pathlib import Path
 from typing import Annotated
@@ -104,6 +104,42 @@ def _recommend_all(
     show.say(f"{found.rows:,} rows for {found.users:,} users in {found.file}")
     if found.short:
         show.hint(f"{found.short:,} users got fewer than {k} items: no more were left for them")
+
+
+def explain(
+    bundle: Bundle,
+    item: Annotated[str, typer.Argument(help="An item's id, or a title.", show_default=False)],
+    user: Annotated[str | None, typer.Option(help="A user's id.", show_default=False)] = None,
+    history: Annotated[
+        str | None, typer.Option(help="Item ids, oldest first, with commas between.", show_default=False)
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An attribute of the user; repeatable.", show_default=False),
+    ] = None,
+    k: Annotated[int, typer.Option("--k", help="So many reasons, the strongest first.")] = 10,
+    json: AsJson = False,
+) -> None:
+    """Say why an item is recommended, or not: what its score is made of.
+
+    Example: tastespace explain models/films "Fargo" --user 42
+    """
+    from tastespace.recommender import Recommender
+
+    recommender = Recommender.load(bundle)
+    users, items = recommender.bundle.users, recommender.bundle.items
+    found = recommender.explain(
+        recommender.find_item(item),
+        None if user is None else users.parse(user),
+        history=None if history is None else [items.parse(text) for text in _listed(history)],
+        features=parse_features(feature),
+    )
+    for note in found.notes:
+        show.hint(note)
+    if json:
+        show.as_json(show.explanation_to_json(found))
+        return
+    show.explanation(recommender, found, k)
 
 
 def similar_items(
