@@ -1,6 +1,6 @@
 """Filters: which items an answer may hold, and what is said where too few are left. Indices in, indices out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,19 @@ class Filter:
         listed = np.zeros(self.n, dtype=bool)
         listed[self.allow] = True
         return listed if self.fits is None else listed & self.fits
+
+    @property
+    def left(self) -> Mask:
+        """(N,) what may come back."""
+        kept = np.ones(self.n, dtype=bool) if self.allowed is None else self.allowed.copy()
+        kept[self.hidden] = False
+        return kept
+
+    def among(self, mask: Mask | None) -> "Filter":
+        """The same, narrowed to the items of a mask (N,)."""
+        if mask is None:
+            return self
+        return replace(self, fits=mask if self.fits is None else self.fits & mask)
 
     def applied(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N,) a copy of the scores, -inf where an item must not come back."""

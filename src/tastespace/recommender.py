@@ -26,6 +26,8 @@ from tastespace.index.build import LEAST_RECALL
 from tastespace.index.exact import best_of
 from tastespace.models.fold_in import Parts
 from tastespace.reasons import Explanation, Reason, reasons_of
+from tastespace.reranking import Prepared, choose
+from tastespace.rules import Rules
 from tastespace.suggest import shown
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _log = logging.getLogger("tastespace")
 Route = Literal["user", "folded-in", "session", "features", "popular", "similar"]
 _USERS_AT_ONCE = 1024
 _INDEX_VERSION = 1
+_RULES_KEPT = 16  # sets of rules that stay looked up
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Recommender:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self._prepared: dict[Rules, Prepared] = {}
 
     @classmethod
     def build(
@@ -132,6 +136,7 @@ class Recommender:
         allow: Iterable[Any] | None = None,
         where: str | None = None,
         exclude_seen: bool = True,
+        rules: Rules | None = None,
     ) -> Answer:
         """The `k` best items for a known user, a bare history of item ids, a user's attributes, or just anybody.
 
@@ -140,19 +145,61 @@ class Recommender:
         that user. Seen items, and those of the history, are left out unless `exclude_seen` is false; `exclude` never
         comes back, and only what is in `allow` and fits `where` does, where they are given: `where` is a condition on
         item attributes such as "genres = 'Comedy' and year >= 1990" (see `data.where`). Fewer than `k` come back only
-        where fewer are left. Unknown ids raise `UnknownIdError`, a condition that cannot be read `OptionError`.
+        where fewer are left. `rules` reorder what filters leave (see `Rules`); scores stay the model's. Unknown ids
+        raise `UnknownIdError`, a condition that cannot be read `OptionError`.
         """
         bundle = self.bundle
         check_k(k, len(bundle.items))
         asked = self._question(user, history, features)
         seen = asked.queries.history.items.astype(np.int64) if exclude_seen else np.zeros(0, np.int64)
         filtered = self._filter(seen, exclude, allow, where)
+        best, scores, notes = self._listed(asked, filtered, k, rules)
+        return Answer(
+            tuple(bundle.items.ids[best].tolist()), tuple(scores.tolist()), asked.route, (*asked.notes, *notes)
+        )
+
+    def _listed(
+        self, asked: "_Question", filtered: Filter, k: int, rules: Rules | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], tuple[str, ...]]:
+        """Places and scores of an answer, and why it is short or breaks a rule."""
+        if rules is None or not rules.names:
+            best, scores = self._find(asked, filtered, k)
+            return best, scores, filtered.notes(len(best), k)
+        prepared = self.prepare(rules)
+        if prepared.fresh is not None:
+            filtered = replace(
+                filtered, fits=prepared.fresh if filtered.fits is None else filtered.fits & prepared.fresh
+            )
+        left = filtered.left
+        for searches in (prepared.searches(k), [(len(left), None)]):  # caps may ask for more candidates than a few
+            parts = [self._find(asked, filtered.among(mask), min(many, len(left))) for many, mask in searches]
+            places, first = np.unique(np.concatenate([part[0] for part in parts]), return_index=True)
+            scores = np.concatenate([part[1] for part in parts])[first]
+            order = np.lexsort((places, -scores))
+            places, scores = places[order], scores[order]
+            alike = self._item_space.vectors[places].astype(np.float64) if rules.mmr < 1 else None
+            best, notes = choose(prepared, places, scores, k, left, alike)
+            if len(best) >= min(k, int(left.sum())) or len(places) >= left.sum():
+                break
+        known = dict(zip(places.tolist(), scores.tolist(), strict=True))
+        told = [known[place] if place in known else self._score_of(asked, place) for place in best.tolist()]
+        return best, np.array(told, dtype=np.float32), (*filtered.notes(int(left.sum()), k), *notes)
+
+    def prepare(self, rules: Rules) -> Prepared:
+        """Rules looked up in the catalogue; kept, as most questions come with the same ones."""
+        if rules not in self._prepared:
+            if len(self._prepared) >= _RULES_KEPT:
+                self._prepared.clear()
+            self._prepared[rules] = Prepared.of(rules, self._attributes, self.bundle.items, self.likes)
+        return self._prepared[rules]
+
+    def _find(self, asked: "_Question", filtered: Filter, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         if asked.route == "popular":
-            best, scores = _best_of(self.likes.astype(np.float32), filtered, k)
-        else:
-            best, scores = self._best(asked.queries, filtered, k)
-        ids = tuple(bundle.items.ids[best].tolist())
-        return Answer(ids, tuple(scores.tolist()), asked.route, (*asked.notes, *filtered.notes(len(best), k)))
+            return _best_of(self.likes.astype(np.float32), filtered, k)
+        return self._best(asked.queries, filtered, k)
+
+    def _score_of(self, asked: "_Question", place: int) -> float:
+        return float(self.likes[place]) if asked.route == "popular" else self._score(asked.queries, place)
 
     def explain(
         self,
