@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from tastespace.data.vocabulary import Vocabulary
     from tastespace.evaluation.evaluate import Report
     from tastespace.evaluation.leaks import find_leaks
+    from tastespace.judging import judge_rules
     from tastespace.reasons import Explanation, Reason
     from tastespace.recommender import Answer, Recommender
+    from tastespace.rules import Rules
     from tastespace.training import Fit, fit, train
 
 __version__ = "0.1.0"
@@ -42,6 +44,7 @@ _HOME = {
     "Reason": "reasons",
     "Recommender": "recommender",
     "Report": "evaluation.evaluate",
+    "Rules": "rules",
     "Split": "data.split",
     "Table": "data.dataset",
     "Vocabulary": "data.vocabulary",
@@ -50,6 +53,7 @@ _HOME = {
     "fetch": "data.sources",
     "find_leaks": "evaluation.leaks",
     "fit": "training",
+    "judge_rules": "judging",
     "load_dataset": "data.sources",
     "open_data": "data.sources",
     "read": "data.readers",
@@ -69,6 +73,7 @@ __all__ = [
     "Reason",
     "Recommender",
     "Report",
+    "Rules",
     "Split",
     "Table",
     "TastespaceError",
@@ -78,6 +83,7 @@ __all__ = [
     "fetch",
     "find_leaks",
     "fit",
+    "judge_rules",
     "load_dataset",
     "open_data",
     "read",

@@ -185,6 +185,19 @@ class Recommender:
         told = [known[place] if place in known else self._score_of(asked, place) for place in best.tolist()]
         return best, np.array(told, dtype=np.float32), (*filtered.notes(int(left.sum()), k), *notes)
 
+    def listed(self, query: Queries, hidden: NDArray[np.int64], k: int, rules: Rules | None) -> NDArray[np.int64]:
+        """Up to `k` item indices for one query of a split, without the `hidden` ones."""
+        filtered = Filter(len(self.bundle.items), exclude=np.zeros(0, np.int64), seen=hidden)
+        route: Route = "session" if (query.history.weights > 0).any() else "popular"
+        return self._listed(_Question(query, route, ()), filtered, k, rules)[0]
+
+    def item_directions(self) -> NDArray[np.float32] | None:
+        """(N, D) vectors of length 1 whose products say how alike items are; None where the model has none."""
+        try:
+            return self._item_space.vectors
+        except OptionError:
+            return None
+
     def prepare(self, rules: Rules) -> Prepared:
         """Rules looked up in the catalogue; kept, as most questions come with the same ones."""
         if rules not in self._prepared:
@@ -303,13 +316,19 @@ class Recommender:
         return self._similar(self._user_space, place, k, active, self.bundle.users)
 
     def evaluate(self, split: Split, *, k: int = 10, progress: bool | None = None) -> "Report":
-        """Test this bundle's model on a split of the data that it was made from.
+        """Test this bundle's model on a split of the data that it was made from; `check_split` says on which."""
+        check_k(k, len(self.bundle.items))
+        self.check_split(split)
+        from tastespace.evaluation import evaluate
 
-        Raises `LeakError` where a test row, or any row of a user held out whole, was among the training rows, and
+        return evaluate(self._model.scorer(), split, k=k, progress=progress)
+
+    def check_split(self, split: Split) -> None:
+        """Raise `LeakError` where a test row, or any row of a user held out whole, was among the training rows.
+
         `OptionError` for data of other ids.
         """
         bundle = self.bundle
-        check_k(k, len(bundle.items))
         if bundle.users != split.train.users or bundle.items != split.train.items:
             raise OptionError(
                 f"this bundle was made from {bundle.manifest['data']['name']} with "
@@ -329,9 +348,6 @@ class Recommender:
             raise LeakError(
                 f"this model was trained on rows of {met} of the users whom {split.protocol} holds out; {train_one}"
             )
-        from tastespace.evaluation import evaluate
-
-        return evaluate(self._model.scorer(), split, k=k, progress=progress)
 
     def find_item(self, text: str) -> Any:
         """An item's id from what a person typed: an id, a title, or a part of a title that fits one item."""

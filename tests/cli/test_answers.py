@@ -67,7 +67,7 @@ def test_everybody_is_answered_into_a_file(bundle: Path, tmp_path: Path) -> None
     [
         (["--all"], "--all and --out FILE belong together"),
         (["--out", "x.csv"], "--all and --out FILE belong together"),
-        (["--all", "--out", "x.csv", "--user", "3"], "leave --user, --history and --feature out"),
+        (["--all", "--out", "x.csv", "--user", "3"], "leave --user, --history, --feature and --rules out"),
         (["--all", "--out", "x.txt"], "ends in none of .parquet, .csv, .jsonl"),
     ],
 )
@@ -97,3 +97,25 @@ def test_an_index_tells_what_it_reaches(bundle: Path) -> None:
     assert "exact index of 60 items" in answer.output
     assert "recall@10 1.0000" in answer.output
     assert run("index", bundle, "--kind", "hnsw").exit_code == 2
+
+
+def test_rules_are_applied_and_judged(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("pin: [{item: 57, place: 1}]\nmmr: 0.5\n")
+    found = json.loads(run("recommend", bundle, "--user", 3, "--rules", tmp_path / "rules.yaml", "--json").stdout)
+    assert found["items"][0]["item"] == 57
+    (tmp_path / "wrong.yaml").write_text("mmr: 0.5\npinn: 3\n")
+    wrong = run("recommend", bundle, "--user", 3, "--rules", tmp_path / "wrong.yaml")
+    assert wrong.exit_code == 2
+    assert "wrong.yaml, line 2: 'pinn' is not a kind of rule" in wrong.output
+    log = checkerboard().interactions
+    rows = ["user,item,rating", *(f"{u},{i},5" for u, i in zip(log.user, log.item, strict=True))]
+    (tmp_path / "log.csv").write_text("\n".join(rows))
+    data = ("--data", tmp_path / "log.csv", "--protocol", "article")
+    assert run("train", *data, "--out", tmp_path / "judged", "--set", "dim=8", "--set", "epochs=3").exit_code == 0
+    told = run("evaluate", tmp_path / "judged", *data, "--rules", tmp_path / "rules.yaml")
+    assert told.exit_code == 0, told.output
+    assert all(word in told.output for word in ("none", "all", "pin", "mmr", "diversity"))
+    rows = json.loads(run("evaluate", tmp_path / "judged", *data, "--rules", tmp_path / "rules.yaml", "--json").stdout)[
+        "rows"
+    ]
+    assert [row["rules"] for row in rows] == ["none", "all", "pin", "mmr"]

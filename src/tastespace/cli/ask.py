@@ -34,6 +34,7 @@ def recommend(
     out: Annotated[
         Path | None, typer.Option(help="With --all: a .parquet, .csv or .jsonl file.", show_default=False)
     ] = None,
+    rules: Annotated[Path | None, typer.Option(help="A YAML file of rules.", show_default=False)] = None,
     k: K = 10,
     json: AsJson = False,
 ) -> None:
@@ -42,9 +43,10 @@ def recommend(
     Example: tastespace recommend models/films --user 42 --where "genres = 'Comedy' and year >= 1990"
     """
     from tastespace.recommender import Recommender
+    from tastespace.rules import Rules
 
     if everyone or out is not None:
-        _recommend_all(bundle, everyone, out, k, exclude, allow, where, json, alone=(user, history, feature))
+        _recommend_all(bundle, everyone, out, k, exclude, allow, where, json, alone=(user, history, feature, rules))
         return
     if history is not None and not _listed(history):
         raise OptionError("--history names no item; leave it out to ask for anybody")
@@ -59,6 +61,7 @@ def recommend(
         allow=None if allow is None else [items.parse(text) for text in _listed(allow)],
         where=where,
         k=k,
+        rules=None if rules is None else Rules.read(rules),
     )
     for note in answer.notes:
         show.hint(note)
@@ -85,7 +88,7 @@ def _recommend_all(
     if not everyone or out is None:
         raise OptionError("--all and --out FILE belong together: recommendations for every user go to a file")
     if any(part is not None for part in alone):
-        raise OptionError("--all asks for every user; leave --user, --history and --feature out")
+        raise OptionError("--all asks for every user; leave --user, --history, --feature and --rules out")
     from tastespace.batch import recommend_all
 
     recommender = Recommender.load(bundle)
