@@ -557,9 +557,36 @@ def test_attributes_of_a_known_user_replace_what_was_known(described: ts.Recomme
     assert known.scores != other.scores
 
 
-def test_features_of_a_model_that_reads_none_are_refused(recommender: ts.Recommender) -> None:
-    with pytest.raises(OptionError, match="the model mf reads no features; train two_tower for that"):
+def test_attributes_that_training_never_had_are_refused(recommender: ts.Recommender) -> None:
+    with pytest.raises(OptionError, match="there is no feature 'age'; the model was trained without any"):
         recommender.recommend(features={"age": 3})
+
+
+@pytest.mark.parametrize("name", ["mf", "ease", "popularity", "sasrec"])
+def test_models_that_read_no_attributes_answer_by_people_alike(board: Dataset, tmp_path: Path, name: str) -> None:
+    log = board.interactions
+    moods = np.array(["calm", "wild"], dtype=object)[np.arange(log.n_users) % 2]
+    data = Dataset("moods", log, user_table=Table({"mood": moods, "age": np.arange(log.n_users) * 1.0}))
+    settings = {"dim": 8, "epochs": 2} if name in ("mf", "sasrec") else {}
+    answers = ts.Recommender.build(ts.train(name, whole(data), **settings), tmp_path / "b")
+    few = answers.recommend(features={"mood": "calm"}, k=5)
+    assert few.route == "features"
+    likes = np.bincount(log.item, minlength=60)
+    assert few.scores == tuple(np.sort(likes)[::-1][:5])  # 80 people are everybody
+    found = answers.explain(few.items[0], features={"mood": "calm"})
+    assert [(one.kind, one.value) for one in found.reasons] == [("people", few.scores[0])]
+    assert answers.recommend(features={"mood": "gone"}, k=5).route == "popular"
+    told = answers.recommend(history=[2], features={"mood": "calm"}, k=5)
+    assert told.route == "session"
+    assert told.items == answers.recommend(history=[2], k=5).items
+    assert told.notes == (f"the model {name} reads no attributes: the history alone was asked",)
+
+
+@pytest.mark.parametrize("attributes", [3, {"users": 3}, {"users": [{}]}])
+def test_forged_attributes_are_refused(copy: Path, attributes: object) -> None:
+    _forge(copy, attributes=attributes)
+    with pytest.raises(BundleError, match="the attributes in the manifest of this bundle are not valid"):
+        ts.Recommender.load(copy).recommend(features={"age": 3})
 
 
 def test_a_feature_that_is_none_is_refused(described: ts.Recommender) -> None:

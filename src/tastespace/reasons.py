@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from tastespace.models.fold_in import Parts
 
-Kind = Literal["history", "feature", "user", "everybody", "popular"]
+Kind = Literal["history", "feature", "user", "everybody", "people", "popular"]
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,8 @@ class Reason:
     """One part of a score.
 
     `kind` "history": an item of the history, its id in `name`; "feature": an attribute of the user, in words; "user":
-    what the model learnt of this user beyond their history; "everybody": what the item gets from anybody; "popular": so
-    many users like it, which is then all there is to say.
+    what the model learnt of this user beyond their history; "everybody": what the item gets from anybody; "people": so
+    many of the users most like the description like it; "popular": so many users do, which is all there is to say.
     """
 
     kind: Kind

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tastespace import config as configs
 from tastespace.bundle import Bundle, describe_run, read_bundle, write_bundle
+from tastespace.cold import People
 from tastespace.data.dataset import find_title
 from tastespace.data.features import Encoder, Features, Told
 from tastespace.data.histories import Histories
@@ -26,6 +27,7 @@ from tastespace.index.build import LEAST_RECALL
 from tastespace.index.exact import best_of
 from tastespace.models.fold_in import Parts
 from tastespace.reasons import Explanation, Reason, reasons_of
+from tastespace.reasons import Kind as ReasonKind
 from tastespace.reranking import Prepared, choose
 from tastespace.rules import Rules
 from tastespace.suggest import shown
@@ -49,7 +51,8 @@ _RULES_KEPT = 16  # sets of rules that stay looked up
 class Answer:
     """Ids with their scores, best first, and the route that led to them.
 
-    Scores are the model's own (comparable within one answer), numbers of likes on the `popular` route, cosines for
+    Scores are the model's own (comparable within one answer), numbers of likes on the `popular` route and, for models
+    that read no attributes, on the `features` route (likes of the 300 users most like the description), cosines for
     `similar`. `notes` tell what of the question could not be used, and why fewer items came back than were asked for.
     """
 
@@ -66,6 +69,7 @@ class _Question:
     queries: Queries
     route: Route
     notes: tuple[str, ...]
+    likes: NDArray[np.float32] | None = None  # (N,) counted instead of scored: of people alike
 
 
 class Recommender:
@@ -207,12 +211,16 @@ class Recommender:
         return self._prepared[rules]
 
     def _find(self, asked: "_Question", filtered: Filter, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        if asked.route == "popular":
-            return _best_of(self.likes.astype(np.float32), filtered, k)
-        return self._best(asked.queries, filtered, k)
+        counted = self._counted(asked)
+        return self._best(asked.queries, filtered, k) if counted is None else _best_of(counted, filtered, k)
 
     def _score_of(self, asked: "_Question", place: int) -> float:
-        return float(self.likes[place]) if asked.route == "popular" else self._score(asked.queries, place)
+        counted = self._counted(asked)
+        return self._score(asked.queries, place) if counted is None else float(counted[place])
+
+    def _counted(self, asked: "_Question") -> NDArray[np.float32] | None:
+        """(N,) likes, where they are the answer: of everybody, or of people alike; None where the model answers."""
+        return self.likes.astype(np.float32) if asked.route == "popular" else asked.likes
 
     def explain(
         self,
@@ -231,9 +239,11 @@ class Recommender:
         place = int(self.bundle.items.index_of([item])[0])
         asked = self._question(user, history, features)
         plain = _plain(self.bundle.items.ids[place])
-        if asked.route == "popular":
-            likes = float(self.likes[place])
-            return Explanation(plain, likes, "popular", (Reason("popular", None, likes),), True, asked.notes)
+        counted = self._counted(asked)
+        if counted is not None:
+            likes = float(counted[place])
+            kind: ReasonKind = "popular" if asked.route == "popular" else "people"
+            return Explanation(plain, likes, asked.route, (Reason(kind, None, likes),), True, asked.notes)
         parts, adds_up = self._parts(asked.queries, place), True
         if parts is None:
             parts, adds_up = self._losses(asked.queries, place), False
@@ -252,8 +262,14 @@ class Recommender:
         known = _extended(past, newer)
         told, notes = self._encode_features(features)
         route, query_row = self._route(row, newer, known, told is not None and told.understood)
-        queries = Queries(np.array([query_row]), known, None if told is None else told.values)
-        return _Question(queries, route, notes)
+        if self._features is not None or told is None:
+            queries = Queries(np.array([query_row]), known, None if told is None else told.values)
+            return _Question(queries, route, notes)
+        queries = Queries(np.array([query_row]), known)
+        if route == "features":
+            return _Question(queries, route, notes, self._people.likes_of_the_nearest(told.values))
+        unused = f"the model {bundle.manifest['model']} reads no attributes: the history alone was asked"
+        return _Question(queries, route, (*notes, unused) if told.understood else notes)
 
     def _score(self, queries: Queries, place: int) -> float:
         vector = self._query_vector(queries)
@@ -397,9 +413,7 @@ class Recommender:
         """The attributes of a question (None: it has none), and what of them is not known."""
         if not features:
             return None, ()
-        if self._features is None:
-            raise OptionError(f"the model {self.bundle.manifest['model']} reads no features; train two_tower for that")
-        told = self._features.user_encoder.encode_one(features)
+        told = self._user_encoder.encode_one(features)
         return told, tuple(
             f"the training data never had {shown(value)} as {name}: it counts as missing"
             for name, values in told.unknown.items()
@@ -463,6 +477,21 @@ class Recommender:
     @cached_property
     def _features(self) -> Features | None:
         return read_features(self.bundle)
+
+    @cached_property
+    def _user_encoder(self) -> Encoder:
+        if self._features is not None:
+            return self._features.user_encoder
+        try:
+            return Encoder.from_json(self.bundle.manifest.get("attributes", {}).get("users", []))
+        except (DataError, AttributeError) as error:
+            raise BundleError("the attributes in the manifest of this bundle are not valid") from error
+
+    @cached_property
+    def _people(self) -> People:
+        bundle = self.bundle
+        features = self._user_encoder.encode(bundle.user_table, len(bundle.users))
+        return People.of(features, bundle.histories, len(bundle.items))
 
     @cached_property
     def _attributes(self) -> Attributes:
@@ -654,6 +683,7 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         }
         if fit.features is not None and model.reads_features
         else None,
+        "attributes": {"users": Encoder.fit(split.dataset.user_table).to_json()},
         "bias_coordinates": model.n_bias if isinstance(model, Factored) else 0,
         "fold_in": None
         if fold_in is None

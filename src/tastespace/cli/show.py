@@ -171,6 +171,7 @@ def _told(recommender: "Recommender", reason: "Reason") -> str:
     told = {
         "user": "what the model learnt of this user beyond the history",
         "everybody": "what it gets from everybody",
+        "people": "so many of the users most like the description like it",
         "popular": "so many users like it, which is all that is known",
     }
     return told.get(reason.kind, str(reason.name))
