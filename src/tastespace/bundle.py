@@ -10,11 +10,13 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from tastespace.atomic import fresh_folder, nearest_folder, probe
+from tastespace.cold import Newcomers
 from tastespace.data import sql
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
@@ -30,6 +32,7 @@ _FILES = (
     "vectors.safetensors",
     "weights.safetensors",
 )
+_NEWCOMERS = "newcomers.safetensors"
 _INDEX_FILES = ("lists.safetensors", "lists.bin")  # of an index that is more than the vectors
 _LARGEST_MANIFEST = 16 * 2**20
 
@@ -51,6 +54,12 @@ class Bundle:
     vectors: Mapping[str, NDArray[np.float32]]
     weights: Mapping[str, NDArray[Any]]
     folder: Path | None = None  # where it was read from
+    newcomers: Newcomers | None = None  # the last items, which came after the training
+
+    @property
+    def n_known(self) -> int:
+        """Items that the model was trained on."""
+        return len(self.items) if self.newcomers is None else self.newcomers.n_known
 
     @property
     def fold_in(self) -> FoldIn | None:
@@ -82,6 +91,10 @@ def write_bundle(
             )
             save_file(_contiguous(bundle.vectors), folder / "vectors.safetensors")
             save_file(_contiguous(bundle.weights), folder / "weights.safetensors")
+            if bundle.newcomers is not None:
+                like = bundle.newcomers.like
+                arrays = {"items": like.indices, "offsets": like.indptr.astype(np.int64), "weights": like.data}
+                save_file(_contiguous(arrays), folder / _NEWCOMERS)
             if save_index is not None:
                 save_index(folder)
             files = {file.name: _digest(file) for file in sorted(folder.iterdir())}
@@ -106,11 +119,13 @@ def read_bundle(path: Path) -> Bundle:
     """Open a bundle; version, checksums and shapes are verified before anything of it is used."""
     manifest = _read_manifest(path)
     try:
-        for name in (*_FILES, *(name for name in _INDEX_FILES if name in manifest["files"])):
+        extra = [name for name in (*_INDEX_FILES, _NEWCOMERS) if name in manifest["files"]]
+        for name in (*_FILES, *extra):
             if _digest(path / name) != manifest["files"].get(name):
                 raise BundleError(f"{path / name} is damaged: its checksum is not the one in the manifest")
         users, user_table = _read_table(path / "users.parquet", "user")
-        items, item_table = _read_table(path / "items.parquet", "item")
+        newcomers = _read_newcomers(path, manifest["counts"].get("items")) if _NEWCOMERS in extra else None
+        items, item_table = _read_table(path / "items.parquet", "item", 0 if newcomers is None else len(newcomers))
         lists = load_file(path / "histories.safetensors")
         histories = Histories(lists["items"], lists["offsets"], lists["weights"])
         vectors = load_file(path / "vectors.safetensors")
@@ -121,7 +136,7 @@ def read_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     _check_shapes(path, manifest, len(users), len(items), histories, vectors)
     _check_finite(path, vectors, weights)
-    return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights, path)
+    return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights, path, newcomers)
 
 
 def describe_run(
@@ -249,9 +264,22 @@ def _write_table(file: Path, vocabulary: Vocabulary, table: Table) -> None:
         connection.execute(f"COPY rows TO {sql.text(str(file))} (FORMAT parquet)")
 
 
-def _read_table(file: Path, noun: str) -> tuple[Vocabulary, Table]:
+def _read_newcomers(path: Path, n_items: Any) -> Newcomers:
+    """What the last items are like; `BundleError` for lists that lead out of the catalogue."""
+    held = load_file(path / _NEWCOMERS)
+    lists = Histories(held["items"], held["offsets"], held["weights"])
+    n_known = n_items - len(lists) if isinstance(n_items, int) else -1
+    sound = n_known > 0 and (len(lists.items) == 0 or (lists.items.min() >= 0 and lists.items.max() < n_known))
+    if not sound or not np.isfinite(lists.weights).all():
+        raise BundleError(f"{path} is damaged: its newcomers do not fit its items")
+    return Newcomers(sp.csr_matrix((lists.weights, lists.items, lists.offsets), shape=(len(lists), n_known)))
+
+
+def _read_table(file: Path, noun: str, appended: int = 0) -> tuple[Vocabulary, Table]:
     with duckdb.connect() as connection:
         fetched = connection.execute(f"SELECT * FROM read_parquet({sql.file(file)})").fetchnumpy()
     columns = {name: sql.unmasked(values) for name, values in fetched.items()}
     ids = columns.pop("id")
-    return Vocabulary(ids, noun), Table({name.removeprefix("column "): values for name, values in columns.items()})
+    return Vocabulary(ids, noun, appended), Table(
+        {name.removeprefix("column "): values for name, values in columns.items()}
+    )

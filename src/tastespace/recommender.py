@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from tastespace import config as configs
 from tastespace.bundle import Bundle, describe_run, read_bundle, write_bundle
-from tastespace.cold import People
+from tastespace.cold import Newcomers, People
 from tastespace.data.dataset import find_title
 from tastespace.data.features import Encoder, Features, Told
 from tastespace.data.histories import Histories
@@ -25,7 +27,7 @@ from tastespace.filters import Filter
 from tastespace.index import ExactIndex, Figures, Index, build_index
 from tastespace.index.build import LEAST_RECALL
 from tastespace.index.exact import best_of
-from tastespace.models.fold_in import Parts
+from tastespace.models.fold_in import Parts, mean_of
 from tastespace.reasons import Explanation, Reason, reasons_of
 from tastespace.reasons import Kind as ReasonKind
 from tastespace.reranking import Prepared, choose
@@ -91,10 +93,7 @@ class Recommender:
         bundle = _bundle_of(fit, metrics or {})
         overlap = _overlap_with(Path(path), bundle) if force and Path(path).exists() else None
         bundle = replace(bundle, manifest={**bundle.manifest, "overlap_with_replaced": overlap})
-        if "items" in bundle.vectors:
-            _write_indexed(Path(path), bundle, force=force)
-        else:
-            write_bundle(Path(path), bundle, force=force)
+        cls(bundle).write(path, force=force)
         for sentence in fit.health.warnings() if fit.health is not None else []:
             _log.warning("embedding health of %s: %s", fit.name, sentence)
         return cls.load(path)
@@ -189,6 +188,54 @@ class Recommender:
         told = [known[place] if place in known else self._score_of(asked, place) for place in best.tolist()]
         return best, np.array(told, dtype=np.float32), (*filtered.notes(int(left.sum()), k), *notes)
 
+    def with_items(self, items: Mapping[Any, Mapping[str, Any]]) -> "Recommender":
+        """The same with new items by id, of which attributes alone are known; they can come back at once.
+
+        Each stands where the mean of the 10 liked items with the most similar attributes stands, for any model, so
+        nothing is trained. This one is unchanged; `write` keeps the new one. Raises `DataError` for an id that is
+        known already, `OptionError` for attributes that training never had, or none at all to compare by.
+        """
+        if not isinstance(items, Mapping) or not all(isinstance(told, Mapping) for told in items.values()):
+            raise OptionError("new items are a mapping of ids to mappings of attributes")
+        bundle, encoder = self.bundle, self._item_encoder
+        if not encoder.columns:
+            raise OptionError("the items of this bundle have no attributes, so nothing says where a new one belongs")
+        vocabulary = bundle.items.extended(list(items))
+        table = bundle.item_table.extended(list(items.values()))
+        features = encoder.encode(table, len(vocabulary))
+        before = bundle.newcomers
+        n_known = len(bundle.items) if before is None else before.n_known
+        late = Newcomers.of(features[:n_known], features[len(bundle.items) :], self.likes[:n_known] > 0)
+        like = late.like if before is None else sp.vstack([before.like, late.like], format="csr")
+        vectors = dict(bundle.vectors)
+        for name in ("items", "fold"):
+            if name in vectors:
+                vectors[name] = np.concatenate([vectors[name], late.mean(vectors[name][:n_known])])
+        manifest = {**bundle.manifest, "counts": {**bundle.manifest["counts"], "items": len(vocabulary)}}
+        found = Recommender(
+            replace(
+                bundle,
+                manifest=manifest,
+                items=vocabulary,
+                item_table=table,
+                vectors=vectors,
+                newcomers=Newcomers(like),
+            )
+        )
+        if "items" in vectors:
+            index = copy(self._index)
+            index.add(vectors["items"][len(bundle.items) :])
+            found._index = index
+        return found
+
+    def write(self, path: str | Path, *, force: bool = False) -> "Recommender":
+        """Write the bundle at `path`, with an index of all its items built anew, and open it."""
+        if "items" in self.bundle.vectors:
+            _write_indexed(Path(path), self.bundle, force=force)
+        else:
+            write_bundle(Path(path), self.bundle, force=force)
+        return self.load(path)
+
     def listed(self, query: Queries, hidden: NDArray[np.int64], k: int, rules: Rules | None) -> NDArray[np.int64]:
         """Up to `k` item indices for one query of a split, without the `hidden` ones."""
         filtered = Filter(len(self.bundle.items), exclude=np.zeros(0, np.int64), seen=hidden)
@@ -281,7 +328,10 @@ class Recommender:
         """What the score of an item is the sum of, without the network where vectors suffice; None for no such sum."""
         fold_in = self.bundle.fold_in
         if fold_in is None:
-            return self._model.parts(queries, place)
+            places, weights = self._stands_for(place)
+            found_each = [self._model.parts(self._known_only(queries), one) for one in places.tolist()]
+            sums = [parts for parts in found_each if parts is not None]
+            return mean_of(sums, weights.tolist()) if sums else None
         found = fold_in.parts_of(queries.history, self.item_vectors[place])
         return replace(found, user=self._score(queries, place) - found.total)
 
@@ -301,9 +351,24 @@ class Recommender:
         """(B,) of one item, from the network."""
         import torch
 
+        places, weights = self._stands_for(place)
         with torch.no_grad():
-            items = torch.full((len(queries), 1), place)
-            return np.asarray(self._model.score_pairs(queries, items)[:, 0].numpy(), dtype=np.float32)
+            items = torch.from_numpy(places).expand(len(queries), -1)
+            scores = self._model.score_pairs(self._known_only(queries), items).numpy()
+        return np.asarray(scores @ weights, dtype=np.float32)
+
+    def _stands_for(self, place: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Items that the model knows, and the weights with which they stand for one: itself, unless it came later."""
+        newcomers = self.bundle.newcomers
+        if newcomers is None or place < newcomers.n_known:
+            return np.array([place]), np.ones(1, dtype=np.float32)
+        row = newcomers.like[place - newcomers.n_known]
+        return row.indices.astype(np.int64), row.data.astype(np.float32)
+
+    def _known_only(self, queries: Queries) -> Queries:
+        """The same in items that the model knows."""
+        newcomers = self.bundle.newcomers
+        return queries if newcomers is None else replace(queries, history=newcomers.known_only(queries.history))
 
     def blocked(
         self, *, exclude: Iterable[Any] = (), allow: Iterable[Any] | None = None, where: str | None = None
@@ -317,11 +382,14 @@ class Recommender:
     def similar_items(self, item: Any, k: int = 10) -> Answer:
         """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
         place = int(self.bundle.items.index_of([item])[0])
-        if self.likes[place] == 0:
+        comparable = self.likes > 0
+        if self.bundle.newcomers is not None:
+            comparable[self.bundle.newcomers.n_known :] = True
+        if not comparable[place]:
             raise UnknownIdError(
                 f"nobody in the training data liked item {shown(item)}, so nothing is known of its taste"
             )
-        return self._similar(self._item_space, place, k, self.likes > 0, self.bundle.items)
+        return self._similar(self._item_space, place, k, comparable, self.bundle.items)
 
     def similar_users(self, user: Any, k: int = 10) -> Answer:
         """The `k` users of the most similar taste (cosine), among users with a liked item; `.items` holds user ids."""
@@ -450,7 +518,7 @@ class Recommender:
         import torch
 
         with torch.no_grad():
-            return cast("Factored", self._model).encode_queries(queries)[0].numpy()
+            return cast("Factored", self._model).encode_queries(self._known_only(queries))[0].numpy()
 
     def _from_network(self, queries: Queries) -> NDArray[np.float32]:
         import torch
@@ -468,7 +536,11 @@ class Recommender:
         import torch
 
         with torch.no_grad():
-            return self._model.scorer()
+            found = self._model.scorer()
+        newcomers = self.bundle.newcomers
+        if newcomers is None:
+            return found
+        return lambda queries: torch.from_numpy(newcomers.scored(found(self._known_only(queries)).numpy()))
 
     @cached_property
     def _model(self) -> "Model":
@@ -482,8 +554,17 @@ class Recommender:
     def _user_encoder(self) -> Encoder:
         if self._features is not None:
             return self._features.user_encoder
+        return self._encoder_of("users")
+
+    @cached_property
+    def _item_encoder(self) -> Encoder:
+        if self._features is not None:
+            return self._features.item_encoder
+        return self._encoder_of("items")
+
+    def _encoder_of(self, part: str) -> Encoder:
         try:
-            return Encoder.from_json(self.bundle.manifest.get("attributes", {}).get("users", []))
+            return Encoder.from_json(self.bundle.manifest.get("attributes", {}).get(part, []))
         except (DataError, AttributeError) as error:
             raise BundleError("the attributes in the manifest of this bundle are not valid") from error
 
@@ -511,6 +592,8 @@ class Recommender:
             if space is None:
                 raise OptionError(f"the model {self.bundle.manifest['model']} has no vectors to compare items by")
             vectors = space.detach().numpy()
+            if self.bundle.newcomers is not None:
+                vectors = self.bundle.newcomers.joined(vectors)
         return ExactIndex.build(_unit(vectors))
 
     @cached_property
@@ -600,7 +683,8 @@ def read_features(bundle: Bundle) -> Features | None:
         return None
     try:
         encoders = Encoder.from_json(told["users"]), Encoder.from_json(told["items"])
-        return Features.encoded(bundle.user_table, bundle.item_table, len(bundle.users), len(bundle.items), encoders)
+        items = bundle.item_table.head(bundle.n_known)
+        return Features.encoded(bundle.user_table, items, len(bundle.users), bundle.n_known, encoders)
     except (DataError, KeyError, TypeError, ValueError) as error:
         raise BundleError("the features of this bundle do not fit its tables") from error
 
@@ -619,7 +703,7 @@ def load_model(bundle: Bundle, features: Features | None) -> "Model":
         config = configs.from_mapping(cls.Config, bundle.manifest["config"])
     except OptionError as error:
         raise BundleError(f"the config of this {name} bundle is not valid: {error}") from error
-    shapes = Shapes(len(bundle.users), len(bundle.items))
+    shapes = Shapes(len(bundle.users), bundle.n_known)
     if features is not None:
         shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
     weights = {key: torch.from_numpy(array) for key, array in bundle.weights.items()}
@@ -683,7 +767,10 @@ def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         }
         if fit.features is not None and model.reads_features
         else None,
-        "attributes": {"users": Encoder.fit(split.dataset.user_table).to_json()},
+        "attributes": {
+            "users": Encoder.fit(split.dataset.user_table).to_json(),
+            "items": Encoder.fit(split.dataset.item_table).to_json(),
+        },
         "bias_coordinates": model.n_bias if isinstance(model, Factored) else 0,
         "fold_in": None
         if fold_in is None

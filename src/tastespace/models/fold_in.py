@@ -30,6 +30,18 @@ class Parts:
         return float(self.history.sum()) + sum(self.features.values()) + self.user + self.everybody
 
 
+def mean_of(several: Sequence[Parts], weights: Sequence[float]) -> Parts:
+    """The parts of a weighted mean of scores for one query."""
+    pairs = list(zip(weights, several, strict=True))
+    names = dict.fromkeys(name for parts in several for name in parts.features)
+    return Parts(
+        np.sum([weight * parts.history for weight, parts in pairs], axis=0),
+        {name: sum(weight * parts.features.get(name, 0.0) for weight, parts in pairs) for name in names},
+        sum(weight * parts.user for weight, parts in pairs),
+        sum(weight * parts.everybody for weight, parts in pairs),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class FoldIn:
     """A query vector as the mean of one vector for each liked item of the history, weighted as the likes are.
