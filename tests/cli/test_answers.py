@@ -119,3 +119,20 @@ def test_rules_are_applied_and_judged(bundle: Path, tmp_path: Path) -> None:
         "rows"
     ]
     assert [row["rules"] for row in rows] == ["none", "all", "pin", "mmr"]
+
+
+def test_new_items_are_added_from_a_table(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("item,title,year\n3,known,1953\n500,A new one,1999\n501,Another,\n")
+    refused = run("add-items", bundle, tmp_path / "new.csv")
+    assert refused.exit_code != 0
+    assert "--force" in refused.output
+    told = json.loads(run("add-items", bundle, tmp_path / "new.csv", "--out", tmp_path / "grown", "--json").stdout)
+    assert (told["added"], told["items"]) == (2, 62)
+    found = json.loads(run("recommend", tmp_path / "grown", "--user", 3, "--allow", "500,501", "--json").stdout)
+    assert {item["title"] for item in found["items"]} == {"A new one", "Another"}
+    again = run("add-items", tmp_path / "grown", tmp_path / "new.csv", "--force")
+    assert "0 items added" in again.output
+    (tmp_path / "twice.csv").write_text("item,title\n700,a\n700,b\n")
+    twice = run("add-items", bundle, tmp_path / "twice.csv", "--out", tmp_path / "other")
+    assert "row 2 of the new items has an id that is missing or comes twice" in twice.output
+    assert not (tmp_path / "other").exists()

@@ -27,6 +27,7 @@ for command in (
     ask.similar_items,
     ask.similar_users,
     keep.index,
+    keep.add_items,
     stock.models,
     stock.doctor,
 ):

@@ -1,4 +1,4 @@
-"""Commands that change a model directory: index."""
+"""Commands that change a model directory: index, add-items."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tastespace.cli import show
-from tastespace.cli.options import AsJson, K
+from tastespace.cli.options import AsJson, ItemColumn, K
 
 
 def index(
@@ -33,3 +33,35 @@ def index(
         f"recall@{figures.k} {figures.recall:.4f} against exact search; a query takes {figures.p50_ms:.2f} ms in the "
         f"median, {figures.p95_ms:.2f} ms at the 95th percentile ({figures.queries} users)"
     )
+
+
+def add_items(
+    bundle: Annotated[Path, typer.Argument(help="A model directory.", show_default=False)],
+    items: Annotated[Path, typer.Argument(help="A table of items with their attributes.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the model with them goes; its own place with --force.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
+    item_column: ItemColumn = None,
+    json: AsJson = False,
+) -> None:
+    """Add new items by their attributes, recommendable at once; nothing is trained.
+
+    Rows of items that the model knows are left out.
+
+    Example: tastespace add-items models/shop new.csv --force
+    """
+    from tastespace.bundle import check_can_write
+    from tastespace.data.readers import read_new
+    from tastespace.recommender import Recommender
+
+    target = out or bundle
+    check_can_write(target, force=force)
+    recommender = Recommender.load(bundle)
+    new = read_new(items, recommender.bundle.items, "item", item_column)
+    grown = recommender.with_items(new).write(target, force=force)
+    if json:
+        show.as_json({"bundle": str(target), "added": len(new), "items": len(grown.bundle.items)})
+        return
+    show.say(f"{len(new):,} items added; the model in {target} holds {len(grown.bundle.items):,}")

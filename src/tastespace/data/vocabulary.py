@@ -58,9 +58,8 @@ class Vocabulary:
         """The same with ids at its end. `DataError` for one that is known, comes twice or has another type."""
         late = list(ids)
         if not all(isinstance(value, str) if self.is_text else _is_whole(value) for value in late):
-            raise DataError(
-                f"new {self.noun} ids must be {'texts' if self.is_text else 'whole numbers'}, as all others"
-            )
+            kind = "texts" if self.is_text else "whole numbers"
+            raise DataError(f"new {self.noun} ids must be {kind}, as all others are")
         values = np.array(late, dtype=object if self.is_text else np.int64)
         known = self.index_of(values, unknown="minus-one") >= 0
         if known.any():
