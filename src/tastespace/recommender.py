@@ -501,8 +501,7 @@ class Recommender:
         vector = self._query_vector(queries)
         if vector is None:
             return _best_of(self._from_network(queries)[0], filtered, k)
-        allow = None if filtered.allowed is None else np.flatnonzero(filtered.allowed)
-        found = self._index.search(vector[None, :], k, exclude=[filtered.hidden], allow=allow)
+        found = self._index.search(vector[None, :], k, exclude=[filtered.hidden], allow=filtered.allowed)
         kept = found.indices[0] >= 0
         return found.indices[0][kept], found.scores[0][kept]
 
@@ -631,9 +630,7 @@ class Recommender:
     ) -> Answer:
         ids = vocabulary.ids
         check_k(k, len(ids), vocabulary.noun)
-        found = space.search(
-            space.vectors[place : place + 1], k, exclude=[np.array([place])], allow=np.flatnonzero(candidates)
-        )
+        found = space.search(space.vectors[place : place + 1], k, exclude=[np.array([place])], allow=candidates)
         kept = found.indices[0] >= 0
         return Answer(tuple(ids[found.indices[0][kept]].tolist()), tuple(found.scores[0][kept].tolist()), "similar")
 

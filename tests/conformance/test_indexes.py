@@ -40,11 +40,11 @@ def test_always_k_where_k_exist_and_none_that_is_hidden(kind: type[Index], data:
     k = data.draw(st.sampled_from([1, 2, 10, n]))
     share = data.draw(st.sampled_from([None, 0.0, 0.001, 0.01, 0.1, 0.3, 1.0]))
     rng = np.random.default_rng(data.draw(st.integers(0, 9)))
-    allow = None if share is None else np.flatnonzero(rng.random(n) < share)
+    allow = None if share is None else rng.random(n) < share
     exclude = [rng.integers(0, n, data.draw(st.sampled_from([0, 1, 20, 2 * n]))) for _ in queries]
     found = index.search(queries, k, exclude=exclude, allow=allow)
     for row, query in enumerate(queries):
-        left = set(range(n) if allow is None else allow.tolist()) - set(exclude[row].tolist())
+        left = set(range(n) if allow is None else np.flatnonzero(allow).tolist()) - set(exclude[row].tolist())
         places = [place for place in found.indices[row].tolist() if place >= 0]
         assert len(places) == len(set(places)) == min(k, len(left))
         assert set(places) <= left
@@ -52,7 +52,7 @@ def test_always_k_where_k_exist_and_none_that_is_hidden(kind: type[Index], data:
         np.testing.assert_allclose(scores, vectors[places] @ query, rtol=1e-4, atol=1e-5)
         assert list(scores) == sorted(scores, reverse=True)
         assert (found.scores[row][len(places) :] == -np.inf).all()
-        if kind is ExactIndex or (allow is not None and len(allow) <= 0.1 * n):
+        if kind is ExactIndex or (allow is not None and allow.sum() <= 0.02 * n):
             truth = np.sort(vectors[slowly(vectors, query, left)[:k]] @ query)[::-1]
             np.testing.assert_allclose(scores, truth, rtol=1e-4, atol=1e-5)
 
@@ -70,6 +70,16 @@ def test_enough_is_found(kind: type[Index]) -> None:
     assert recall >= 0.98
     assert figures.bytes == index.nbytes
     assert 0 < figures.p50_ms <= figures.p95_ms
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.3, 0.7])
+def test_enough_is_found_among_what_is_allowed(share: float) -> None:
+    vectors, queries = planted(20_000), planted(100, seed=1)
+    index, _ = build_index(vectors, queries, kind="ivf", recall=0.98)
+    allow = np.random.default_rng(2).random(len(vectors)) < share
+    truth = ExactIndex.build(vectors).search(queries, 10, allow=allow).indices
+    found = index.search(queries, 10, allow=allow).indices
+    assert np.mean([np.isin(one, other).mean() for one, other in zip(truth, found, strict=True)]) >= 0.95
 
 
 @every
@@ -100,7 +110,7 @@ def test_what_is_added_is_found_at_once_and_goes_on_from_n(kind: type[Index]) ->
     assert index.search(queries, 2).indices[:, 0].tolist() == [500, 502]
     assert index.search(queries[:1], 2).indices.tolist() == [[500, 501]]
     assert index.search(queries[:1], 1, exclude=[np.array([500])]).indices.tolist() == [[501]]
-    assert index.search(queries[:1], 2, allow=np.array([502])).indices.tolist() == [[502, -1]]
+    assert index.search(queries[:1], 2, allow=np.arange(503) == 502).indices.tolist() == [[502, -1]]
     assert index.search(queries[:1], 503).indices[0, -1] == 502
 
 

@@ -29,7 +29,7 @@ def test_search_is_brute_force_with_ties_to_the_lower_index(
         queries,
         k,
         exclude=None if exclude is None else [np.array(one, dtype=np.int64) for one in exclude],
-        allow=None if allow is None else np.array(allow, dtype=np.int64),
+        allow=None if allow is None else np.isin(np.arange(n), allow),
     )
     for row in range(b):
         left = set(range(n) if allow is None else allow) - set([] if exclude is None else exclude[row])
@@ -52,7 +52,7 @@ def test_each_query_has_its_own_exclusions() -> None:
 
 
 def test_an_empty_allow_list_leaves_nothing() -> None:
-    found = ExactIndex.build(VECTORS).search(np.ones((1, 2), np.float32), 2, allow=np.array([], dtype=np.int64))
+    found = ExactIndex.build(VECTORS).search(np.ones((1, 2), np.float32), 2, allow=np.zeros(4, dtype=bool))
     assert found.indices.tolist() == [[-1, -1]]
 
 

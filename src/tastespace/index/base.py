@@ -41,11 +41,11 @@ class Index(Protocol):
         k: int,
         *,
         exclude: Sequence[NDArray[np.int64]] | None = None,
-        allow: NDArray[np.int64] | None = None,
+        allow: NDArray[np.bool_] | None = None,
     ) -> Neighbours:
-        """The `k` best for each of `queries` (B, D): never one of the query's own `exclude`, only ones in `allow`.
+        """The `k` best for each of `queries` (B, D): never one of the query's own `exclude` (places in any order).
 
-        There are `k` of them wherever so many are left.
+        Only those that `allow` (N,), where it is given. There are `k` of them wherever so many are left.
         """
 
     def add(self, vectors: NDArray[np.float32]) -> None:

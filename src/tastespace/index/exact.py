@@ -40,17 +40,16 @@ class ExactIndex:
         k: int,
         *,
         exclude: Sequence[NDArray[np.int64]] | None = None,
-        allow: NDArray[np.int64] | None = None,
+        allow: NDArray[np.bool_] | None = None,
     ) -> Neighbours:
         """The `k` best for each of `queries` (B, D), exactly."""
         check_search(self.vectors.shape[1], queries, k)
         listed, outside = None, None
         if allow is not None:
-            listed = np.unique(allow)
-            if len(listed) > _NARROW * len(self):
-                outside = np.ones(len(self), dtype=bool)
-                outside[listed] = False
-                listed = None
+            if np.count_nonzero(allow) > _NARROW * len(self):
+                outside = ~allow
+            else:
+                listed = np.flatnonzero(allow)
         vectors = self.vectors if listed is None else self.vectors[listed]
         indices = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)

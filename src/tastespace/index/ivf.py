@@ -28,12 +28,14 @@ from tastespace.index.exact import ExactIndex
 
 Vectors = NDArray[np.float32]
 Places = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 _TABLES, _LISTS = "lists.safetensors", "lists.bin"
 _HEAD = 0.02  # of the vectors
 _PIECES = (0.08, 0.25, 1.0)  # a cluster's longest vectors up to these shares form a list
 _ROUNDS, _SAMPLE = 10, 40  # of k-means, and vectors a cluster that it looks at
-_NARROW = 0.1  # of the vectors: where fewer are allowed, all of them are looked at
+_NARROW = 0.02  # of the vectors: where fewer are allowed, all of them are looked at
+_WIDER = 0.5  # below this share of allowed vectors, more lists are looked at, in proportion
 _SPARE = 1.3  # times as many as are enough on average are asked for, where some will be dropped
 _ROWS_AT_ONCE = 2**16
 
@@ -108,41 +110,38 @@ class InvertedIndex:
         k: int,
         *,
         exclude: Sequence[Places] | None = None,
-        allow: Places | None = None,
+        allow: Mask | None = None,
     ) -> Neighbours:
         """The `k` best found for each of `queries` (B, D)."""
         check_search(self.vectors.shape[1], queries, k)
-        allowed = None
-        if allow is not None:
-            places = np.unique(allow)
-            if len(places) <= _NARROW * len(self):
-                return self._fully(queries, k, exclude, places)
-            allowed = np.zeros(len(self), dtype=bool)
-            allowed[places] = True
+        count = len(self) if allow is None else int(np.count_nonzero(allow))
+        if count <= _NARROW * len(self):
+            return self._fully(queries, k, exclude, allow)
         out = [np.zeros(0, np.int64)] * len(queries) if exclude is None else exclude
-        wanted = k + max((len(one) for one in out), default=0)
-        if allowed is not None:
-            wanted = int(_SPARE * wanted * len(self) / max(1, len(places))) + 1
+        wanted, reach = k + max((len(one) for one in out), default=0), self.reach
+        if allow is not None:
+            share = count / len(self)
+            wanted, reach = int(_SPARE * wanted / share) + 1, round(reach * max(1.0, _WIDER / share))
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        scores, found = self._candidates(queries, max(1, min(wanted, len(self))))
+        scores, found = self._candidates(queries, max(1, min(wanted, len(self))), min(reach, self.n_lists))
         indices, best = np.full((len(queries), k), -1, dtype=np.int64), np.full((len(queries), k), -np.inf, np.float32)
         for row, hidden in enumerate(out):
             keep = found[row] >= 0
             keep &= ~np.isin(found[row], hidden)
-            if allowed is not None:
-                keep &= allowed[found[row]]
+            if allow is not None:
+                keep &= allow[found[row]]
             own, places_found = scores[row][keep], found[row][keep]
             if len(own) < k:  # the lists did not hold enough: look everywhere, once
-                whole = self._fully(queries[row : row + 1], k, [hidden], None if allowed is None else places)
+                whole = self._fully(queries[row : row + 1], k, [hidden], allow)
                 indices[row], best[row] = whole.indices[0], whole.scores[0]
                 continue
             order = np.lexsort((places_found, -own))[:k]
             indices[row], best[row] = places_found[order], own[order]
         return Neighbours(indices, best)
 
-    def _candidates(self, queries: Vectors, wanted: int) -> tuple[Vectors, Places]:
+    def _candidates(self, queries: Vectors, wanted: int, reach: int) -> tuple[Vectors, Places]:
         """Scores and places (B, W) of what head, lists and added vectors hold, in no order; -1 for none."""
-        scores, found = self._searcher.search(queries, wanted)
+        scores, found = self._searcher.search(queries, wanted, params=faiss.SearchParametersIVF(nprobe=reach))
         if found.max(initial=-1) >= len(self.vectors):
             raise BundleError("the lists of this index name vectors that are not there; build it again")
         parts = [(scores, found)]
@@ -159,12 +158,12 @@ class InvertedIndex:
                     parts.append((own, np.broadcast_to(places, own.shape)))
         return np.concatenate([part[0] for part in parts], axis=1), np.concatenate([part[1] for part in parts], axis=1)
 
-    def _fully(self, queries: Vectors, k: int, exclude: Sequence[Places] | None, places: Places | None) -> Neighbours:
-        """Exact search among `places`, or all."""
+    def _fully(self, queries: Vectors, k: int, exclude: Sequence[Places] | None, allow: Mask | None) -> Neighbours:
+        """Exact search."""
         if not len(self.added):
-            return ExactIndex.build(self.vectors).search(queries, k, exclude=exclude, allow=places)
+            return ExactIndex.build(self.vectors).search(queries, k, exclude=exclude, allow=allow)
         whole = ExactIndex.build(np.concatenate([self.vectors, self.added]))
-        return whole.search(queries, k, exclude=exclude, allow=places)
+        return whole.search(queries, k, exclude=exclude, allow=allow)
 
     def add(self, vectors: Vectors) -> None:
         """Append vectors, which are searched in full: build again when they are many."""
