@@ -348,7 +348,7 @@ def test_a_config_that_is_not_its_weights_is_refused_before_anything_is_built(
     config = json.loads((tmp_path / "b" / "manifest.json").read_text())["config"]
     _forge(tmp_path / "b", config={**config, **changes})
     with pytest.raises(BundleError, match=f"of this {name} bundle (do not fit its config|is not valid)"):
-        _ = ts.Recommender.load(tmp_path / "b")._model
+        _ = ts.Recommender.load(tmp_path / "b").opened.model
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_weights_of_another_shape_are_refused(copy: Path) -> None:
     _forge(copy, config={"dim": 16})
     answers = ts.Recommender.load(copy)
     with pytest.raises(BundleError, match="weights of this mf bundle do not fit its config"):
-        _ = answers._model
+        _ = answers.opened.model
 
 
 def test_no_bundle_at_all_says_how_to_make_one(tmp_path: Path) -> None:

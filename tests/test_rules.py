@@ -210,7 +210,7 @@ def test_mmr_makes_lists_more_varied(recommender: ts.Recommender) -> None:
 
 
 def test_damping_prefers_the_less_liked(recommender: ts.Recommender) -> None:
-    likes = recommender.likes
+    likes = recommender.opened.likes
     assert likes[listed(recommender, "damp: 3")].mean() < likes[listed(recommender, "")].mean()
 
 

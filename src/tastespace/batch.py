@@ -111,13 +111,13 @@ def _scorer(recommender: Recommender, route: str, blocked: NDArray[np.bool_]) ->
     """Scores of all items, -inf where none may come back."""
     out = torch.from_numpy(blocked) if blocked.any() else None
     if route == "popular":
-        likes = torch.from_numpy(recommender.likes.astype(np.float32))
+        likes = torch.from_numpy(recommender.opened.likes.astype(np.float32))
         found: Scorer = lambda queries: likes.repeat(len(queries), 1)  # noqa: E731
     elif "items" in recommender.bundle.vectors:
         users, items = (torch.from_numpy(np.asarray(recommender.bundle.vectors[name])) for name in ("users", "items"))
         found = lambda queries: products(users[torch.from_numpy(queries.users)], items)  # noqa: E731
     else:
-        found = recommender.scorer
+        found = recommender.opened.scorer
     if out is None:
         return found
 

@@ -85,7 +85,7 @@ class _Judge:
             ndcg=float(metrics.ndcg(hits, wanted).mean()),
             coverage=len(np.unique(shown)) / self.split.train.n_items,
             diversity=None if self._directions is None else _diversity(lists, self._directions),
-            popularity=float(self.recommender.likes[shown].mean()) if len(shown) else 0.0,
+            popularity=float(self.recommender.opened.likes[shown].mean()) if len(shown) else 0.0,
             short=int((lists[:, -1] < 0).sum()),
         )
 
