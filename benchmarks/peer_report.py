@@ -44,7 +44,7 @@ def page(document: Found) -> list[str]:
         lines += [f"## {name}", "", *introduction(found, document["machine"]), "", *quality(found), ""]
         lines += [*remarks(found), "", *budgets(found), "", *evaluators(found), ""]
         if picture_of := [one for one in found["contenders"] if points(one)]:
-            told = f"NDCG@{found['k']} against seconds of fitting, {len(picture_of)} contenders"
+            told = f"NDCG@{found['k']} against seconds of fitting and memory, {len(picture_of)} contenders"
             lines += [f"![{told}]({picture_file(name)})", ""]
     return lines
 
@@ -181,35 +181,42 @@ def picture_file(name: str) -> str:
 
 
 def picture(name: str, found: Found) -> str | None:
-    """NDCG against seconds of fitting, a line a contender; ours are filled. None where there is nothing to show."""
+    """NDCG against seconds of fitting, a line a contender, and against memory. None where there is nothing to show.
+
+    Ours are filled. Memory is a bar from what fitting alone takes to that of the whole process.
+    """
     drawn = [one for one in found["contenders"] if points(one)]
     if not drawn:
         return None
-    with Drawing(3.6) as drawing:
-        axes = drawing.figure.add_subplot()
-        axes.set_xscale("log")
+    with Drawing(6.4) as drawing:
+        of_time, of_memory = drawing.figure.subplots(2, 1, height_ratios=(3, 2))
         for place, one in enumerate(drawn):
             colour = SERIES[place % len(SERIES)]
-            seconds, ndcg = zip(*points(one), strict=True)
-            axes.plot(
-                seconds,
-                ndcg,
-                color=colour,
-                marker=_MARKERS[place % len(_MARKERS)],
-                markersize=5,
-                markerfacecolor=colour if one["ours"] else PAPER,
-                linestyle="-" if one["ours"] else "--",
-                label=drawing.label(one["name"]),
-            )
-        axes.set_xlabel("seconds of fitting")
-        axes.set_ylabel(f"NDCG@{found['k']}")
-        axes.grid(True)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.minorticks_off()
+            look = {
+                "color": colour,
+                "marker": _MARKERS[place % len(_MARKERS)],
+                "markersize": 5,
+                "markerfacecolor": colour if one["ours"] else PAPER,
+            }
+            line = "-" if one["ours"] else "--"
+            of_time.plot(*zip(*points(one), strict=True), **look, linestyle=line, label=drawing.label(one["name"]))
+            memory = (max(1.0, one["fit_mib"]), one["whole_mib"])
+            of_memory.plot(memory, (one["ndcg"], one["ndcg"]), **look, linestyle=line)
+        for axes, told in ((of_time, "seconds of fitting"), (of_memory, "MiB: fitting alone to whole process")):
+            axes.set_xscale("log")
+            axes.set_xlabel(told)
+            axes.set_ylabel(f"NDCG@{found['k']}")
+            axes.grid(True)
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.minorticks_off()
         legend = drawing.figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=MUTED)
         legend.set_in_layout(True)
-        told = "; ".join(f"{one['name']}: {one['ndcg']:.4f} after {one['fit_seconds']:.2f} s" for one in drawn)
-        inside = drawing.svg("peers", f"{name}: NDCG@{found['k']} against seconds of fitting", told)
+        told = "; ".join(
+            f"{one['name']}: {one['ndcg']:.4f} after {one['fit_seconds']:.2f} s in {one['whole_mib']:.0f} MiB"
+            for one in drawn
+        )
+        title = f"{name}: NDCG@{found['k']} against seconds of fitting and memory"
+        inside = drawing.svg("peers", title, told)
     return standing_alone(inside)
 
 

@@ -6,7 +6,7 @@ Limits are measured first: matrix products, exponentials, and memory, from the c
 training step, an evaluation and a single answer of every model are timed on MovieLens 100K (`article`, defaults), on
 one thread, medians of several; the operations of a step are counted as they run. The time that the machine would need
 for the products, the exponentials and the bytes that cannot be avoided, one after the other, is the limit; the share
-is that limit over the time taken.
+is that limit over the time taken. Beside it stands what the calls of a step's operations alone take.
 """
 
 import argparse
@@ -51,6 +51,12 @@ def limits() -> dict[str, float]:
     into, beyond = torch.empty_like(small), torch.empty_like(large)
     rows = torch.randint(0, MANY // 64, (200_000,))
     table, gathered = large.view(-1, 64), torch.empty(len(rows), 64)
+    eight = torch.zeros(8)
+
+    def calls() -> None:
+        for _ in range(1000):
+            eight.add_(1.0)
+
     return {
         "GFLOP/s, square product": 2 * 1024**3 / median_seconds(lambda: square @ square, RUNS) / 1e9,
         "GFLOP/s, 256 users x 16384 items x 64": 2
@@ -65,6 +71,7 @@ def limits() -> dict[str, float]:
         * 256
         / median_seconds(lambda: torch.index_select(table, 0, rows, out=gathered), RUNS)
         / 1e9,
+        "us, a call on 8 floats": median_seconds(calls, RUNS) * 1e3,
     }
 
 
@@ -74,6 +81,7 @@ class Counter(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
+        self.calls = 0
         self.flop = 0
         self.exponentials = 0
         self.moved = 0
@@ -85,6 +93,7 @@ class Counter(TorchDispatchMode):
         self.flop += self._products(func, args, kwargs or {}, found, given)
         if name in EXPONENTIALS:
             self.exponentials += sum(r.numel() for r in own)
+        self.calls += 1
         if not func.is_view:
             self.moved += sum(bytes_of(t) for t in (*given, *own))
         return found
@@ -150,6 +159,7 @@ def step(name: str, on: Split) -> dict[str, float]:
     batching = (time.perf_counter() - began) / made_batches
     return {
         "parameters": parameters,
+        "calls": counter.calls,
         "MFLOP": counter.flop / 1e6,
         "M exponentials": counter.exponentials / 1e6,
         "MB moved": (counter.moved + 28 * parameters) / 1e6,
@@ -210,6 +220,9 @@ def with_share(figures: dict[str, float], machine: dict[str, float]) -> dict[str
     moved = figures["MB at least"] / machine["GB/s, cache"]
     least = products + exponentials + moved
     found = {**figures, "ms at least": least, "share": least / figures["ms"]}
+    if "calls" in figures:
+        calls = figures["calls"] * machine["us, a call on 8 floats"] / 1e3
+        found |= {"ms of calls": calls, "share with calls": (least + calls) / figures["ms"]}
     return {key: float(f"{value:.4g}") for key, value in found.items()}
 
 
