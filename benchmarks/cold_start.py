@@ -93,7 +93,7 @@ def of_items(name: str, split: Split, seed: int) -> dict[str, float]:
         axis=1,
     )
     rng = np.random.default_rng(seed)
-    placed = Newcomers.of(features, features[new], liked).scored(scores)[:, len(likes) :]
+    placed = Newcomers.of(features, features[new], likes).scored(scores)[:, len(likes) :]
     relevant = split.relevant_items().take(users)
     at_random = [among(new, scores[:, rng.choice(np.flatnonzero(liked), len(new))], relevant) for _ in range(10)]
     return {

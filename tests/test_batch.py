@@ -147,3 +147,32 @@ def test_nothing_left_for_anybody_is_an_empty_file(recommender: ts.Recommender, 
     found = recommend_all(recommender, tmp_path / "recs.parquet", where="year < 1900")
     assert (found.users, found.rows, found.short) == (0, 0, 80)
     assert rows_of(found.file) == []
+
+
+def test_a_first_part_without_rows_does_no_harm(
+    recommender: ts.Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "_USERS_A_PART", 1)
+    first = recommender.bundle.users.ids[0]
+    seen = recommender.bundle.histories.take(np.array([0])).items
+    allow = recommender.bundle.items.ids[seen].tolist()
+    found = recommend_all(recommender, tmp_path / "recs.parquet", allow=allow)
+    assert first not in {row[0] for row in rows_of(found.file)}
+    assert found.rows > 0
+
+
+def test_a_place_that_cannot_be_written_is_told(
+    recommender: ts.Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(OptionError, match=r"folder\.csv cannot be written"):
+        recommend_all(recommender, tmp_path / "folder.csv")
+    with pytest.raises(OptionError, match="cannot be written"):
+        recommend_all(recommender, tmp_path / ("x" * 300 + ".csv"))
+
+    def full(*_: object) -> None:
+        raise duckdb.IOException("No space left on device")
+
+    monkeypatch.setattr(batch, "_write_part", full)
+    with pytest.raises(OptionError, match=r"\(No space left on device\); the parts that are finished stay"):
+        recommend_all(recommender, tmp_path / "recs.csv")

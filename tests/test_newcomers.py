@@ -114,6 +114,7 @@ def test_new_items_stay_on_disk_and_more_can_follow(
         ({"x": {}}, DataError, "new item ids must be whole numbers, as all others are"),
         ({100: {"kindd": ["even"]}}, OptionError, "there is no attribute 'kindd'; did you mean 'kind'"),
         ({100: {"year": "old"}}, OptionError, "the attribute 'year' holds numbers, and a new item has another value"),
+        ({100: {"year": 10**400}}, OptionError, "the attribute 'year' holds numbers"),
         ({100: {"year": float("inf")}}, OptionError, "the attribute 'year' of a new item is not a finite number"),
         ({100: 3}, OptionError, "new items are a mapping of ids to mappings of attributes"),
         ([100], OptionError, "new items are a mapping of ids to mappings of attributes"),
@@ -132,6 +133,30 @@ def test_items_without_attributes_cannot_be_placed(board: Dataset, tmp_path: Pat
         answers.with_items({100: {}})
 
 
+def test_parts_of_other_newcomers_are_not_taken(
+    opened: dict[str, ts.Recommender], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tastespace import batch
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    one, other = (opened["mf"].with_items({999: {"kind": [kind]}}) for kind in ("even", "odd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "_join", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            recommend_all(one, tmp_path / "recs.csv", k=61, exclude_seen=False)
+    again = recommend_all(other, tmp_path / "recs.csv", k=61, exclude_seen=False).file.read_text()
+    assert again == recommend_all(other, tmp_path / "fresh.csv", k=61, exclude_seen=False).file.read_text()
+
+
+def test_new_items_stand_among_the_popular_ones_too(opened: dict[str, ts.Recommender]) -> None:
+    grown = opened["mf"].with_items(NEW)
+    everything = grown.recommend(k=62)
+    assert everything.route == "popular"
+    assert everything.items[-1] not in NEW
+
+
 def test_forged_newcomers_are_refused(opened: dict[str, ts.Recommender], tmp_path: Path) -> None:
     opened["mf"].with_items(NEW).write(tmp_path / "b")
     file = tmp_path / "b" / "newcomers.safetensors"
@@ -141,6 +166,10 @@ def test_forged_newcomers_are_refused(opened: dict[str, ts.Recommender], tmp_pat
         {**held, "items": held["items"] + 60},
         {**held, "weights": held["weights"] * np.nan},
         {**held, "offsets": np.arange(70) * 0},
+        {**held, "offsets": held["offsets"].astype(np.float64)},
+        {**held, "weights": held["weights"].reshape(1, -1)},
+        {**held, "weights": held["weights"] * 2},
+        {"items": held["items"]},
     ):
         save_file(spoilt, file)
         manifest["files"]["newcomers.safetensors"] = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -153,10 +182,10 @@ def test_the_most_alike_count_each_for_its_cosine(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cold, "LIKE_IT", 2)
     known = sp.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [1, 0]], dtype=np.float32))
     new = sp.csr_matrix(np.array([[2, 0], [0, 0]], dtype=np.float32))
-    found = Newcomers.of(known, new, np.array([True, True, True, False]))
+    found = Newcomers.of(known, new, np.array([4, 9, 7, 0]))
     cosine = 1 / np.sqrt(2)
     weights = np.array([1, cosine, 0, 0]) / (1 + cosine)
-    np.testing.assert_allclose(found.like.toarray(), [weights, [1 / 3, 1 / 3, 1 / 3, 0]], rtol=1e-6)
+    np.testing.assert_allclose(found.like.toarray(), [weights, [0, 1 / 2, 1 / 2, 0]], rtol=1e-6)
     assert found.known_only(Histories.of([[4, 2], [5]])).items.tolist()[:2] == [0, 2]
     assert len(found) == 2
 

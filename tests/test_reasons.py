@@ -21,7 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "spectral": {"dim": 8},
     "ials": {"dim": 8, "disliked": 0.5},
 }
-SUMS = ["ease", "item_knn", "spectral", "ials", "mf", "lightgcn", "two_tower"]
+SUMS = ["ease", "item_knn", "spectral", "ials", "mf", "lightgcn", "two_tower", "popularity", "recent_popularity"]
 
 
 @pytest.fixture(scope="module")

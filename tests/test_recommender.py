@@ -649,3 +649,24 @@ def test_a_damaged_list_is_noticed(copy: Path) -> None:
     (copy / "lists.bin").write_bytes(bytes(data))
     with pytest.raises(BundleError, match=r"lists\.bin is damaged: its checksum"):
         ts.Recommender.load(copy)
+
+
+def test_an_index_is_open_before_its_bundle_is_replaced(copy: Path) -> None:
+    lists, _ = ts.Recommender.reindex(copy, kind="ivf")
+    before = lists.recommend(user=3)
+    ts.Recommender.reindex(copy, kind="exact")
+    assert lists.recommend(user=3) == before
+
+
+def test_lists_without_a_checksum_are_refused(copy: Path) -> None:
+    ts.Recommender.reindex(copy, kind="ivf")
+    files = json.loads((copy / "manifest.json").read_text())["files"]
+    _forge(copy, files={name: digest for name, digest in files.items() if not name.startswith("lists")})
+    with pytest.raises(BundleError, match="damaged: its checksum"):
+        ts.Recommender.load(copy)
+
+
+def test_arrays_and_none_are_lists_too(recommender: ts.Recommender) -> None:
+    ids = recommender.bundle.items.ids
+    assert recommender.recommend(history=ids[[0, 2]], k=3).route == "session"
+    assert recommender.recommend(user=3, exclude=None, k=3).route == "user"

@@ -115,7 +115,10 @@ def test_a_wrong_file_is_refused_with_its_line(text: str, line: int, told: str) 
     [
         ("[" * 5000, "this is not YAML"),
         ("mmr: \x00", "this is not YAML"),
-        ("#" * (2**20 + 1), "but at most 1,048,576 are read"),
+        ("#" * (2**20 + 1), "has more than 1,048,576 characters"),
+        ('mmr: "\\UFFFFFFFF"', "this is not YAML"),
+        ('mmr: "\\U00110000"', "this is not YAML"),
+        ("fresh: {column: year, within: 1" + "0" * 400 + "}", "a number from 0 to 1e"),
         ("bury:\n" + "  - where: year = 1\n" * 1001, "1,001 rules of a kind, but at most 1,000"),
     ],
 )
@@ -180,9 +183,11 @@ def test_a_share_is_kept_from_both_sides(recommender: ts.Recommender) -> None:
 def test_rules_that_cannot_be_met_together_are_told(recommender: ts.Recommender) -> None:
     text = "share: [{where: year >= 2000, at_least: 0.8}, {where: year < 1960, at_least: 0.8}]"
     found = notes(recommender, text)
-    assert len(found) == 1
-    assert found[0].startswith("the share of year < 1960: 8 of 10 items asked for, ")
-    assert sum(item >= 50 for item in listed(recommender, text)) == 8
+    assert found == (
+        "the share of year >= 2000: 8 of 10 items asked for, 5 found",
+        "the share of year < 1960: 8 of 10 items asked for, 5 found",
+        "these shares cannot be met together",
+    )
     few = notes(recommender, "share: [{where: year > 2007, at_least: 0.5}]")
     assert few == ("the share of year > 2007: 5 of 10 items asked for, 2 found",)
 
@@ -191,7 +196,7 @@ def test_a_window_keeps_what_is_fresh(recommender: ts.Recommender) -> None:
     assert set(listed(recommender, "fresh: {column: year, within: 11}")) <= set(range(48, 60))
     assert set(listed(recommender, "fresh: {column: released, within: 800}", k=3)) == {57, 58, 59}
     assert notes(recommender, "fresh: {column: year, within: 2}", k=4) == (
-        "only 3 items left: 3 of 60 items fit the condition",
+        "only 3 items left: 3 of 60 items are fresh",
     )
     with pytest.raises(OptionError, match="fresh needs numbers or ISO dates in colour"):
         listed(recommender, "fresh: {column: colour, within: 2}")
@@ -253,3 +258,53 @@ def test_lists_are_full_without_doubles_and_within_the_filters(
     assert set(found.items) <= set(plain.items)
     scores = dict(zip(plain.items, plain.scores, strict=True))
     np.testing.assert_allclose(found.scores, [scores[item] for item in found.items], rtol=1e-4, atol=1e-5)
+
+
+def test_shares_that_can_be_met_together_are(recommender: ts.Recommender) -> None:
+    text = "share: [{where: year >= 2000, at_least: 0.5}, {where: year < 1960, at_least: 0.5}]"
+    found = listed(recommender, text, k=4)
+    assert (sum(item >= 50 for item in found), sum(item < 10 for item in found)) == (2, 2)
+    both = "share: [{where: colour = 'red', at_least: 0.5}, {where: colour = 'blue', at_least: 1}]"
+    labels = [recommender.describe(item)["colour"] for item in listed(recommender, both, k=8)]
+    assert sum("red" in one for one in labels) >= 4
+    assert all("blue" in one for one in labels)
+
+
+def test_burying_leaves_the_order_of_the_others_under_mmr(recommender: ts.Recommender) -> None:
+    plain = listed(recommender, "mmr: 0.9", k=6)
+    buried = listed(recommender, f"mmr: 0.9\nbury: [{{where: year = {1950 + plain[5]}}}]", k=5)
+    assert buried == plain[:5]
+    last = listed(recommender, "mmr: 0.2\nbury: [{where: year < 2000}]", k=12)
+    assert {item >= 50 for item in last[:10]} == {True}
+
+
+def test_mmr_keeps_away_from_pins(recommender: ts.Recommender) -> None:
+    pinned = listed(recommender, "mmr: 0\npin: [{item: 7, place: 1}]", k=2)
+    vectors = recommender.item_vectors[:, :-1]
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert pinned[1] == int(np.argmin(unit @ unit[7]))
+
+
+def test_caps_count_pins_that_come_later(recommender: ts.Recommender) -> None:
+    found = listed(recommender, "pin: [{item: 4, place: 3}]\ncap: [{of: colour, at_most: 1}]", k=3)
+    assert found[2] == 4
+    assert "red" not in [label for item in found[:2] for label in recommender.describe(item)["colour"]]
+
+
+def test_a_share_is_looked_for_beyond_the_best(recommender: ts.Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tastespace import reranking
+
+    monkeypatch.setattr(reranking, "CANDIDATES", 1)
+    text = "share: [{where: colour = 'red', at_least: 1}]\ncap: [{of: year, at_most: 1}, {of: colour, at_most: 9}]"
+    assert notes(recommender, text, k=6) == ()
+
+
+def test_a_wrong_rule_names_its_line(recommender: ts.Recommender) -> None:
+    for text, line in (
+        ("mmr: 1\ncap:\n  - {of: colr, at_most: 2}", 3),
+        ("bury:\n  - where: colr = 'x'", 2),
+        ("pin:\n  - {item: 99, place: 1}", 2),
+        ("fresh: {column: age, within: 3}", 1),
+    ):
+        with pytest.raises((OptionError, UnknownIdError), match=f"rules.yaml, line {line}: "):
+            recommender.recommend(user=5, rules=Rules.parse(text, "rules.yaml"))

@@ -5,6 +5,8 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from errno import EISDIR
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from tastespace.atomic import nearest_folder, probe, written_beside
+from tastespace.bundle import Bundle
 from tastespace.data import sql
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries, check_k
@@ -60,6 +63,8 @@ def recommend_all(
     if out.suffix not in _FORMATS:
         raise OptionError(f"{out} ends in none of {', '.join(_FORMATS)}, so it is not clear how to write it")
     try:
+        if out.is_dir():
+            raise IsADirectoryError(EISDIR, "it is a folder")
         probe(nearest_folder(out))
     except OSError as error:
         raise OptionError(
@@ -67,8 +72,26 @@ def recommend_all(
         ) from error
     blocked = recommender.blocked(exclude=exclude, allow=allow, where=where)
     asked = {"k": k, "seen": exclude_seen, "blocked": hashlib.sha256(blocked.tobytes()).hexdigest()}
-    told = json.dumps({**asked, "bundle": bundle.manifest.get("files")}, sort_keys=True)
-    parts = out.with_name(f".{out.name}-parts-{hashlib.sha256(told.encode()).hexdigest()[:16]}")
+    asked |= {"version": version("tastespace"), "users a part": _USERS_A_PART}
+    told = json.dumps({**asked, "bundle": _fingerprint(bundle)}, sort_keys=True)
+    parts = out.with_name(f".{out.name[:100]}-parts-{hashlib.sha256(told.encode()).hexdigest()[:16]}")
+    try:
+        return _recommend_all(recommender, out, parts, k, blocked, exclude_seen, progress)
+    except (OSError, duckdb.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise OptionError(f"{out} cannot be written ({reason}); the parts that are finished stay") from error
+
+
+def _recommend_all(
+    recommender: Recommender,
+    out: Path,
+    parts: Path,
+    k: int,
+    blocked: NDArray[np.bool_],
+    exclude_seen: bool,
+    progress: bool | None,
+) -> Batch:
+    bundle = recommender.bundle
     parts.mkdir(parents=True, exist_ok=True)
     everyone = np.arange(len(bundle.users))
     starts = range(0, len(everyone), _USERS_A_PART)
@@ -81,6 +104,21 @@ def recommend_all(
     users, rows, short = _join(recommender, parts, out, k)
     shutil.rmtree(parts)
     return Batch(out, users, rows, short)
+
+
+def _fingerprint(bundle: Bundle) -> Any:
+    """What lists depend on: the files' checksums, or, of a bundle that is not as it lies on disk, its contents."""
+    files = bundle.manifest.get("files")
+    if files is not None:
+        return files
+    found = hashlib.sha256(repr(bundle.items.ids.tolist()).encode())
+    for arrays in (bundle.vectors, bundle.weights, bundle.histories.__dict__):
+        for name in sorted(arrays):
+            found.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    if bundle.newcomers is not None:
+        like = bundle.newcomers.like
+        found.update(like.data.tobytes() + like.indices.tobytes() + like.indptr.tobytes())
+    return found.hexdigest()
 
 
 def _best(
@@ -130,7 +168,10 @@ def _scorer(recommender: Recommender, route: str, blocked: NDArray[np.bool_]) ->
 def _write_part(file: Path, columns: dict[str, NDArray[Any]]) -> None:
     with written_beside(file) as fresh, duckdb.connect() as connection:
         connection.register("rows", columns)
-        connection.execute(f"COPY rows TO {sql.text(str(fresh))} (FORMAT parquet)")
+        connection.execute(
+            "COPY (SELECT user::BIGINT AS user, rank::BIGINT AS rank, item::BIGINT AS item, score::FLOAT AS score, "
+            f"route::VARCHAR AS route FROM rows) TO {sql.text(str(fresh))} (FORMAT parquet)"
+        )
 
 
 def _join(recommender: Recommender, parts: Path, out: Path, k: int) -> tuple[int, int, int]:

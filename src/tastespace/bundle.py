@@ -25,6 +25,7 @@ from tastespace.errors import BundleError, DataError
 from tastespace.models.fold_in import FoldIn
 
 FORMAT, VERSION = "tastespace-bundle", 1
+INDEX_VERSION = 1
 _FILES = (
     "users.parquet",
     "items.parquet",
@@ -34,6 +35,7 @@ _FILES = (
 )
 _NEWCOMERS = "newcomers.safetensors"
 _INDEX_FILES = ("lists.safetensors", "lists.bin")  # of an index that is more than the vectors
+_DAMAGE = (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError, TypeError, ValueError)
 _LARGEST_MANIFEST = 16 * 2**20
 
 
@@ -119,12 +121,11 @@ def read_bundle(path: Path) -> Bundle:
     """Open a bundle; version, checksums and shapes are verified before anything of it is used."""
     manifest = _read_manifest(path)
     try:
-        extra = [name for name in (*_INDEX_FILES, _NEWCOMERS) if name in manifest["files"]]
-        for name in (*_FILES, *extra):
-            if _digest(path / name) != manifest["files"].get(name):
-                raise BundleError(f"{path / name} is damaged: its checksum is not the one in the manifest")
+        newer = [_NEWCOMERS] if _NEWCOMERS in manifest["files"] else []
+        for name in (*_FILES, *index_files(manifest), *newer):
+            check_digest(path, name, manifest)
         users, user_table = _read_table(path / "users.parquet", "user")
-        newcomers = _read_newcomers(path, manifest["counts"].get("items")) if _NEWCOMERS in extra else None
+        newcomers = _read_newcomers(path, manifest["counts"].get("items")) if newer else None
         items, item_table = _read_table(path / "items.parquet", "item", 0 if newcomers is None else len(newcomers))
         lists = load_file(path / "histories.safetensors")
         histories = Histories(lists["items"], lists["offsets"], lists["weights"])
@@ -132,7 +133,16 @@ def read_bundle(path: Path) -> Bundle:
         weights = load_file(path / "weights.safetensors")
     except FileNotFoundError as error:
         raise BundleError(f"{path} is not a whole bundle: {Path(error.filename or '').name} is missing") from error
-    except (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        duckdb.Error,
+        DataError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise BundleError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     _check_shapes(path, manifest, len(users), len(items), histories, vectors)
     _check_finite(path, vectors, weights)
@@ -159,6 +169,20 @@ def describe_run(
         "data": {"name": dataset.name, "fingerprint": log.fingerprint(), "signal": list(dataset.notes)},
         "split": {"protocol": protocol, "seed": seed},
     }
+
+
+def index_files(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files of a bundle's index, none where it is the vectors themselves, or of a version that is not read here."""
+    told = manifest.get("index")
+    if not isinstance(told, dict) or told.get("format_version") != INDEX_VERSION:
+        return ()
+    return _INDEX_FILES if told.get("kind") == "ivf" else ()
+
+
+def check_digest(path: Path, name: str, manifest: Mapping[str, Any]) -> None:
+    """Raise `BundleError` for a file that is not the one that the manifest tells of, `OSError` for none."""
+    if _digest(path / name) != manifest["files"].get(name):
+        raise BundleError(f"{path / name} is damaged: its checksum is not the one in the manifest")
 
 
 def _check_place(path: Path, force: bool) -> None:
@@ -267,10 +291,14 @@ def _write_table(file: Path, vocabulary: Vocabulary, table: Table) -> None:
 def _read_newcomers(path: Path, n_items: Any) -> Newcomers:
     """What the last items are like; `BundleError` for lists that lead out of the catalogue."""
     held = load_file(path / _NEWCOMERS)
+    kinds = {name: (array.dtype.kind, array.ndim) for name, array in held.items()}
+    if kinds != {"items": ("i", 1), "offsets": ("i", 1), "weights": ("f", 1)}:
+        raise BundleError(f"{path} is damaged: its newcomers are not lists of items with weights")
     lists = Histories(held["items"], held["offsets"], held["weights"])
     n_known = n_items - len(lists) if isinstance(n_items, int) else -1
     sound = n_known > 0 and (len(lists.items) == 0 or (lists.items.min() >= 0 and lists.items.max() < n_known))
-    if not sound or not np.isfinite(lists.weights).all():
+    sums = np.bincount(lists.rows, lists.weights, minlength=len(lists))
+    if not sound or not (np.isfinite(lists.weights).all() and np.allclose(sums, 1, atol=1e-3)):
         raise BundleError(f"{path} is damaged: its newcomers do not fit its items")
     return Newcomers(sp.csr_matrix((lists.weights, lists.items, lists.offsets), shape=(len(lists), n_known)))
 

@@ -59,19 +59,20 @@ class Newcomers:
     like: sp.csr_matrix
 
     @classmethod
-    def of(cls, known: sp.csr_matrix, new: sp.csr_matrix, liked: NDArray[np.bool_]) -> "Newcomers":
-        """From features (N, G) and (M, G): the 10 `liked` (N,) items with the largest cosine, weighted by it.
+    def of(cls, known: sp.csr_matrix, new: sp.csr_matrix, likes: NDArray[np.int64]) -> "Newcomers":
+        """From features (N, G) and (M, G): the 10 items with `likes` (N,) of the largest cosine, weighted by it.
 
-        One that is like none of them is all of them, in equal shares.
+        One that is like none of them is the 10 with the most likes, in equal shares.
         """
-        candidates = np.flatnonzero(liked)
+        candidates = np.flatnonzero(likes > 0)
+        most = np.argsort(-likes[candidates], kind="stable")[:LIKE_IT]
         theirs, rows = unit(known[candidates]), []
         for start in range(0, new.shape[0], _ROWS_AT_ONCE):
             alike = (unit(new[start : start + _ROWS_AT_ONCE]) @ theirs.T).toarray()  # (b, V)
             if alike.shape[1] > LIKE_IT:
                 order = np.argsort(-alike, axis=1, kind="stable")[:, LIKE_IT:]
                 np.put_along_axis(alike, order, 0.0, axis=1)
-            alike[alike.sum(axis=1) <= 0] = 1.0
+            alike[np.ix_(np.flatnonzero(alike.sum(axis=1) <= 0), most)] = 1.0
             rows.append(sp.csr_matrix(alike / alike.sum(axis=1, keepdims=True)))
         like = sp.vstack(rows, format="csr") if rows else sp.csr_matrix((0, len(candidates)))
         columns = candidates[like.indices]

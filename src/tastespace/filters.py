@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Filter:
-    """Which of `n` items may come back: those that `fits` (N,) and `allow` (any order) name, where given, less others.
+    """Which of `n` items may come back: those that `fits`, `fresh` (N,) and `allow` (any order) name, where given.
 
     What is in `exclude` or `seen` never comes back.
     """
@@ -22,6 +22,7 @@ class Filter:
     seen: Indices
     allow: Indices | None = None
     fits: Mask | None = None
+    fresh: Mask | None = None
 
     @cached_property
     def hidden(self) -> Indices:
@@ -31,11 +32,10 @@ class Filter:
     @cached_property
     def allowed(self) -> Mask | None:
         """(N,) what alone may come back; None where that is everything."""
-        if self.allow is None:
-            return self.fits
-        listed = np.zeros(self.n, dtype=bool)
-        listed[self.allow] = True
-        return listed if self.fits is None else listed & self.fits
+        masks = [mask for mask in (self.fits, self.fresh) if mask is not None]
+        if self.allow is not None:
+            masks.append(_listed(self.allow, self.n))
+        return np.logical_and.reduce(masks) if masks else None
 
     @property
     def left(self) -> Mask:
@@ -62,10 +62,12 @@ class Filter:
             return ()
         told: list[str] = []
         left = np.ones(self.n, dtype=bool)
-        for mask, how in ((self.fits, "fit the condition"), (self.allow, "are in the allow-list")):
+        listed = None if self.allow is None else _listed(self.allow, self.n)
+        asked = ((self.fits, "fit the condition"), (listed, "are in the allow-list"), (self.fresh, "are fresh"))
+        for mask, how in asked:
             if mask is not None:
                 of = "of these " if told else f"of {self.n:,} items "
-                left &= np.bincount(mask, minlength=self.n) > 0 if mask.dtype != bool else mask
+                left &= mask
                 told.append(f"{int(left.sum()):,} {of}{how}")
         for out, how in ((self.exclude, "excluded"), (self.seen, "already seen")):
             before = int(left.sum())
@@ -73,3 +75,9 @@ class Filter:
             if before > left.sum():
                 told.append(f"{before - int(left.sum()):,} {'of these ' if told else ''}{how}")
         return (f"{f'only {found:,}' if found else 'no'} item{'s' * (found != 1)} left: {', '.join(told)}",)
+
+
+def _listed(places: Indices, n: int) -> Mask:
+    found = np.zeros(n, dtype=bool)
+    found[places] = True
+    return found

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastespace import config as configs
-from tastespace.bundle import Bundle, describe_run, read_bundle, write_bundle
+from tastespace.bundle import INDEX_VERSION, Bundle, describe_run, read_bundle, write_bundle
 from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries
 from tastespace.errors import BundleError
 from tastespace.index import Figures, build_index
-from tastespace.opened import INDEX_VERSION
 
 if TYPE_CHECKING:
     from tastespace.training import Fit
@@ -87,7 +86,7 @@ def write_indexed(path: Path, bundle: Bundle, *, force: bool, **how: Any) -> Fig
     """Write a bundle with an index of its item vectors."""
     index, figures = build_index(bundle.vectors["items"], bundle.vectors["users"], **how)
     told = {"format_version": INDEX_VERSION, **figures.to_json()}
-    bundle = replace(bundle, manifest={**bundle.manifest, "index": told})
+    bundle = replace(bundle, manifest={**bundle.manifest, "index": told, "index_asked": how})
     write_bundle(path, bundle, force=force, save_index=index.save)
     return figures
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastespace import config as configs
-from tastespace.bundle import Bundle
+from tastespace.bundle import INDEX_VERSION, Bundle, check_digest, index_files
 from tastespace.cold import People
 from tastespace.data.features import Encoder, Features
 from tastespace.data.histories import Histories
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from tastespace.models.base import Factored, Model
 
-INDEX_VERSION = 1
 _USERS_AT_ONCE = 1024
+_HISTORIES_AT_ONCE = 64
 
 
 class Opened:
@@ -89,6 +89,18 @@ class Opened:
     def index(self) -> Index:
         """Of the item vectors."""
         return read_index(self.bundle)
+
+    def open_index(self) -> None:
+        """Open an index that lies in files now, while they are those that the manifest tells of."""
+        files = index_files(self.bundle.manifest)
+        if self.bundle.manifest.get("index") is None or self.bundle.folder is None:
+            return
+        _ = self.index
+        for name in files:
+            try:
+                check_digest(self.bundle.folder, name, self.bundle.manifest)
+            except OSError as error:
+                raise BundleError(f"{self.bundle.folder} was changed while it was opened; open it again") from error
 
     @cached_property
     def item_space(self) -> ExactIndex:
@@ -201,14 +213,20 @@ class Opened:
     def losses(self, queries: Queries, place: int) -> Parts:
         """What the score of an item loses without each item of the history, the user's own row aside."""
         history = queries.history
-        t = len(history.items)
-        kept = np.tile(np.arange(t), (t + 1, 1))[~np.eye(t + 1, t, dtype=bool)]  # all but one, for each; then all
-        offsets = np.concatenate([np.arange(t + 1) * (t - 1), [(t - 1) * t + t]]) if t else np.zeros(2, np.int64)
-        without = Histories(history.items[kept], offsets, history.weights[kept])
-        features = None if queries.features is None else np.repeat(queries.features, t + 1, axis=0)
-        asked = Queries(np.full(t + 1, -1, dtype=np.int64), without, features)
-        scores = self.pair_scores(asked, place).astype(np.float64)
-        return Parts(scores[-1] - scores[:-1])
+        distinct, first, which = np.unique(history.items, return_index=True, return_inverse=True)
+        stays = np.arange(len(distinct) + 1)[:, None] != which[None, :]  # (V + 1, T) all but one item, at last all
+        scores = []
+        for rows in np.array_split(stays, -(-len(stays) // _HISTORIES_AT_ONCE)):
+            lengths = rows.sum(axis=1)
+            kept = np.broadcast_to(np.arange(len(which)), rows.shape)[rows]
+            offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            without = Histories(history.items[kept], offsets, history.weights[kept])
+            features = None if queries.features is None else np.repeat(queries.features, len(rows), axis=0)
+            scores.append(self.pair_scores(Queries(np.full(len(rows), -1, dtype=np.int64), without, features), place))
+        found = np.concatenate(scores).astype(np.float64)
+        lost = np.zeros(len(which))
+        lost[first] = found[-1] - found[:-1]
+        return Parts(lost)
 
     def _stands_for(self, place: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Items that the model knows, and the weights with which they stand for one: itself, unless it came later."""
@@ -243,6 +261,8 @@ def read_index(bundle: Bundle) -> Index:
         )
     if told.get("kind") == "exact":
         return ExactIndex.load(bundle.folder, bundle.vectors["items"])
+    if told.get("kind") != "ivf":
+        raise BundleError(f"{bundle.folder} has an index of an unknown kind, {shown(told.get('kind'))}")
     from tastespace.index.ivf import InvertedIndex
 
     return InvertedIndex.load(bundle.folder, bundle.vectors["items"])

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tastespace")
 
 Route = Literal["user", "folded-in", "session", "features", "popular", "similar"]
-_USERS_AT_ONCE = 1024
-_INDEX_VERSION = 1
 _RULES_KEPT = 16  # sets of rules that stay looked up
 
 
@@ -95,8 +93,10 @@ class Recommender:
 
     @classmethod
     def load(cls, path: str | Path) -> "Recommender":
-        """Open a bundle; `BundleError` where it is missing, damaged or of another version."""
-        return cls(read_bundle(Path(path)))
+        """Open a bundle; `BundleError` where it is missing, damaged or of another version, its index too."""
+        found = cls(read_bundle(Path(path)))
+        found.opened.open_index()
+        return found
 
     @classmethod
     def reindex(
@@ -130,7 +130,7 @@ class Recommender:
         history: Sequence[Any] | None = None,
         features: Mapping[str, Any] | None = None,
         k: int = 10,
-        exclude: Iterable[Any] = (),
+        exclude: Iterable[Any] | None = (),
         allow: Iterable[Any] | None = None,
         where: str | None = None,
         exclude_seen: bool = True,
@@ -165,9 +165,7 @@ class Recommender:
             return best, scores, filtered.notes(len(best), k)
         prepared = self.prepare(rules)
         if prepared.fresh is not None:
-            filtered = replace(
-                filtered, fits=prepared.fresh if filtered.fits is None else filtered.fits & prepared.fresh
-            )
+            filtered = replace(filtered, fresh=prepared.fresh)
         left = filtered.left
         for searches in (prepared.searches(k), [(len(left), None)]):  # caps may ask for more candidates than a few
             parts = [self._find(asked, filtered.among(mask), min(many, len(left))) for many, mask in searches]
@@ -175,10 +173,11 @@ class Recommender:
             scores = np.concatenate([part[1] for part in parts])[first]
             order = np.lexsort((places, -scores))
             places, scores = places[order], scores[order]
-            alike = self.opened.item_space.vectors[places].astype(np.float64) if rules.mmr < 1 else None
-            best, notes = choose(prepared, places, scores, k, left, alike)
-            if len(best) >= min(k, int(left.sum())) or len(places) >= left.sum():
+            directions = self.opened.item_space.vectors if rules.mmr < 1 else None
+            choice = choose(prepared, places, scores, k, left, directions)
+            if not choice.short or len(places) >= left.sum():
                 break
+        best, notes = choice.places, choice.notes
         known = dict(zip(places.tolist(), scores.tolist(), strict=True))
         told = [known[place] if place in known else self._score_of(asked, place) for place in best.tolist()]
         return best, np.array(told, dtype=np.float32), (*filtered.notes(int(left.sum()), k), *notes)
@@ -200,13 +199,15 @@ class Recommender:
         features = encoder.encode(table, len(vocabulary))
         before = bundle.newcomers
         n_known = len(bundle.items) if before is None else before.n_known
-        late = Newcomers.of(features[:n_known], features[len(bundle.items) :], self.opened.likes[:n_known] > 0)
+        late = Newcomers.of(features[:n_known], features[len(bundle.items) :], self.opened.likes[:n_known])
         like = late.like if before is None else sp.vstack([before.like, late.like], format="csr")
         vectors = dict(bundle.vectors)
         for name in ("items", "fold"):
             if name in vectors:
                 vectors[name] = np.concatenate([vectors[name], late.mean(vectors[name][:n_known])])
-        manifest = {**bundle.manifest, "counts": {**bundle.manifest["counts"], "items": len(vocabulary)}}
+        manifest = {key: value for key, value in bundle.manifest.items() if key not in ("files", "index")}
+        manifest["counts"] = {**bundle.manifest["counts"], "items": len(vocabulary)}
+        manifest["index_asked"] = bundle.manifest.get("index_asked", {})
         found = Recommender(
             replace(
                 bundle,
@@ -226,7 +227,7 @@ class Recommender:
     def write(self, path: str | Path, *, force: bool = False) -> "Recommender":
         """Write the bundle at `path`, with an index of all its items built anew, and open it."""
         if "items" in self.bundle.vectors:
-            write_indexed(Path(path), self.bundle, force=force)
+            write_indexed(Path(path), self.bundle, force=force, **self.bundle.manifest.get("index_asked", {}))
         else:
             write_bundle(Path(path), self.bundle, force=force)
         return self.load(path)
@@ -262,7 +263,11 @@ class Recommender:
 
     def _counted(self, asked: "_Question") -> NDArray[np.float32] | None:
         """(N,) likes, where they are the answer: of everybody, or of people alike; None where the model answers."""
-        return self.opened.likes.astype(np.float32) if asked.route == "popular" else asked.likes
+        counted = self.opened.likes.astype(np.float32) if asked.route == "popular" else asked.likes
+        newcomers = self.bundle.newcomers
+        if counted is None or newcomers is None:
+            return counted
+        return newcomers.scored(counted[None, : newcomers.n_known])[0]
 
     def explain(
         self,
@@ -298,7 +303,7 @@ class Recommender:
         check_list("history", history)
         if features is not None and not isinstance(features, Mapping):
             raise OptionError(f"features are {shown(features)}, but a mapping of names to values is expected")
-        newer = bundle.items.index_of(list(history or []))
+        newer = bundle.items.index_of([] if history is None else list(history))
         row = int(bundle.users.index_of([user])[0]) if user is not None else -1
         past = bundle.histories.take(np.array([row])) if row >= 0 else Histories.of([[]])
         known = _extended(past, newer)
@@ -314,7 +319,7 @@ class Recommender:
         return _Question(queries, route, (*notes, unused) if told.understood else notes)
 
     def blocked(
-        self, *, exclude: Iterable[Any] = (), allow: Iterable[Any] | None = None, where: str | None = None
+        self, *, exclude: Iterable[Any] | None = (), allow: Iterable[Any] | None = None, where: str | None = None
     ) -> NDArray[np.bool_]:
         """(N,) the items that these filters of `recommend` leave to nobody."""
         filtered = self._filter(np.zeros(0, np.int64), exclude, allow, where)
@@ -407,14 +412,14 @@ class Recommender:
         return self.bundle.item_table.row(int(self.bundle.items.index_of([item])[0]))
 
     def _filter(
-        self, seen: NDArray[np.int64], exclude: Iterable[Any], allow: Iterable[Any] | None, where: str | None
+        self, seen: NDArray[np.int64], exclude: Iterable[Any] | None, allow: Iterable[Any] | None, where: str | None
     ) -> Filter:
         items = self.bundle.items
         check_list("exclude", exclude)
         check_list("allow", allow)
         return Filter(
             len(items),
-            exclude=items.index_of(list(exclude)),
+            exclude=items.index_of([] if exclude is None else list(exclude)),
             seen=seen,
             allow=None if allow is None else items.index_of(list(allow)),
             fits=None if where is None else self.opened.attributes.fitting(where),

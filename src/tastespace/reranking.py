@@ -1,15 +1,18 @@
 """Re-ranking: rules applied to candidates, place by place. Arrays in, places out."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.data.where import Attributes, Cells
-from tastespace.errors import OptionError
+from tastespace.errors import OptionError, UnknownIdError
 from tastespace.rules import Fresh, Rules
 from tastespace.suggest import did_you_mean, shown
 
@@ -38,21 +41,33 @@ class Prepared:
         """Raises `OptionError` for a column that is not there, and `UnknownIdError` for a pin that is no item."""
         boost = np.zeros(attributes.n)
         for one in rules.boost:
-            boost += one.by * one.where.mask(attributes)
+            with told_where(one.at):
+                boost += one.by * one.where.mask(attributes)
         buried = np.zeros(attributes.n, dtype=bool)
         for rule in rules.bury:
-            buried |= rule.where.mask(attributes)
+            with told_where(rule.at):
+                buried |= rule.where.mask(attributes)
         for cap in rules.cap:
-            check_column(attributes, cap.of, "cap")
-        places = [int(items.index_of([pin.item])[0]) for pin in rules.pin]
+            with told_where(cap.at):
+                check_column(attributes, cap.of, "cap")
+        places, masks, fresh = [], [], None
+        for pin in rules.pin:
+            with told_where(pin.at):
+                places.append(int(items.index_of([_id_of(pin.item, items)])[0]))
+        for share in rules.share:
+            with told_where(share.at):
+                masks.append(share.where.mask(attributes))
+        if rules.fresh is not None:
+            with told_where(rules.fresh.at):
+                fresh = fresh_items(rules.fresh, attributes)
         return cls(
             rules,
             {pin.place: place for pin, place in zip(rules.pin, places, strict=True)},
             boost,
             buried,
             tuple((cap.of, attributes[cap.of], cap.at_most) for cap in rules.cap),
-            tuple((one.where.text, one.where.mask(attributes), one.at_least, one.at_most) for one in rules.share),
-            None if rules.fresh is None else fresh_items(rules.fresh, attributes),
+            tuple((one.where.text, m, one.at_least, one.at_most) for one, m in zip(rules.share, masks, strict=True)),
+            fresh,
             _deviations(np.log1p(likes.astype(np.float64))),
         )
 
@@ -65,6 +80,20 @@ class Prepared:
         if (self.boost > 0).any():
             found.append((k, self.boost > 0))
         return found
+
+
+@contextmanager
+def told_where(at: str) -> Iterator[None]:
+    """Puts the place of a rule before what is wrong with it."""
+    try:
+        yield
+    except (OptionError, UnknownIdError) as error:
+        raise type(error)(f"{at}: {error}" if at else str(error)) from error
+
+
+def _id_of(item: Any, items: Vocabulary) -> Any:
+    """A pinned item's id: a number of the file is a text where ids are texts."""
+    return str(item) if items.is_text and isinstance(item, int | float) and not isinstance(item, bool) else item
 
 
 def check_column(attributes: Attributes, name: str, rule: str) -> None:
@@ -84,85 +113,143 @@ def fresh_items(rule: Fresh, attributes: Attributes) -> Mask:
     return cells.fitting(values >= values.max() - rule.within)
 
 
-def choose(
-    prepared: Prepared, places: Places, scores: NDArray[np.float32], k: int, allowed: Mask, vectors: Values | None
-) -> tuple[Places, tuple[str, ...]]:
-    """Up to `k` of the candidates `places` (M,), in order, and what of the rules could not be kept, in sentences.
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A list of places, what of the rules could not be kept, in sentences, and whether more candidates might help."""
 
-    `allowed` (N,) holds for pins too. `vectors` (M, D) of length 1 say how alike candidates are (mmr).
+    places: Places
+    notes: tuple[str, ...]
+    short: bool
+
+
+def choose(
+    prepared: Prepared,
+    places: Places,
+    scores: NDArray[np.float32],
+    k: int,
+    allowed: Mask,
+    directions: NDArray[np.float32] | None,
+) -> Choice:
+    """Up to `k` of the candidates `places` (M,), in order.
+
+    `allowed` (N,) holds for pins too. `directions` (N, D), of length 1, say how alike items are (mmr).
     """
+    k = min(k, int(np.count_nonzero(allowed)))
     value = _deviations(scores.astype(np.float64)) + prepared.boost[places]
     value = value - prepared.rules.damp * prepared.popularity[places]
-    value = np.where(prepared.buried[places], value - 1e6, value)
     pins = {place: item for place, item in prepared.pins.items() if place <= k and allowed[item]}
+    lost = sum(place <= k and not allowed[item] for place, item in prepared.pins.items())
     chosen = _Chosen(prepared, places, k, pins)
-    closest = np.zeros(len(places))
-    relevance = _between_0_and_1(value) if prepared.rules.mmr < 1 else value
+    mmr = prepared.rules.mmr if directions is not None else 1.0
+    relevance = _between_0_and_1(value) if mmr < 1 else value
+    candidates = directions[places] if directions is not None and mmr < 1 else None
+    closest: Values | None = None
     for place in range(1, k + 1):
         if place in pins:
-            chosen.take(pins[place])
-            continue
-        open_ = chosen.open(place)
-        if not open_.any():
-            continue
-        worth = prepared.rules.mmr * relevance - (1 - prepared.rules.mmr) * closest
-        best = int(np.argmax(np.where(open_, worth, -np.inf)))
-        chosen.take(int(places[best]))
-        if vectors is not None and prepared.rules.mmr < 1:
-            alike = vectors @ vectors[best]
-            closest = alike if len(chosen.items) == 1 else np.maximum(closest, alike)
-    lost = [item for place, item in prepared.pins.items() if place <= k and not allowed[item]]
-    return np.array(chosen.items, dtype=np.int64), chosen.broken(len(lost))
+            item = pins[place]
+        else:
+            open_ = chosen.open(place)
+            if not open_.any():
+                continue
+            worth = mmr * relevance - (0 if closest is None else (1 - mmr) * closest)
+            item = int(places[np.argmax(np.where(open_, worth, -np.inf))])
+        chosen.take(item)
+        if candidates is not None and directions is not None:
+            alike = candidates @ directions[item]
+            closest = alike.astype(np.float64) if closest is None else np.maximum(closest, alike)
+    return Choice(np.array(chosen.items, dtype=np.int64), *chosen.broken(lost))
 
 
 class _Chosen:
     """The list so far, and what caps and shares still allow."""
 
     def __init__(self, prepared: Prepared, places: Places, k: int, pins: dict[int, int]) -> None:
-        self.prepared, self.places, self.k, self.pins = prepared, places, k, pins
+        self.prepared, self.places, self.k = prepared, places, k
         self.items: list[int] = []
+        self._pins = pins
         self._taken = np.isin(places, list(pins.values()))
+        self._buried = prepared.buried[places]
         self._caps = [(_rows_of(cells, places), cells, most) for _, cells, most in prepared.caps]
         self._counts = [np.zeros(len(cells.values), dtype=np.int64) for _, cells, _ in prepared.caps]
-        self._found = [0] * len(prepared.shares)
+        fits = [fits[places] for _, fits, _, _ in prepared.shares]
+        self._fits = np.array(fits, dtype=bool).reshape(len(prepared.shares), len(places))
+        least = [math.ceil(least * k - 1e-9) for _, _, least, _ in prepared.shares]
+        most = [math.floor(most * k + 1e-9) for _, _, _, most in prepared.shares]
+        self._least, self._most = np.array(least, dtype=np.int64), np.array(most, dtype=np.int64)
+        self._found = np.zeros(len(prepared.shares), dtype=np.int64)
+        for item in pins.values():  # they count from the start, wherever they stand
+            self._count(item)
+
+    def _count(self, item: int) -> None:
+        for counts, (_, cells, _) in zip(self._counts, self._caps, strict=True):
+            counts[cells.held[cells.cells == item]] += 1
+        self._found += np.array([fits[item] for _, fits, _, _ in self.prepared.shares], dtype=np.int64)
 
     def take(self, item: int) -> None:
         self.items.append(item)
         self._taken |= self.places == item
-        for counts, (_, cells, _) in zip(self._counts, self._caps, strict=True):
-            counts[cells.held[cells.cells == item]] += 1
-        for number, (_, fits, _, _) in enumerate(self.prepared.shares):
-            self._found[number] += bool(fits[item])
+        if item not in self._pins.values():
+            self._count(item)
 
     def open(self, place: int) -> Mask:
         """(M,) candidates that may stand at a place."""
         found = ~self._taken
         for counts, ((rows, held), _, most) in zip(self._counts, self._caps, strict=True):
-            full = counts[held] >= most
-            found[rows[full]] = False
-        later = [item for at, item in self.pins.items() if at > place]
-        slots = self.k - place + 1 - len(later)
-        for number, (_, fits, lower, upper) in enumerate(self.prepared.shares):
-            here = fits[self.places]
-            have = self._found[number] + sum(bool(fits[item]) for item in later)
-            if have >= math.floor(upper * self.k + 1e-9):
-                found &= ~here
-            if 0 < math.ceil(lower * self.k - 1e-9) - have >= slots and (found & here).any():
-                found &= here
+            found[rows[counts[held] >= most]] = False
+        found &= ~(self._fits & (self._found >= self._most)[:, None]).any(axis=0)
+        slots = self.k - place + 1 - sum(at > place for at in self._pins)
+        needs = self._least - self._found
+        if (needs > 0).any():
+            found &= self._hopeful(found, needs, slots)
+        return found & ~self._buried if (found & ~self._buried).any() else found
+
+    def _hopeful(self, open_: Mask, needs: Places, slots: int) -> Mask:
+        """(M,) candidates after whom what shares still need has room in the list; the best of them where none has."""
+        patterns, which, counts = np.unique(self._fits[:, open_], axis=1, return_inverse=True, return_counts=True)
+        after = [
+            _room(needs - patterns[:, place], patterns, counts - (np.arange(len(counts)) == place))
+            for place in range(patterns.shape[1])
+        ]
+        good = np.array(after) <= slots - 1
+        if not good.any():
+            good = np.array(after) == min(after, default=0)
+        found = np.zeros(len(open_), dtype=bool)
+        found[open_] = good[which.ravel()]
         return found
 
-    def broken(self, lost_pins: int) -> tuple[str, ...]:
-        """What could not be kept."""
-        told = []
+    def broken(self, lost_pins: int) -> tuple[tuple[str, ...], bool]:
+        """What could not be kept, and whether anything is short that more candidates might mend."""
+        told, short = [], False
         if lost_pins:
             told.append(f"{lost_pins} pinned item{'s' * (lost_pins != 1)} left out, as filters or history say")
-        for found, (text, _, least, _) in zip(self._found, self.prepared.shares, strict=True):
-            wanted = math.ceil(least * self.k - 1e-9)
+        for found, wanted, (text, _, _, _) in zip(self._found, self._least, self.prepared.shares, strict=True):
             if found < wanted:
                 told.append(f"the share of {text}: {wanted} of {self.k} items asked for, {found} found")
-        if len(self.items) < self.k and (self.prepared.caps or self.prepared.shares):
+                short = True
+        if sum(self._found < self._least) > 1:
+            told.append("these shares cannot be met together")
+        if len(self.items) < self.k:
             told.append(f"rules leave only {len(self.items)} of {self.k} items")
-        return tuple(told)
+            short = True
+        return tuple(told), short
+
+
+def _room(needs: Places, patterns: Mask, counts: Places) -> int:
+    """How many places it takes, about, to meet the needs (S,) of shares with items of patterns (S, P), `counts` (P,).
+
+    Greedily: those first that meet most needs at once; a need that nothing meets takes a place too.
+    """
+    needs, left, taken = np.maximum(needs, 0), counts.copy(), 0
+    while (needs > 0).any():
+        meets = (patterns & (needs > 0)[:, None]).sum(axis=0) * (left > 0)
+        best = int(np.argmax(meets)) if len(meets) else 0
+        if len(meets) == 0 or meets[best] == 0:
+            return taken + int(needs.sum())
+        times = min(int(left[best]), int(needs[patterns[:, best] & (needs > 0)].min()))
+        needs = np.maximum(needs - times * patterns[:, best], 0)
+        left[best] -= times
+        taken += times
+    return taken
 
 
 def _rows_of(cells: Cells, places: Places) -> tuple[Places, Places]:

@@ -10,9 +10,8 @@ mmr:    0.7
 damp:   0.2
 """
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ class Pin:
 
     item: Any
     place: int
+    at: str = field(default="", compare=False)  # the file and line that it stands on
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Boost:
 
     where: Condition
     by: float
+    at: str = field(default="", compare=False)  # the file and line that it stands on
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Bury:
     """Items that come after all others."""
 
     where: Condition
+    at: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Cap:
 
     of: str
     at_most: int
+    at: str = field(default="", compare=False)  # the file and line that it stands on
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Share:
     where: Condition
     at_least: float = 0.0
     at_most: float = 1.0
+    at: str = field(default="", compare=False)  # the file and line that it stands on
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Fresh:
 
     column: str
     within: float
+    at: str = field(default="", compare=False)  # the file and line that it stands on
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ class Rules:
     def read(cls, file: str | Path) -> "Rules":
         """From a file. Raises `OptionError` with the line of whatever is wrong."""
         try:
-            text = Path(file).read_text(encoding="utf-8")
+            with open(file, encoding="utf-8") as handle:
+                text = handle.read(_LARGEST + 1)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise OptionError(f"the rules {file} cannot be read: {reason}") from error
@@ -101,10 +107,10 @@ class Rules:
     def parse(cls, text: str, name: str = "rules") -> "Rules":
         """From the text of a file called `name`."""
         if len(text) > _LARGEST:
-            raise OptionError(f"{name} has {len(text):,} characters, but at most {_LARGEST:,} are read")
+            raise OptionError(f"{name} has more than {_LARGEST:,} characters, which are too many for rules")
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError) as error:
+        except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}" if mark is not None else "somewhere"
             told = getattr(error, "problem", None) or "nested too deeply, or with characters that YAML does not allow"
@@ -146,8 +152,8 @@ class _Reader:
                 found[kind] = self._each(part, readers[kind])
             elif kind == "fresh":
                 fields = self._fields(part, ("column", "within"), "a field", every=True)
-                within = self._number(fields["within"], 0, math.inf)
-                found[kind] = Fresh(self._text(fields["column"]), within)
+                within = self._number(fields["within"], 0, 1e15)
+                found[kind] = Fresh(self._text(fields["column"]), within, self._at(part))
             else:
                 found[kind] = self._number(part, 0, 1 if kind == "mmr" else 10)
         places = [pin.place for pin in found.get("pin", ())]
@@ -165,25 +171,27 @@ class _Reader:
 
     def _pin(self, node: yaml.Node) -> Pin:
         fields = self._fields(node, ("item", "place"), "a field", every=True)
-        return Pin(self._scalar(fields["item"]), int(self._number(fields["place"], 1, 10_000, whole=True)))
+        place = int(self._number(fields["place"], 1, 10_000, whole=True))
+        return Pin(self._scalar(fields["item"]), place, self._at(node))
 
     def _boost(self, node: yaml.Node) -> Boost:
         fields = self._fields(node, ("where", "by"), "a field", every=True)
-        return Boost(self._condition(fields["where"]), self._number(fields["by"], -100, 100))
+        return Boost(self._condition(fields["where"]), self._number(fields["by"], -100, 100), self._at(node))
 
     def _bury(self, node: yaml.Node) -> Bury:
-        return Bury(self._condition(self._fields(node, ("where",), "a field", every=True)["where"]))
+        return Bury(self._condition(self._fields(node, ("where",), "a field", every=True)["where"]), self._at(node))
 
     def _cap(self, node: yaml.Node) -> Cap:
         fields = self._fields(node, ("of", "at_most"), "a field", every=True)
-        return Cap(self._text(fields["of"]), int(self._number(fields["at_most"], 0, 10_000, whole=True)))
+        most = int(self._number(fields["at_most"], 0, 10_000, whole=True))
+        return Cap(self._text(fields["of"]), most, self._at(node))
 
     def _share(self, node: yaml.Node) -> Share:
         fields = self._fields(node, ("where", "at_least", "at_most"), "a field")
         if "where" not in fields or len(fields) == 1:
             raise self._wrong(node, "a share needs where, and at_least or at_most")
         limits = {name: self._number(part, 0, 1) for name, part in fields.items() if name != "where"}
-        found = Share(self._condition(fields["where"]), **limits)
+        found = Share(self._condition(fields["where"]), **limits, at=self._at(node))
         if found.at_least > found.at_most:
             raise self._wrong(node, f"at_least {found.at_least:g} is above at_most {found.at_most:g}")
         return found
@@ -224,8 +232,7 @@ class _Reader:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not least <= value <= most or (whole and value != int(value)):
             kind = "a whole number" if whole else "a number"
-            bounds = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-            raise self._wrong(node, f"{kind} {bounds} is expected, not {shown(value)}")
+            raise self._wrong(node, f"{kind} from {least:g} to {most:g} is expected, not {shown(value)}")
         return float(value)
 
     def _scalar(self, node: yaml.Node) -> Any:
@@ -246,5 +253,8 @@ class _Reader:
             return node.value.casefold() in ("true", "yes", "on")
         raise self._wrong(node, f"{shown(node.value)} is neither a text nor a number")
 
+    def _at(self, node: yaml.Node) -> str:
+        return f"{self.name}, line {node.start_mark.line + 1}"
+
     def _wrong(self, node: yaml.Node, told: str) -> OptionError:
-        return OptionError(f"{self.name}, line {node.start_mark.line + 1}: {told}")
+        return OptionError(f"{self._at(node)}: {told}")

@@ -170,7 +170,22 @@ def _lost(tables: dict[str, np.ndarray]) -> None:
     del tables["promises"]
 
 
-@pytest.mark.parametrize("spoil", [_grown, _negative, _far, _other, _wide, _still, _lost])
+def _overflowing(tables: dict[str, np.ndarray]) -> None:
+    tables["sizes"] = np.array([2**62] * 4 + [tables["sizes"].sum(), *[0] * (len(tables["sizes"]) - 5)])
+
+
+def _empty(tables: dict[str, np.ndarray]) -> None:
+    tables["sizes"], tables["promises"] = tables["sizes"][:0], tables["promises"][:0]
+    tables["head"] = np.arange(1000)
+
+
+def _endless(tables: dict[str, np.ndarray]) -> None:
+    tables["promises"] = np.full_like(tables["promises"], np.nan)
+
+
+@pytest.mark.parametrize(
+    "spoil", [_grown, _negative, _far, _other, _wide, _still, _lost, _overflowing, _empty, _endless]
+)
 def test_tables_that_lead_astray_are_refused(spoil: Callable[[dict[str, np.ndarray]], None], tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
@@ -213,8 +228,16 @@ def test_lists_that_name_strange_places_never_answer_with_them(tmp_path: Path) -
         InvertedIndex.load(tmp_path, vectors).search(planted(3, seed=1), 5)
 
 
-def test_an_index_that_cannot_find_enough_is_refused() -> None:
-    """Vectors that are not finite compare with nothing, so lists of them find nothing."""
+def test_queries_for_nothing_and_equal_vectors_do_not_stand_in_the_way() -> None:
+    vectors = np.repeat(planted(300), 10, axis=0)
+    queries = np.concatenate([planted(20, seed=1), np.zeros((80, 16), np.float32)])
+    index, figures = build_index(vectors, queries, kind="ivf", recall=1.0)
+    assert (index.kind, figures.queries) == ("ivf", 20)
+    nothing, none = build_index(vectors, queries[20:], kind="ivf")
+    assert (none.recall, none.queries, len(nothing)) == (1.0, 0, 3000)
+
+
+def test_an_unknown_index_and_an_impossible_recall_are_refused() -> None:
     vectors, queries = planted(1000), planted(50, seed=1)
     for wrong in ("hnws", "IVF!"):
         with pytest.raises(OptionError, match="there is no index"):

@@ -61,6 +61,7 @@ FILMS = Attributes(
         ("\"the title\" = 'it''s'", [2]),
         ('"the title" = \'x "y"\'', [4]),
         ("blank = 3 or blank = 'x'", []),
+        ("blank < 'x' or blank between 'a' and 'b' or blank in ('x', 'y')", []),
         ("blank is missing", [0, 1, 2, 3, 4]),
         ("counts = 1", [0, 3]),
         ("counts>2and counts<2.6", [1]),

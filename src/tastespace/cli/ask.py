@@ -120,7 +120,7 @@ def explain(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="An attribute of the user; repeatable.", show_default=False),
     ] = None,
-    k: Annotated[int, typer.Option("--k", help="So many reasons, the strongest first.")] = 10,
+    k: Annotated[int, typer.Option("--k", min=1, help="So many reasons as text, the strongest first.")] = 10,
     json: AsJson = False,
 ) -> None:
     """Say why an item is recommended, or not: what its score is made of.
@@ -129,6 +129,8 @@ def explain(
     """
     from tastespace.recommender import Recommender
 
+    if history is not None and not _listed(history):
+        raise OptionError("--history names no item; leave it out to ask for anybody")
     recommender = Recommender.load(bundle)
     users, items = recommender.bundle.users, recommender.bundle.items
     found = recommender.explain(

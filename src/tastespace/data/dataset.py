@@ -104,7 +104,7 @@ def _joined(name: str, column: NDArray[Any], cells: list[Any]) -> NDArray[Any]:
     if column.dtype.kind in "biuf":
         try:
             added = np.array([np.nan if cell is None else float(cell) for cell in cells], dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise OptionError(f"the attribute {shown(name)} holds numbers, and a new item has another value") from error
         if np.isinf(added).any():
             raise OptionError(f"the attribute {shown(name)} of a new item is not a finite number")

@@ -185,6 +185,8 @@ class Condition:
         cells = self._cells(name, attributes)
         if kind in ("missing", "present"):
             return cells.present if kind == "present" else ~cells.present
+        if len(cells.values) == 0:  # nothing is known of the column, not even its type
+            return np.zeros(cells.n, dtype=bool)
         if kind == "compare":
             sign, wanted = str(parts[1]), self._value(parts[2].children[0], name, cells)
             opposite = sign in ("!=", "<>")
@@ -233,7 +235,7 @@ _SIGNS: Mapping[str, Callable[[NDArray[Any], Value], Mask]] = {
 def pointed(text: str, place: int, told: str) -> str:
     """What is wrong with a text, and an arrow at the character."""
     first = max(0, place - 60)
-    line = text[first : place + 40].replace("\n", " ").replace("\t", " ")
+    line = "".join(letter if letter.isprintable() else " " for letter in text[first : place + 40])
     return f"{told} (character {place + 1})\n  {line}\n  {' ' * (place - first)}^"
 
 

@@ -20,7 +20,7 @@ class Neighbours:
 
 
 class Index(Protocol):
-    """Maximum inner product search over N vectors; equal scores go to the lower index."""
+    """Maximum inner product search over N vectors; among what is found equal scores go to the lower index."""
 
     kind: ClassVar[str]
 

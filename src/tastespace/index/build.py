@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastespace.errors import OptionError
-from tastespace.index.base import Index, check_vectors
+from tastespace.index.base import Index, Neighbours, check_vectors
 from tastespace.index.exact import ExactIndex
 from tastespace.suggest import did_you_mean, shown
 
@@ -16,6 +16,7 @@ Kind = Literal["exact", "ivf"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 EXACT_UP_TO = 200_000  # vectors; beyond, exact search takes more than some 10 ms a query
 LEAST_RECALL = 0.95
+_ROUNDING = 1e-5  # of a score
 _QUERIES = 500  # that an index is judged by
 
 
@@ -56,7 +57,8 @@ def build_index(
     """An index of `vectors` (N, D) and its figures on up to 500 of `queries` (B, D), such as users' vectors.
 
     `kind` is one of `KINDS`, or "auto": by N. An approximate index looks at more lists until it finds the share
-    `recall` of the best `k` in the mean; one that finds less when it looks everywhere is refused (`OptionError`).
+    `recall` of the best `k` in the mean. One that finds less when it looks everywhere is refused (`OptionError`), or,
+    where `kind` is "auto", an exact one built instead.
     """
     vectors = check_vectors(vectors)
     if kind != "auto" and kind not in KINDS:
@@ -72,10 +74,12 @@ def build_index(
 
     lists = InvertedIndex.build(vectors)
     seconds = time.perf_counter() - began
-    truth = ExactIndex.build(vectors).search(asked, k).indices
+    truth = ExactIndex.build(vectors).search(asked, k)
     while _recall(lists, asked, truth) < recall and lists.reach < lists.n_lists:
         lists.reach *= 2
     found = _figures(lists, asked, truth, k, seconds)
+    if found.recall < recall and kind == "auto":
+        return build_index(vectors, queries, kind="exact", k=k)
     if found.recall < recall:
         raise OptionError(
             f"an index of lists finds {found.recall:.3f} of the best {k} at most, and {recall:g} is asked for; "
@@ -85,22 +89,26 @@ def build_index(
 
 
 def _some(queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A fixed random choice of the queries."""
+    """A fixed random choice of the queries that ask for anything."""
+    queries = queries[np.abs(queries).max(axis=1, initial=0) > 0]
     if len(queries) <= _QUERIES:
         return queries
     return queries[np.sort(np.random.default_rng(0).choice(len(queries), _QUERIES, replace=False))]
 
 
-def _recall(index: Index, queries: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """Mean share of the true best places (B, K) that an index finds; 1 where nothing is asked."""
-    found = index.search(queries, truth.shape[1]).indices if len(queries) else truth
-    hits = [np.isin(one, wanted[wanted >= 0]).sum() for one, wanted in zip(found, truth, strict=True)]
-    return float(sum(hits) / max(1, int((truth >= 0).sum()))) if len(queries) else 1.0
+def _recall(index: Index, queries: NDArray[np.float32], truth: Neighbours) -> float:
+    """Mean share of the best (B, K) that an index finds, or as good ones; 1 where nothing is asked."""
+    if len(queries) == 0:
+        return 1.0
+    wanted = truth.scores
+    found = index.search(queries, wanted.shape[1]).scores
+    there = truth.indices >= 0
+    last = np.where(there, wanted, np.inf).min(axis=1, initial=np.inf)[:, None]  # what a found one must reach
+    hits = (found >= last - _ROUNDING * np.maximum(1.0, np.abs(last))).sum(axis=1)
+    return float(np.minimum(hits, there.sum(axis=1)).sum() / max(1, int(there.sum())))
 
 
-def _figures(
-    index: Index, queries: NDArray[np.float32], truth: NDArray[np.int64] | None, k: int, seconds: float
-) -> Figures:
+def _figures(index: Index, queries: NDArray[np.float32], truth: Neighbours | None, k: int, seconds: float) -> Figures:
     times = []
     for row in range(len(queries)):
         began = time.perf_counter()

@@ -57,7 +57,7 @@ class InvertedIndex:
         )
         self._searcher.replace_invlists(lists, False)
         self._searcher.is_trained, self._searcher.ntotal = True, len(vectors) - len(head)
-        self._searcher.nprobe = reach
+        self.reach = reach
         self.added = np.zeros((0, vectors.shape[1]), dtype=np.float32)
 
     def __len__(self) -> int:
@@ -200,8 +200,11 @@ class InvertedIndex:
             and promises.dtype == np.float32
             and promises.shape == (len(sizes), dim)
             and len(reach) == 1
-            and reach[0] >= 1
-            and sizes.min(initial=0) >= 0
+            and 1 <= reach[0] <= len(sizes)
+            and np.isfinite(promises).all()
+            and len(sizes) >= 1
+            and sizes.min() >= 0
+            and sizes.max() <= n  # so that no sum overflows
             and sizes.sum() + len(head) == n
             and length == sizes.sum() * (4 * dim + 8)
             and (len(head) == 0 or (head.min() >= 0 and head.max() < n))
