@@ -34,12 +34,12 @@ class Kind:
     environment: Environment | None
     length: str | None
     fixed: Settings
-    judges: bool = True  # whether its library has an evaluation of its own, and the model vectors
+    judges: bool = True  # whether its library has an evaluation of its own not yet tried, and the model vectors
 
 
 KINDS: dict[str, Kind] = {
     "implicit ALS": Kind("implicit_", IMPLICIT, "iterations", {"model": "als"}),
-    "implicit BPR": Kind("implicit_", IMPLICIT, "iterations", {"model": "bpr"}),
+    "implicit BPR": Kind("implicit_", IMPLICIT, "iterations", {"model": "bpr"}, judges=False),  # as for ALS
     "lightfm-next WARP": Kind("lightfm_", LIGHTFM, "epochs", {"loss": "warp"}),
     "RecBole BPR": Kind("recbole_", RECBOLE, "epochs", {"model": "BPR"}),
     "RecBole NeuMF": Kind("recbole_", RECBOLE, "epochs", {"model": "NeuMF"}, judges=False),
