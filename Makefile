@@ -23,6 +23,8 @@ bench: .venv/ready
 	for claim in benchmarks/published/*_*.py; do $(BIN)/python $$claim || exit 1; done
 	$(BIN)/python benchmarks/roofline.py
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/answers.py
 
 # Made once, and again when the dependencies change; needs no network otherwise.
 .venv/ready: pyproject.toml constraints.txt

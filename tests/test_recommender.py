@@ -91,14 +91,46 @@ def test_always_k_items_when_k_exist(recommender: ts.Recommender, data: st.DataO
     some = st.lists(st.sampled_from(ids), unique=True)
     user = data.draw(st.none() | st.integers(0, 79))
     exclude, allow = data.draw(some), data.draw(st.none() | some)
+    where = data.draw(st.none() | st.sampled_from(["genres = 'even'", "year is missing", "title < 'Title 3'"]))
     exclude_seen = data.draw(st.booleans())
     k = data.draw(st.integers(1, len(ids)))
-    answer = recommender.recommend(user=user, k=k, exclude=exclude, allow=allow, exclude_seen=exclude_seen)
+    asked = {"user": user, "exclude": exclude, "allow": allow, "where": where, "exclude_seen": exclude_seen}
+    answer = recommender.recommend(k=k, **asked)
     left = set(ids if allow is None else allow) - set(exclude)
     if user is not None and exclude_seen:
         left -= seen(recommender, user)
+    if where is not None:
+        laws = {
+            "genres = 'even'": lambda row: "even" in row["genres"],
+            "year is missing": lambda row: row["year"] is None,
+            "title < 'Title 3'": lambda row: row["title"] is not None and row["title"] < "Title 3",
+        }
+        left = {item for item in left if laws[where](recommender.describe(item))}
     assert set(answer.items) <= left
     assert len(answer.items) == min(k, len(left)) == len(set(answer.items))
+    assert bool(answer.notes) == (len(answer.items) < k)
+    everything = recommender.recommend(user=user, k=len(ids), exclude_seen=False)
+    assert list(answer.items) == [item for item in everything.items if item in left][:k]
+
+
+def test_an_answer_says_what_left_so_little(recommender: ts.Recommender) -> None:
+    ids = recommender.bundle.items.ids.tolist()
+    answer = recommender.recommend(allow=ids[:5], exclude=ids[2:4], where="genres = 'even'", k=4)
+    assert answer.items == (ids[0], ids[4]) or answer.items == (ids[4], ids[0])
+    assert answer.notes == (
+        "only 2 items left: 30 of 60 items fit the condition, 3 of these are in the allow-list, 1 of these excluded",
+    )
+    nothing = recommender.recommend(user=5, where="year < 1900")
+    assert nothing.items == ()
+    assert nothing.notes == ("no items left: 0 of 60 items fit the condition",)
+    met = seen(recommender, 5)
+    most = recommender.recommend(user=5, k=60)
+    assert most.notes == (f"only {60 - len(met)} items left: {len(met)} already seen",)
+
+
+def test_a_condition_that_cannot_be_read_is_refused(recommender: ts.Recommender) -> None:
+    with pytest.raises(OptionError, match="no attribute 'yaer'; did you mean 'year'"):
+        recommender.recommend(where="yaer = 3")
 
 
 @pytest.mark.parametrize(
@@ -316,7 +348,7 @@ def test_a_config_that_is_not_its_weights_is_refused_before_anything_is_built(
     config = json.loads((tmp_path / "b" / "manifest.json").read_text())["config"]
     _forge(tmp_path / "b", config={**config, **changes})
     with pytest.raises(BundleError, match=f"of this {name} bundle (do not fit its config|is not valid)"):
-        _ = ts.Recommender.load(tmp_path / "b")._model
+        _ = ts.Recommender.load(tmp_path / "b").opened.model
 
 
 @pytest.mark.parametrize(
@@ -379,7 +411,7 @@ def test_weights_of_another_shape_are_refused(copy: Path) -> None:
     _forge(copy, config={"dim": 16})
     answers = ts.Recommender.load(copy)
     with pytest.raises(BundleError, match="weights of this mf bundle do not fit its config"):
-        _ = answers._model
+        _ = answers.opened.model
 
 
 def test_no_bundle_at_all_says_how_to_make_one(tmp_path: Path) -> None:
@@ -525,9 +557,36 @@ def test_attributes_of_a_known_user_replace_what_was_known(described: ts.Recomme
     assert known.scores != other.scores
 
 
-def test_features_of_a_model_that_reads_none_are_refused(recommender: ts.Recommender) -> None:
-    with pytest.raises(OptionError, match="the model mf reads no features; train two_tower for that"):
+def test_attributes_that_training_never_had_are_refused(recommender: ts.Recommender) -> None:
+    with pytest.raises(OptionError, match="there is no feature 'age'; the model was trained without any"):
         recommender.recommend(features={"age": 3})
+
+
+@pytest.mark.parametrize("name", ["mf", "ease", "popularity", "sasrec"])
+def test_models_that_read_no_attributes_answer_by_people_alike(board: Dataset, tmp_path: Path, name: str) -> None:
+    log = board.interactions
+    moods = np.array(["calm", "wild"], dtype=object)[np.arange(log.n_users) % 2]
+    data = Dataset("moods", log, user_table=Table({"mood": moods, "age": np.arange(log.n_users) * 1.0}))
+    settings = {"dim": 8, "epochs": 2} if name in ("mf", "sasrec") else {}
+    answers = ts.Recommender.build(ts.train(name, whole(data), **settings), tmp_path / "b")
+    few = answers.recommend(features={"mood": "calm"}, k=5)
+    assert few.route == "features"
+    likes = np.bincount(log.item, minlength=60)
+    assert few.scores == tuple(np.sort(likes)[::-1][:5])  # 80 people are everybody
+    found = answers.explain(few.items[0], features={"mood": "calm"})
+    assert [(one.kind, one.value) for one in found.reasons] == [("people", few.scores[0])]
+    assert answers.recommend(features={"mood": "gone"}, k=5).route == "popular"
+    told = answers.recommend(history=[2], features={"mood": "calm"}, k=5)
+    assert told.route == "session"
+    assert told.items == answers.recommend(history=[2], k=5).items
+    assert told.notes == (f"the model {name} reads no attributes: the history alone was asked",)
+
+
+@pytest.mark.parametrize("attributes", [3, {"users": 3}, {"users": [{}]}])
+def test_forged_attributes_are_refused(copy: Path, attributes: object) -> None:
+    _forge(copy, attributes=attributes)
+    with pytest.raises(BundleError, match="the attributes in the manifest of this bundle are not valid"):
+        ts.Recommender.load(copy).recommend(features={"age": 3})
 
 
 def test_a_feature_that_is_none_is_refused(described: ts.Recommender) -> None:
@@ -542,3 +601,72 @@ def test_forged_features_are_refused(described: ts.Recommender, tmp_path: Path, 
     _forge(path, features=features)
     with pytest.raises(BundleError, match="do not fit"):
         ts.Recommender.load(path).recommend(history=[1])
+
+
+def test_an_index_is_built_with_the_bundle_and_anew(recommender: ts.Recommender, copy: Path) -> None:
+    told = recommender.bundle.manifest["index"]
+    assert (told["kind"], told["n"], told["recall"], told["format_version"]) == ("exact", 60, 1.0, 1)
+    lists, figures = ts.Recommender.reindex(copy, kind="ivf", recall=1.0, k=5)
+    assert (figures.kind, figures.n, figures.k, figures.recall) == ("ivf", 60, 5, 1.0)
+    assert lists.bundle.manifest["index"]["kind"] == "ivf"
+    assert {"lists.bin", "lists.safetensors"} <= {file.name for file in copy.iterdir()}
+    for question in ({"user": 3}, {"history": [recommender.bundle.items.ids[4]]}, {"user": 5, "where": "year > 1900"}):
+        one, other = lists.recommend(**question), recommender.recommend(**question)  # type: ignore[arg-type]
+        assert one.items == other.items
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5)
+    again, _ = ts.Recommender.reindex(copy)
+    assert again.bundle.manifest["index"]["kind"] == "exact"
+    assert not (copy / "lists.bin").exists()
+
+
+def test_models_without_vectors_have_no_index(board: Dataset, tmp_path: Path) -> None:
+    answers = ts.Recommender.build(ts.train("ease", whole(board)), tmp_path / "b")
+    assert "index" not in answers.bundle.manifest
+    with pytest.raises(OptionError, match="the model ease has no vectors to index; it scores every item"):
+        ts.Recommender.reindex(tmp_path / "b")
+
+
+@pytest.mark.parametrize("told", [{"format_version": 2, "kind": "ivf"}, {}, [1], "ivf"])
+def test_an_index_of_another_version_says_what_to_do(copy: Path, told: object) -> None:
+    _forge(copy, index=told)
+    with pytest.raises(BundleError, match=r"this tastespace reads version 1: build it again \(tastespace index"):
+        ts.Recommender.load(copy).recommend(user=3)
+    ts.Recommender.reindex(copy)
+    assert ts.Recommender.load(copy).recommend(user=3).route == "user"
+
+
+def test_a_bundle_from_before_indexes_answers(copy: Path, recommender: ts.Recommender) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["index"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert ts.Recommender.load(copy).recommend(user=3) == recommender.recommend(user=3)
+
+
+def test_a_damaged_list_is_noticed(copy: Path) -> None:
+    ts.Recommender.reindex(copy, kind="ivf")
+    data = bytearray((copy / "lists.bin").read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / "lists.bin").write_bytes(bytes(data))
+    with pytest.raises(BundleError, match=r"lists\.bin is damaged: its checksum"):
+        ts.Recommender.load(copy)
+
+
+def test_an_index_is_open_before_its_bundle_is_replaced(copy: Path) -> None:
+    lists, _ = ts.Recommender.reindex(copy, kind="ivf")
+    before = lists.recommend(user=3)
+    ts.Recommender.reindex(copy, kind="exact")
+    assert lists.recommend(user=3) == before
+
+
+def test_lists_without_a_checksum_are_refused(copy: Path) -> None:
+    ts.Recommender.reindex(copy, kind="ivf")
+    files = json.loads((copy / "manifest.json").read_text())["files"]
+    _forge(copy, files={name: digest for name, digest in files.items() if not name.startswith("lists")})
+    with pytest.raises(BundleError, match="damaged: its checksum"):
+        ts.Recommender.load(copy)
+
+
+def test_arrays_and_none_are_lists_too(recommender: ts.Recommender) -> None:
+    ids = recommender.bundle.items.ids
+    assert recommender.recommend(history=ids[[0, 2]], k=3).route == "session"
+    assert recommender.recommend(user=3, exclude=None, k=3).route == "user"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tastespace.errors import TastespaceError
 
 if TYPE_CHECKING:
+    from tastespace.batch import recommend_all
     from tastespace.comparison import Comparison, compare, evaluate
     from tastespace.data.dataset import Dataset, Table
     from tastespace.data.interactions import Interactions
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from tastespace.data.vocabulary import Vocabulary
     from tastespace.evaluation.evaluate import Report
     from tastespace.evaluation.leaks import find_leaks
+    from tastespace.judging import judge_rules
+    from tastespace.reasons import Explanation, Reason
     from tastespace.recommender import Answer, Recommender
+    from tastespace.rules import Rules
     from tastespace.training import Fit, fit, train
 
 __version__ = "0.1.0"
@@ -33,11 +37,14 @@ _HOME = {
     "Answer": "recommender",
     "Comparison": "comparison",
     "Dataset": "data.dataset",
+    "Explanation": "reasons",
     "Fit": "training",
     "Interactions": "data.interactions",
     "Queries": "data.queries",
+    "Reason": "reasons",
     "Recommender": "recommender",
     "Report": "evaluation.evaluate",
+    "Rules": "rules",
     "Split": "data.split",
     "Table": "data.dataset",
     "Vocabulary": "data.vocabulary",
@@ -46,9 +53,11 @@ _HOME = {
     "fetch": "data.sources",
     "find_leaks": "evaluation.leaks",
     "fit": "training",
+    "judge_rules": "judging",
     "load_dataset": "data.sources",
     "open_data": "data.sources",
     "read": "data.readers",
+    "recommend_all": "batch",
     "split": "data.split",
     "train": "training",
 }
@@ -57,11 +66,14 @@ __all__ = [
     "Answer",
     "Comparison",
     "Dataset",
+    "Explanation",
     "Fit",
     "Interactions",
     "Queries",
+    "Reason",
     "Recommender",
     "Report",
+    "Rules",
     "Split",
     "Table",
     "TastespaceError",
@@ -71,9 +83,11 @@ __all__ = [
     "fetch",
     "find_leaks",
     "fit",
+    "judge_rules",
     "load_dataset",
     "open_data",
     "read",
+    "recommend_all",
     "split",
     "train",
 ]

@@ -52,6 +52,23 @@ def probe(folder: Path) -> None:
         pass
 
 
+@contextmanager
+def written_beside(target: Path) -> Iterator[Path]:
+    """A place beside `target` to write a file at, which becomes `target` when the block ends without an error.
+
+    On any error, Ctrl-C included, nothing of it stays. Raises `OSError` where the disk refuses.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-new-", dir=target.parent))
+    try:
+        yield folder / target.name
+        with open(folder / target.name, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(folder / target.name, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write a file of UTF-8 text beside its place and rename it. Raises `OSError` where the disk refuses."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,18 +3,20 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from tastespace.atomic import fresh_folder, nearest_folder, probe
+from tastespace.cold import Newcomers
 from tastespace.data import sql
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
@@ -23,6 +25,7 @@ from tastespace.errors import BundleError, DataError
 from tastespace.models.fold_in import FoldIn
 
 FORMAT, VERSION = "tastespace-bundle", 1
+INDEX_VERSION = 1
 _FILES = (
     "users.parquet",
     "items.parquet",
@@ -30,6 +33,9 @@ _FILES = (
     "vectors.safetensors",
     "weights.safetensors",
 )
+_NEWCOMERS = "newcomers.safetensors"
+_INDEX_FILES = ("lists.safetensors", "lists.bin")  # of an index that is more than the vectors
+_DAMAGE = (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError, TypeError, ValueError)
 _LARGEST_MANIFEST = 16 * 2**20
 
 
@@ -49,6 +55,13 @@ class Bundle:
     histories: Histories
     vectors: Mapping[str, NDArray[np.float32]]
     weights: Mapping[str, NDArray[Any]]
+    folder: Path | None = None  # where it was read from
+    newcomers: Newcomers | None = None  # the last items, which came after the training
+
+    @property
+    def n_known(self) -> int:
+        """Items that the model was trained on."""
+        return len(self.items) if self.newcomers is None else self.newcomers.n_known
 
     @property
     def fold_in(self) -> FoldIn | None:
@@ -60,8 +73,10 @@ class Bundle:
         return FoldIn(self.vectors["fold"], parts, np.array(told["tail"], dtype=np.float32))
 
 
-def write_bundle(path: Path, bundle: Bundle, *, force: bool = False) -> None:
-    """Write a bundle so that a reader never sees half of one.
+def write_bundle(
+    path: Path, bundle: Bundle, *, force: bool = False, save_index: Callable[[Path], None] | None = None
+) -> None:
+    """Write a bundle so that a reader never sees half of one; `save_index` adds the files of an index to its folder.
 
     An existing one is replaced only with `force`; anything else in its place never is.
     """
@@ -78,7 +93,13 @@ def write_bundle(path: Path, bundle: Bundle, *, force: bool = False) -> None:
             )
             save_file(_contiguous(bundle.vectors), folder / "vectors.safetensors")
             save_file(_contiguous(bundle.weights), folder / "weights.safetensors")
-            files = {name: _digest(folder / name) for name in _FILES}
+            if bundle.newcomers is not None:
+                like = bundle.newcomers.like
+                arrays = {"items": like.indices, "offsets": like.indptr.astype(np.int64), "weights": like.data}
+                save_file(_contiguous(arrays), folder / _NEWCOMERS)
+            if save_index is not None:
+                save_index(folder)
+            files = {file.name: _digest(file) for file in sorted(folder.iterdir())}
             manifest = {"format": FORMAT, "format_version": VERSION, **bundle.manifest, "files": files}
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
     except (OSError, SafetensorError, duckdb.IOException) as error:
@@ -100,22 +121,32 @@ def read_bundle(path: Path) -> Bundle:
     """Open a bundle; version, checksums and shapes are verified before anything of it is used."""
     manifest = _read_manifest(path)
     try:
-        for name in _FILES:
-            if _digest(path / name) != manifest["files"].get(name):
-                raise BundleError(f"{path / name} is damaged: its checksum is not the one in the manifest")
+        newer = [_NEWCOMERS] if _NEWCOMERS in manifest["files"] else []
+        for name in (*_FILES, *index_files(manifest), *newer):
+            check_digest(path, name, manifest)
         users, user_table = _read_table(path / "users.parquet", "user")
-        items, item_table = _read_table(path / "items.parquet", "item")
+        newcomers = _read_newcomers(path, manifest["counts"].get("items")) if newer else None
+        items, item_table = _read_table(path / "items.parquet", "item", 0 if newcomers is None else len(newcomers))
         lists = load_file(path / "histories.safetensors")
         histories = Histories(lists["items"], lists["offsets"], lists["weights"])
         vectors = load_file(path / "vectors.safetensors")
         weights = load_file(path / "weights.safetensors")
     except FileNotFoundError as error:
         raise BundleError(f"{path} is not a whole bundle: {Path(error.filename or '').name} is missing") from error
-    except (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        duckdb.Error,
+        DataError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise BundleError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     _check_shapes(path, manifest, len(users), len(items), histories, vectors)
     _check_finite(path, vectors, weights)
-    return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights)
+    return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights, path, newcomers)
 
 
 def describe_run(
@@ -138,6 +169,20 @@ def describe_run(
         "data": {"name": dataset.name, "fingerprint": log.fingerprint(), "signal": list(dataset.notes)},
         "split": {"protocol": protocol, "seed": seed},
     }
+
+
+def index_files(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files of a bundle's index, none where it is the vectors themselves, or of a version that is not read here."""
+    told = manifest.get("index")
+    if not isinstance(told, dict) or told.get("format_version") != INDEX_VERSION:
+        return ()
+    return _INDEX_FILES if told.get("kind") == "ivf" else ()
+
+
+def check_digest(path: Path, name: str, manifest: Mapping[str, Any]) -> None:
+    """Raise `BundleError` for a file that is not the one that the manifest tells of, `OSError` for none."""
+    if _digest(path / name) != manifest["files"].get(name):
+        raise BundleError(f"{path / name} is damaged: its checksum is not the one in the manifest")
 
 
 def _check_place(path: Path, force: bool) -> None:
@@ -243,9 +288,26 @@ def _write_table(file: Path, vocabulary: Vocabulary, table: Table) -> None:
         connection.execute(f"COPY rows TO {sql.text(str(file))} (FORMAT parquet)")
 
 
-def _read_table(file: Path, noun: str) -> tuple[Vocabulary, Table]:
+def _read_newcomers(path: Path, n_items: Any) -> Newcomers:
+    """What the last items are like; `BundleError` for lists that lead out of the catalogue."""
+    held = load_file(path / _NEWCOMERS)
+    kinds = {name: (array.dtype.kind, array.ndim) for name, array in held.items()}
+    if kinds != {"items": ("i", 1), "offsets": ("i", 1), "weights": ("f", 1)}:
+        raise BundleError(f"{path} is damaged: its newcomers are not lists of items with weights")
+    lists = Histories(held["items"], held["offsets"], held["weights"])
+    n_known = n_items - len(lists) if isinstance(n_items, int) else -1
+    sound = n_known > 0 and (len(lists.items) == 0 or (lists.items.min() >= 0 and lists.items.max() < n_known))
+    sums = np.bincount(lists.rows, lists.weights, minlength=len(lists))
+    if not sound or not (np.isfinite(lists.weights).all() and np.allclose(sums, 1, atol=1e-3)):
+        raise BundleError(f"{path} is damaged: its newcomers do not fit its items")
+    return Newcomers(sp.csr_matrix((lists.weights, lists.items, lists.offsets), shape=(len(lists), n_known)))
+
+
+def _read_table(file: Path, noun: str, appended: int = 0) -> tuple[Vocabulary, Table]:
     with duckdb.connect() as connection:
         fetched = connection.execute(f"SELECT * FROM read_parquet({sql.file(file)})").fetchnumpy()
     columns = {name: sql.unmasked(values) for name, values in fetched.items()}
     ids = columns.pop("id")
-    return Vocabulary(ids, noun), Table({name.removeprefix("column "): values for name, values in columns.items()})
+    return Vocabulary(ids, noun, appended), Table(
+        {name.removeprefix("column "): values for name, values in columns.items()}
+    )

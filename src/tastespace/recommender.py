@@ -1,46 +1,53 @@
 """Recommender: a bundle that answers. No HTTP, no terminal; torch only where a network must run."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from tastespace import config as configs
-from tastespace.bundle import Bundle, describe_run, read_bundle, write_bundle
+from tastespace.bundle import Bundle, read_bundle, write_bundle
+from tastespace.cold import Newcomers
 from tastespace.data.dataset import find_title
-from tastespace.data.features import Encoder, Features, Told
+from tastespace.data.features import Told
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries, check_k
 from tastespace.data.split import Split
 from tastespace.data.vocabulary import Vocabulary
-from tastespace.errors import BundleError, DataError, LeakError, OptionError, UnknownIdError
-from tastespace.index.exact import ExactIndex, best_of
+from tastespace.errors import LeakError, OptionError, UnknownIdError
+from tastespace.filters import Filter
+from tastespace.index import ExactIndex, Figures
+from tastespace.index.build import LEAST_RECALL
+from tastespace.making import bundle_of, overlap_with, write_indexed
+from tastespace.opened import Opened, best_among
+from tastespace.reasons import Explanation, Reason, reasons_of
+from tastespace.reasons import Kind as ReasonKind
+from tastespace.reranking import Prepared, choose
+from tastespace.rules import Rules
 from tastespace.suggest import shown
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from tastespace.evaluation import Report
-    from tastespace.models.base import Model
     from tastespace.training import Fit
 
 _log = logging.getLogger("tastespace")
 
 Route = Literal["user", "folded-in", "session", "features", "popular", "similar"]
-_USERS_AT_ONCE = 1024
+_RULES_KEPT = 16  # sets of rules that stay looked up
 
 
 @dataclass(frozen=True)
 class Answer:
     """Ids with their scores, best first, and the route that led to them.
 
-    Scores are the model's own (comparable within one answer), numbers of likes on the `popular` route, cosines for
-    `similar`. `notes` tell what of the question could not be used.
+    Scores are the model's own (comparable within one answer), numbers of likes on the `popular` route and, for models
+    that read no attributes, on the `features` route (likes of the 300 users most like the description), cosines for
+    `similar`. `notes` tell what of the question could not be used, and why fewer items came back than were asked for.
     """
 
     items: tuple[Any, ...]
@@ -49,11 +56,23 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """One query as the model is asked, the route of its answer, and what of it could not be used."""
+
+    queries: Queries
+    route: Route
+    notes: tuple[str, ...]
+    likes: NDArray[np.float32] | None = None  # (N,) counted instead of scored: of people alike
+
+
 class Recommender:
     """Answers from a bundle: build one from a fit, or load one from disk."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self.opened = Opened(bundle)
+        self._prepared: dict[Rules, Prepared] = {}
 
     @classmethod
     def build(
@@ -61,20 +80,38 @@ class Recommender:
     ) -> "Recommender":
         """Write a trained model as a bundle at `path` and open it; `metrics` go into its manifest.
 
-        Bad embedding health is written in it too, and raised as a warning of the logger "tastespace".
+        Items are indexed as suits their number (see `reindex`). Bad embedding health is written in the manifest too,
+        and raised as a warning of the logger "tastespace".
         """
-        bundle = _bundle_of(fit, metrics or {})
-        overlap = _overlap_with(Path(path), bundle) if force and Path(path).exists() else None
+        bundle = bundle_of(fit, metrics or {})
+        overlap = overlap_with(Path(path), bundle) if force and Path(path).exists() else None
         bundle = replace(bundle, manifest={**bundle.manifest, "overlap_with_replaced": overlap})
-        write_bundle(Path(path), bundle, force=force)
+        cls(bundle).write(path, force=force)
         for sentence in fit.health.warnings() if fit.health is not None else []:
             _log.warning("embedding health of %s: %s", fit.name, sentence)
         return cls.load(path)
 
     @classmethod
     def load(cls, path: str | Path) -> "Recommender":
-        """Open a bundle; `BundleError` where it is missing, damaged or of another version."""
-        return cls(read_bundle(Path(path)))
+        """Open a bundle; `BundleError` where it is missing, damaged or of another version, its index too."""
+        found = cls(read_bundle(Path(path)))
+        found.opened.open_index()
+        return found
+
+    @classmethod
+    def reindex(
+        cls, path: str | Path, *, kind: str = "auto", recall: float = LEAST_RECALL, k: int = 10
+    ) -> tuple["Recommender", Figures]:
+        """Build the index of a bundle's items anew and write the bundle with it, whole or not at all.
+
+        `kind`: "exact", "ivf", or "auto", by the number of items. An approximate one looks at so many vectors that it
+        finds the share `recall` of the best `k` in the mean over 500 users; `OptionError` where it cannot.
+        """
+        bundle = read_bundle(Path(path))
+        if "items" not in bundle.vectors:
+            raise OptionError(f"the model {bundle.manifest['model']} has no vectors to index; it scores every item")
+        figures = write_indexed(Path(path), bundle, force=True, kind=kind, recall=recall, k=k)
+        return cls.load(path), figures
 
     @property
     def user_vectors(self) -> NDArray[np.float32]:
@@ -93,51 +130,214 @@ class Recommender:
         history: Sequence[Any] | None = None,
         features: Mapping[str, Any] | None = None,
         k: int = 10,
-        exclude: Iterable[Any] = (),
+        exclude: Iterable[Any] | None = (),
         allow: Iterable[Any] | None = None,
+        where: str | None = None,
         exclude_seen: bool = True,
+        rules: Rules | None = None,
     ) -> Answer:
         """The `k` best items for a known user, a bare history of item ids, a user's attributes, or just anybody.
 
         `features` are attributes by name, as the training data had them; a value that they never had counts as
         missing and is told in the answer's `notes`. With both `user` and `history`, the history holds newer events of
         that user. Seen items, and those of the history, are left out unless `exclude_seen` is false; `exclude` never
-        comes back, and only `allow` does where it is given. Fewer than `k` come back only where fewer are left.
-        Unknown ids raise `UnknownIdError`.
+        comes back, and only what is in `allow` and fits `where` does, where they are given: `where` is a condition on
+        item attributes such as "genres = 'Comedy' and year >= 1990" (see `data.where`). Fewer than `k` come back only
+        where fewer are left. `rules` reorder what filters leave (see `Rules`); scores stay the model's. Unknown ids
+        raise `UnknownIdError`, a condition that cannot be read `OptionError`.
         """
         bundle = self.bundle
         check_k(k, len(bundle.items))
-        for name, listed in (("history", history), ("exclude", exclude), ("allow", allow)):
-            if listed is not None and (isinstance(listed, str) or not isinstance(listed, Iterable)):
-                raise OptionError(f"{name} is {shown(listed)}, but a list of item ids is expected")
+        asked = self._question(user, history, features)
+        seen = asked.queries.history.items.astype(np.int64) if exclude_seen else np.zeros(0, np.int64)
+        filtered = self._filter(seen, exclude, allow, where)
+        best, scores, notes = self._listed(asked, filtered, k, rules)
+        return Answer(
+            tuple(bundle.items.ids[best].tolist()), tuple(scores.tolist()), asked.route, (*asked.notes, *notes)
+        )
+
+    def _listed(
+        self, asked: "_Question", filtered: Filter, k: int, rules: Rules | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], tuple[str, ...]]:
+        """Places and scores of an answer, and why it is short or breaks a rule."""
+        if rules is None or not rules.names:
+            best, scores = self._find(asked, filtered, k)
+            return best, scores, filtered.notes(len(best), k)
+        prepared = self.prepare(rules)
+        if prepared.fresh is not None:
+            filtered = replace(filtered, fresh=prepared.fresh)
+        left = filtered.left
+        for searches in (prepared.searches(k), [(len(left), None)]):  # caps may ask for more candidates than a few
+            parts = [self._find(asked, filtered.among(mask), min(many, len(left))) for many, mask in searches]
+            places, first = np.unique(np.concatenate([part[0] for part in parts]), return_index=True)
+            scores = np.concatenate([part[1] for part in parts])[first]
+            order = np.lexsort((places, -scores))
+            places, scores = places[order], scores[order]
+            directions = self.opened.item_space.vectors if rules.mmr < 1 else None
+            choice = choose(prepared, places, scores, k, left, directions)
+            if not choice.short or len(places) >= left.sum():
+                break
+        best, notes = choice.places, choice.notes
+        known = dict(zip(places.tolist(), scores.tolist(), strict=True))
+        told = [known[place] if place in known else self._score_of(asked, place) for place in best.tolist()]
+        return best, np.array(told, dtype=np.float32), (*filtered.notes(int(left.sum()), k), *notes)
+
+    def with_items(self, items: Mapping[Any, Mapping[str, Any]]) -> "Recommender":
+        """The same with new items by id, of which attributes alone are known; they can come back at once.
+
+        Each stands where the mean of the 10 liked items with the most similar attributes stands, for any model, so
+        nothing is trained. This one is unchanged; `write` keeps the new one. Raises `DataError` for an id that is
+        known already, `OptionError` for attributes that training never had, or none at all to compare by.
+        """
+        if not isinstance(items, Mapping) or not all(isinstance(told, Mapping) for told in items.values()):
+            raise OptionError("new items are a mapping of ids to mappings of attributes")
+        bundle, encoder = self.bundle, self.opened.item_encoder
+        if not encoder.columns:
+            raise OptionError("the items of this bundle have no attributes, so nothing says where a new one belongs")
+        vocabulary = bundle.items.extended(list(items))
+        table = bundle.item_table.extended(list(items.values()))
+        features = encoder.encode(table, len(vocabulary))
+        before = bundle.newcomers
+        n_known = len(bundle.items) if before is None else before.n_known
+        late = Newcomers.of(features[:n_known], features[len(bundle.items) :], self.opened.likes[:n_known])
+        like = late.like if before is None else sp.vstack([before.like, late.like], format="csr")
+        vectors = dict(bundle.vectors)
+        for name in ("items", "fold"):
+            if name in vectors:
+                vectors[name] = np.concatenate([vectors[name], late.mean(vectors[name][:n_known])])
+        manifest = {key: value for key, value in bundle.manifest.items() if key not in ("files", "index")}
+        manifest["counts"] = {**bundle.manifest["counts"], "items": len(vocabulary)}
+        manifest["index_asked"] = bundle.manifest.get("index_asked", {})
+        found = Recommender(
+            replace(
+                bundle,
+                manifest=manifest,
+                items=vocabulary,
+                item_table=table,
+                vectors=vectors,
+                newcomers=Newcomers(like),
+            )
+        )
+        if "items" in vectors:
+            index = copy(self.opened.index)
+            index.add(vectors["items"][len(bundle.items) :])
+            found.opened.index = index
+        return found
+
+    def write(self, path: str | Path, *, force: bool = False) -> "Recommender":
+        """Write the bundle at `path`, with an index of all its items built anew, and open it."""
+        if "items" in self.bundle.vectors:
+            write_indexed(Path(path), self.bundle, force=force, **self.bundle.manifest.get("index_asked", {}))
+        else:
+            write_bundle(Path(path), self.bundle, force=force)
+        return self.load(path)
+
+    def listed(self, query: Queries, hidden: NDArray[np.int64], k: int, rules: Rules | None) -> NDArray[np.int64]:
+        """Up to `k` item indices for one query of a split, without the `hidden` ones."""
+        filtered = Filter(len(self.bundle.items), exclude=np.zeros(0, np.int64), seen=hidden)
+        route: Route = "session" if (query.history.weights > 0).any() else "popular"
+        return self._listed(_Question(query, route, ()), filtered, k, rules)[0]
+
+    def item_directions(self) -> NDArray[np.float32] | None:
+        """(N, D) vectors of length 1 whose products say how alike items are; None where the model has none."""
+        try:
+            return self.opened.item_space.vectors
+        except OptionError:
+            return None
+
+    def prepare(self, rules: Rules) -> Prepared:
+        """Rules looked up in the catalogue; kept, as most questions come with the same ones."""
+        if rules not in self._prepared:
+            if len(self._prepared) >= _RULES_KEPT:
+                self._prepared.clear()
+            self._prepared[rules] = Prepared.of(rules, self.opened.attributes, self.bundle.items, self.opened.likes)
+        return self._prepared[rules]
+
+    def _find(self, asked: "_Question", filtered: Filter, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        counted = self._counted(asked)
+        return self.opened.best(asked.queries, filtered, k) if counted is None else best_among(counted, filtered, k)
+
+    def _score_of(self, asked: "_Question", place: int) -> float:
+        counted = self._counted(asked)
+        return self.opened.score(asked.queries, place) if counted is None else float(counted[place])
+
+    def _counted(self, asked: "_Question") -> NDArray[np.float32] | None:
+        """(N,) likes, where they are the answer: of everybody, or of people alike; None where the model answers."""
+        counted = self.opened.likes.astype(np.float32) if asked.route == "popular" else asked.likes
+        newcomers = self.bundle.newcomers
+        if counted is None or newcomers is None:
+            return counted
+        return newcomers.scored(counted[None, : newcomers.n_known])[0]
+
+    def explain(
+        self,
+        item: Any,
+        user: Any = None,
+        *,
+        history: Sequence[Any] | None = None,
+        features: Mapping[str, Any] | None = None,
+    ) -> Explanation:
+        """Why `item` has its score for the one who asks, as `recommend` would be asked.
+
+        Where the score is a sum over what is known (all models with vectors and a fold-in, `ease`, `item_knn`, `ials`,
+        `two_tower`), the reasons add up to it. For the others a reason is what the score loses without that item of
+        the history. On the `popular` route the reason is how many users like the item.
+        """
+        place = int(self.bundle.items.index_of([item])[0])
+        asked = self._question(user, history, features)
+        plain = _plain(self.bundle.items.ids[place])
+        counted = self._counted(asked)
+        if counted is not None:
+            likes = float(counted[place])
+            kind: ReasonKind = "popular" if asked.route == "popular" else "people"
+            return Explanation(plain, likes, asked.route, (Reason(kind, None, likes),), True, asked.notes)
+        parts, adds_up = self.opened.parts(asked.queries, place), True
+        if parts is None:
+            parts, adds_up = self.opened.losses(asked.queries, place), False
+        met = self.bundle.items.ids[asked.queries.history.items].tolist()
+        score = self.opened.score(asked.queries, place)
+        return Explanation(plain, score, asked.route, reasons_of(parts, met), adds_up, asked.notes)
+
+    def _question(self, user: Any, history: Sequence[Any] | None, features: Mapping[str, Any] | None) -> "_Question":
+        bundle = self.bundle
+        check_list("history", history)
         if features is not None and not isinstance(features, Mapping):
             raise OptionError(f"features are {shown(features)}, but a mapping of names to values is expected")
-        newer = bundle.items.index_of(list(history or []))
+        newer = bundle.items.index_of([] if history is None else list(history))
         row = int(bundle.users.index_of([user])[0]) if user is not None else -1
         past = bundle.histories.take(np.array([row])) if row >= 0 else Histories.of([[]])
         known = _extended(past, newer)
-        hidden = [
-            bundle.items.index_of(list(exclude)),
-            known.items if exclude_seen else np.zeros(0, np.int64),
-        ]
-        allowed = None if allow is None else bundle.items.index_of(list(allow))
         told, notes = self._encode_features(features)
-        asked = None if told is None else told.values
         route, query_row = self._route(row, newer, known, told is not None and told.understood)
-        if route == "popular":
-            scores = self._likes.astype(np.float32)
-        else:
-            scores = self._scores(Queries(np.array([query_row]), known, asked))
-        return self._answer(scores, k, np.concatenate(hidden).astype(np.int64), allowed, route, notes)
+        if self.opened.features is not None or told is None:
+            queries = Queries(np.array([query_row]), known, None if told is None else told.values)
+            return _Question(queries, route, notes)
+        queries = Queries(np.array([query_row]), known)
+        if route == "features":
+            return _Question(queries, route, notes, self.opened.people.likes_of_the_nearest(told.values))
+        unused = f"the model {bundle.manifest['model']} reads no attributes: the history alone was asked"
+        return _Question(queries, route, (*notes, unused) if told.understood else notes)
+
+    def blocked(
+        self, *, exclude: Iterable[Any] | None = (), allow: Iterable[Any] | None = None, where: str | None = None
+    ) -> NDArray[np.bool_]:
+        """(N,) the items that these filters of `recommend` leave to nobody."""
+        filtered = self._filter(np.zeros(0, np.int64), exclude, allow, where)
+        out = np.zeros(len(self.bundle.items), dtype=bool) if filtered.allowed is None else ~filtered.allowed
+        out[filtered.hidden] = True
+        return out
 
     def similar_items(self, item: Any, k: int = 10) -> Answer:
         """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
         place = int(self.bundle.items.index_of([item])[0])
-        if self._likes[place] == 0:
+        comparable = self.opened.likes > 0
+        if self.bundle.newcomers is not None:
+            comparable[self.bundle.newcomers.n_known :] = True
+        if not comparable[place]:
             raise UnknownIdError(
                 f"nobody in the training data liked item {shown(item)}, so nothing is known of its taste"
             )
-        return self._similar(self._item_space, place, k, self._likes > 0, self.bundle.items)
+        return self._similar(self.opened.item_space, place, k, comparable, self.bundle.items)
 
     def similar_users(self, user: Any, k: int = 10) -> Answer:
         """The `k` users of the most similar taste (cosine), among users with a liked item; `.items` holds user ids."""
@@ -145,16 +345,22 @@ class Recommender:
         active = np.diff(self.bundle.histories.positives().offsets) > 0
         if not active[place]:
             raise UnknownIdError(f"user {shown(user)} liked nothing in the training data, so their taste is unknown")
-        return self._similar(self._user_space, place, k, active, self.bundle.users)
+        return self._similar(self.opened.user_space, place, k, active, self.bundle.users)
 
     def evaluate(self, split: Split, *, k: int = 10, progress: bool | None = None) -> "Report":
-        """Test this bundle's model on a split of the data that it was made from.
+        """Test this bundle's model on a split of the data that it was made from; `check_split` says on which."""
+        check_k(k, len(self.bundle.items))
+        self.check_split(split)
+        from tastespace.evaluation import evaluate
 
-        Raises `LeakError` where a test row, or any row of a user held out whole, was among the training rows, and
+        return evaluate(self.opened.model.scorer(), split, k=k, progress=progress)
+
+    def check_split(self, split: Split) -> None:
+        """Raise `LeakError` where a test row, or any row of a user held out whole, was among the training rows.
+
         `OptionError` for data of other ids.
         """
         bundle = self.bundle
-        check_k(k, len(bundle.items))
         if bundle.users != split.train.users or bundle.items != split.train.items:
             raise OptionError(
                 f"this bundle was made from {bundle.manifest['data']['name']} with "
@@ -174,9 +380,6 @@ class Recommender:
             raise LeakError(
                 f"this model was trained on rows of {met} of the users whom {split.protocol} holds out; {train_one}"
             )
-        from tastespace.evaluation import evaluate
-
-        return evaluate(self._model.scorer(), split, k=k, progress=progress)
 
     def find_item(self, text: str) -> Any:
         """An item's id from what a person typed: an id, a title, or a part of a title that fits one item."""
@@ -208,13 +411,25 @@ class Recommender:
         """An item's attributes."""
         return self.bundle.item_table.row(int(self.bundle.items.index_of([item])[0]))
 
+    def _filter(
+        self, seen: NDArray[np.int64], exclude: Iterable[Any] | None, allow: Iterable[Any] | None, where: str | None
+    ) -> Filter:
+        items = self.bundle.items
+        check_list("exclude", exclude)
+        check_list("allow", allow)
+        return Filter(
+            len(items),
+            exclude=items.index_of([] if exclude is None else list(exclude)),
+            seen=seen,
+            allow=None if allow is None else items.index_of(list(allow)),
+            fits=None if where is None else self.opened.attributes.fitting(where),
+        )
+
     def _encode_features(self, features: Mapping[str, Any] | None) -> tuple[Told | None, tuple[str, ...]]:
         """The attributes of a question (None: it has none), and what of them is not known."""
         if not features:
             return None, ()
-        if self._features is None:
-            raise OptionError(f"the model {self.bundle.manifest['model']} reads no features; train two_tower for that")
-        told = self._features.user_encoder.encode_one(features)
+        told = self.opened.user_encoder.encode_one(features)
         return told, tuple(
             f"the training data never had {shown(value)} as {name}: it counts as missing"
             for name, values in told.unknown.items()
@@ -229,233 +444,26 @@ class Recommender:
             return "session", -1
         return ("folded-in", -1) if len(newer) else ("user", row)
 
-    def _scores(self, queries: Queries) -> NDArray[np.float32]:
-        """(N,) scores of one query: from the vectors alone where they suffice, else from the network."""
-        if "items" in self.bundle.vectors:
-            if queries.users[0] >= 0 and queries.features is None:
-                return np.asarray(self.item_vectors @ self.user_vectors[queries.users[0]])
-            fold_in = self.bundle.fold_in
-            if fold_in is not None:
-                return np.asarray(self.item_vectors @ fold_in(queries.history)[0])
-        return self._from_network(queries)[0]
-
-    def _from_network(self, queries: Queries) -> NDArray[np.float32]:
-        import torch
-
-        with torch.no_grad():
-            return np.asarray(self._scorer(queries).numpy(), dtype=np.float32)
-
-    @cached_property
-    def _scorer(self) -> "Callable[[Queries], Tensor]":
-        import torch
-
-        with torch.no_grad():
-            return self._model.scorer()
-
-    @cached_property
-    def _model(self) -> "Model":
-        return load_model(self.bundle, self._features)
-
-    @cached_property
-    def _features(self) -> Features | None:
-        return read_features(self.bundle)
-
-    @cached_property
-    def _likes(self) -> NDArray[np.int64]:
-        liked = self.bundle.histories.positives()
-        return np.bincount(liked.items, minlength=len(self.bundle.items))
-
-    @cached_property
-    def _item_space(self) -> ExactIndex:
-        vectors = self._without_bias("items")
-        if vectors is None:
-            space = self._model.item_space()
-            if space is None:
-                raise OptionError(f"the model {self.bundle.manifest['model']} has no vectors to compare items by")
-            vectors = space.detach().numpy()
-        return ExactIndex.build(_unit(vectors))
-
-    @cached_property
-    def _user_space(self) -> ExactIndex:
-        vectors = self._without_bias("users")
-        if vectors is None:
-            import torch
-
-            everyone = np.arange(len(self.bundle.users))
-            parts = []
-            with torch.no_grad():
-                for start in range(0, len(everyone), _USERS_AT_ONCE):
-                    chunk = Queries.of_users(everyone[start : start + _USERS_AT_ONCE], self.bundle.histories)
-                    part = self._model.query_space(chunk)
-                    if part is None:
-                        raise OptionError(
-                            f"the model {self.bundle.manifest['model']} has no vectors to compare users by"
-                        )
-                    parts.append(part.numpy())
-            vectors = np.concatenate(parts)
-        return ExactIndex.build(_unit(vectors))
-
-    def _without_bias(self, name: str) -> NDArray[np.float32] | None:
-        vectors = self.bundle.vectors.get(name)
-        return None if vectors is None else vectors[:, : vectors.shape[1] - self.bundle.manifest["bias_coordinates"]]
-
     def _table(self, name: str) -> NDArray[np.float32]:
         vectors = self.bundle.vectors.get(name)
         if vectors is None:
             raise OptionError(f"the model {self.bundle.manifest['model']} has no {name} vectors")
         return vectors
 
-    def _answer(
-        self,
-        scores: NDArray[np.float32],
-        k: int,
-        hidden: NDArray[np.int64],
-        allowed: NDArray[np.int64] | None,
-        route: Route,
-        notes: tuple[str, ...],
-    ) -> Answer:
-        scores = scores.copy()
-        scores[hidden] = -np.inf
-        if allowed is not None:
-            outside = np.ones(len(scores), dtype=bool)
-            outside[allowed] = False
-            scores[outside] = -np.inf
-        best = best_of(scores, k)
-        return Answer(tuple(self.bundle.items.ids[best].tolist()), tuple(scores[best].tolist()), route, notes)
-
     def _similar(
         self, space: ExactIndex, place: int, k: int, candidates: NDArray[np.bool_], vocabulary: Vocabulary
     ) -> Answer:
         ids = vocabulary.ids
         check_k(k, len(ids), vocabulary.noun)
-        found = space.search(
-            space.vectors[place : place + 1], k, exclude=[np.array([place])], allow=np.flatnonzero(candidates)
-        )
+        found = space.search(space.vectors[place : place + 1], k, exclude=[np.array([place])], allow=candidates)
         kept = found.indices[0] >= 0
         return Answer(tuple(ids[found.indices[0][kept]].tolist()), tuple(found.scores[0][kept].tolist()), "similar")
 
 
-def read_features(bundle: Bundle) -> Features | None:
-    """What a bundle's model was told of users and items, encoded again from its tables; None where it was told none."""
-    told = bundle.manifest.get("features")
-    if told is None:
-        return None
-    try:
-        encoders = Encoder.from_json(told["users"]), Encoder.from_json(told["items"])
-        return Features.encoded(bundle.user_table, bundle.item_table, len(bundle.users), len(bundle.items), encoders)
-    except (DataError, KeyError, TypeError, ValueError) as error:
-        raise BundleError("the features of this bundle do not fit its tables") from error
-
-
-def load_model(bundle: Bundle, features: Features | None) -> "Model":
-    """The network of a bundle, rebuilt from its config and filled with its weights; needs torch, no training data."""
-    import torch
-
-    from tastespace import models
-    from tastespace.models.base import Shapes
-    from tastespace.models.sizes import sizes_alone
-
-    name = bundle.manifest["model"]
-    cls = models.get(name)
-    try:
-        config = configs.from_mapping(cls.Config, bundle.manifest["config"])
-    except OptionError as error:
-        raise BundleError(f"the config of this {name} bundle is not valid: {error}") from error
-    shapes = Shapes(len(bundle.users), len(bundle.items))
-    if features is not None:
-        shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
-    weights = {key: torch.from_numpy(array) for key, array in bundle.weights.items()}
-    try:
-        with sizes_alone():  # shapes alone, whatever they claim to be
-            planned = cls(config, shapes).state_dict()
-        if _shapes_of(planned) != _shapes_of(weights):
-            raise BundleError(f"the weights of this {name} bundle do not fit its config")
-        model = cls(config, shapes)
-        if features is not None:
-            model.describe(features)
-        model.load_state_dict(weights)
-    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
-        raise BundleError(f"the weights of this {name} bundle do not fit its config") from error
-    return model.eval()
-
-
-def _shapes_of(tensors: "Mapping[str, Tensor]") -> dict[str, tuple[int, ...]]:
-    """By name; a single number lies on disk as an array of one."""
-    return {key: tuple(tensor.shape) or (1,) for key, tensor in tensors.items()}
-
-
-def _bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
-    import torch
-
-    from tastespace.models.base import Factored
-
-    split, model = fit.split, fit.model
-    histories = split.histories()
-    vectors: dict[str, NDArray[np.float32]] = {}
-    fold_in = None
-    if isinstance(model, Factored):
-        with torch.no_grad():
-            everyone = np.arange(split.train.n_users)
-            parts = [
-                model.encode_queries(Queries.of_users(everyone[start : start + _USERS_AT_ONCE], histories))
-                .cpu()
-                .numpy()
-                for start in range(0, len(everyone), _USERS_AT_ONCE)
-            ]
-            vectors = {"users": np.concatenate(parts), "items": model.encode_items().cpu().numpy()}
-            fold_in = model.fold_in()
-        if fold_in is not None:
-            vectors["fold"] = fold_in.vectors
-    manifest = {
-        **describe_run(
-            model=fit.name,
-            config=configs.to_mapping(model.config),
-            options=configs.to_mapping(fit.options),
-            dataset=split.dataset,
-            protocol=split.protocol,
-            seed=split.seed,
-        ),
-        "best_epoch": fit.best_epoch,
-        "train_seconds": round(fit.seconds, 3),
-        "metrics": metrics,
-        "health": None if fit.health is None else fit.health.to_json(),
-        "features": {
-            "users": fit.features.user_encoder.to_json(),
-            "items": fit.features.item_encoder.to_json(),
-        }
-        if fit.features is not None and model.reads_features
-        else None,
-        "bias_coordinates": model.n_bias if isinstance(model, Factored) else 0,
-        "fold_in": None
-        if fold_in is None
-        else {"parts": [list(part) for part in fold_in.parts], "tail": fold_in.tail.tolist()},
-    }
-    return Bundle(
-        manifest=manifest,
-        users=split.train.users,
-        items=split.train.items,
-        user_table=split.dataset.user_table,
-        item_table=split.dataset.item_table,
-        histories=histories,
-        vectors=vectors,
-        weights={name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()},
-    )
-
-
-def _overlap_with(path: Path, new: Bundle) -> float | None:
-    """Share of its 10 nearest neighbours that an item keeps from the bundle at `path`; None without such vectors."""
-    from tastespace.evaluation.health import neighbourhood_overlap
-
-    try:
-        old = read_bundle(path)
-    except BundleError:  # it is about to be replaced
-        return None
-    if old.items != new.items or "items" not in old.vectors or "items" not in new.vectors:
-        return None
-    likes = [np.bincount(one.histories.positives().items, minlength=len(new.items)) for one in (old, new)]
-    liked = np.minimum(*likes) > 0
-    before, after = (one.vectors["items"][liked, : -one.manifest["bias_coordinates"] or None] for one in (old, new))
-    return neighbourhood_overlap(before, after)
+def check_list(name: str, listed: object) -> None:
+    """Raise `OptionError` for what is given in place of a list of ids."""
+    if listed is not None and (isinstance(listed, str) or not isinstance(listed, Iterable)):
+        raise OptionError(f"{name} is {shown(listed)}, but a list of item ids is expected")
 
 
 def _extended(past: Histories, newer: NDArray[np.int64]) -> Histories:
@@ -463,11 +471,6 @@ def _extended(past: Histories, newer: NDArray[np.int64]) -> Histories:
     items = np.concatenate([past.items, newer]).astype(np.int32)
     weights = np.concatenate([past.weights, np.ones(len(newer), np.float32)]).astype(np.float32)
     return Histories(items, np.array([0, len(items)], dtype=np.int64), weights)
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
 
 
 def _plain(value: Any) -> Any:

@@ -288,7 +288,7 @@ def test_doctor_tells_versions_and_where_data_lie(tmp_path: Path, monkeypatch: p
         (["recommend", "{bundle}", "--user", "u3", "--k", "61"], 2, "catalogue has only 60 items"),
         (["recommend", "{bundle}", "--user", "u3", "--k", "0"], 2, "k is 0"),
         (["recommend", "{bundle}", "--feature", "age"], 2, "--feature 'age' is not of the form NAME=VALUE"),
-        (["recommend", "{bundle}", "--feature", "age=3"], 2, "reads no features"),
+        (["recommend", "{bundle}", "--feature", "age=3"], 2, "trained without any"),
         (["recommend", "{bundle}", "--history", "two"], 4, "'two' is no item id: ids here are whole numbers"),
         (["recommend", "{bundle}", "--history", " , "], 2, "--history names no item"),
         (["compare", "--data", "{log}", "--models", ","], 2, "--models names no model"),

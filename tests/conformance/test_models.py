@@ -278,7 +278,7 @@ def test_saved_and_loaded_scores_are_equal(name: str, tmp_path: object) -> None:
     on = board_split()
     made = fitted(name, on, epochs=3)
     loaded = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
-    again = scores(loaded._model, questions(on.train))
+    again = scores(loaded.opened.model, questions(on.train))
     np.testing.assert_allclose(again, scores(made.model, questions(on.train)), rtol=1e-6, atol=1e-6)
 
 
@@ -287,7 +287,7 @@ def test_models_with_features_are_saved_with_them(name: str, tmp_path: object) -
     on = split(coloured(board_split().dataset.interactions), "article")
     made = fitted(name, on, epochs=3)
     loaded = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
-    again = scores(loaded._model, questions(on.train))
+    again = scores(loaded.opened.model, questions(on.train))
     np.testing.assert_allclose(again, scores(made.model, questions(on.train)), rtol=1e-5, atol=1e-5)
 
 

@@ -1,13 +1,9 @@
-import json
-import struct
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastespace.errors import BundleError, OptionError
+from tastespace.errors import OptionError
 from tastespace.index import ExactIndex, exact
 
 modest = settings(max_examples=80)
@@ -33,7 +29,7 @@ def test_search_is_brute_force_with_ties_to_the_lower_index(
         queries,
         k,
         exclude=None if exclude is None else [np.array(one, dtype=np.int64) for one in exclude],
-        allow=None if allow is None else np.array(allow, dtype=np.int64),
+        allow=None if allow is None else np.isin(np.arange(n), allow),
     )
     for row in range(b):
         left = set(range(n) if allow is None else allow) - set([] if exclude is None else exclude[row])
@@ -56,7 +52,7 @@ def test_each_query_has_its_own_exclusions() -> None:
 
 
 def test_an_empty_allow_list_leaves_nothing() -> None:
-    found = ExactIndex.build(VECTORS).search(np.ones((1, 2), np.float32), 2, allow=np.array([], dtype=np.int64))
+    found = ExactIndex.build(VECTORS).search(np.ones((1, 2), np.float32), 2, allow=np.zeros(4, dtype=bool))
     assert found.indices.tolist() == [[-1, -1]]
 
 
@@ -84,57 +80,12 @@ def test_added_vectors_go_on_from_n() -> None:
     assert index.search(np.eye(2, dtype=np.float32), 2).indices.tolist() == [[5, 1], [4, 2]]
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 4])
-def test_save_and_load_give_the_same_index(n: int, tmp_path: Path) -> None:
-    ExactIndex.build(VECTORS[:n]).save(tmp_path / "index")
-    np.testing.assert_array_equal(ExactIndex.load(tmp_path / "index").vectors, VECTORS[:n])
-
-
-def test_a_view_is_saved_as_it_looks(tmp_path: Path) -> None:
-    ExactIndex.build(VECTORS.T[:, ::2]).save(tmp_path / "index")
-    np.testing.assert_array_equal(ExactIndex.load(tmp_path / "index").vectors, VECTORS.T[:, ::2])
-
-
-def _safetensors(dtype: str, shape: list[int], data: bytes, name: str = "vectors", end: int | None = None) -> bytes:
-    offsets = [0, len(data) if end is None else end]
-    header = json.dumps({name: {"dtype": dtype, "shape": shape, "data_offsets": offsets}}).encode()
-    return struct.pack("<Q", len(header)) + header + data
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"not an index at all",
-        b"\xff" * 64,
-        _safetensors("F32", [1, 2], bytes(8), name="other"),
-        _safetensors("F32", [2], bytes(8)),
-        _safetensors("F32", [2, 2], bytes(4), end=16),
-        _safetensors("BF16", [1, 2], bytes(4)),
-        _safetensors("F8_E4M3", [1, 2], bytes(2)),
-        _safetensors("F32", [1, 2], bytes(8))[:-1],
-    ],
-    ids=["empty", "text", "huge header", "no vectors", "one dimension", "beyond the end", "bf16", "float8", "cut"],
-)
-def test_a_hostile_file_is_no_index(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "index"
-    path.write_bytes(content)
-    with pytest.raises(BundleError, match="index is not an exact index"):
-        ExactIndex.load(path)
-
-
-def test_a_missing_file_and_a_folder_are_no_index(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing", tmp_path):
-        with pytest.raises(BundleError, match="is not an exact index"):
-            ExactIndex.load(path)
-
-
 def test_wrong_shapes_are_refused() -> None:
     index = ExactIndex.build(VECTORS)
     with pytest.raises(OptionError, match=r"vectors \(N, D\) are expected, not an array of 1 dimensions"):
         ExactIndex.build(VECTORS[0])
     for wrong in (np.ones((1, 3), np.float32), np.ones(2, np.float32)):
-        with pytest.raises(OptionError, match="vectors of width 2 are expected, not shape"):
+        with pytest.raises(OptionError, match=r"vectors .*are expected, not"):
             index.add(wrong)
         with pytest.raises(OptionError, match="queries of width 2 are expected, not shape"):
             index.search(wrong, 1)

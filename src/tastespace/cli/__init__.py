@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tastespace.cli import ask, demo, learn, stock
+from tastespace.cli import ask, demo, keep, learn, stock
 from tastespace.cli.guard import guarded
 
 app = typer.Typer(
@@ -23,8 +23,11 @@ for command in (
     learn.evaluate,
     learn.compare,
     ask.recommend,
+    ask.explain,
     ask.similar_items,
     ask.similar_users,
+    keep.index,
+    keep.add_items,
     stock.models,
     stock.doctor,
 ):

@@ -1,4 +1,4 @@
-"""Commands that answer: recommend, similar-items, similar-users."""
+"""Commands that answer: recommend, explain, similar-items, similar-users."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,15 +23,31 @@ def recommend(
         typer.Option(metavar="NAME=VALUE", help="An attribute of the user; repeatable.", show_default=False),
     ] = None,
     exclude: Annotated[str | None, typer.Option(help="Item ids that must not come back.", show_default=False)] = None,
+    allow: Annotated[str | None, typer.Option(help="Item ids that alone may come back.", show_default=False)] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION", help="Of item attributes: \"genres = 'Comedy' and year >= 1990\".", show_default=False
+        ),
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="For every user, to the file --out.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="With --all: a .parquet, .csv or .jsonl file.", show_default=False)
+    ] = None,
+    rules: Annotated[Path | None, typer.Option(help="A YAML file of rules.", show_default=False)] = None,
     k: K = 10,
     json: AsJson = False,
 ) -> None:
-    """Recommend to a user, a history, a description, or anybody.
+    """Recommend to a user, a history, a description, anybody, or everybody.
 
-    Example: tastespace recommend models/films --user 42
+    Example: tastespace recommend models/films --user 42 --where "genres = 'Comedy' and year >= 1990"
     """
     from tastespace.recommender import Recommender
+    from tastespace.rules import Rules
 
+    if everyone or out is not None:
+        _recommend_all(bundle, everyone, out, k, exclude, allow, where, json, alone=(user, history, feature, rules))
+        return
     if history is not None and not _listed(history):
         raise OptionError("--history names no item; leave it out to ask for anybody")
     features = parse_features(feature)
@@ -42,7 +58,10 @@ def recommend(
         history=None if history is None else [items.parse(text) for text in _listed(history)],
         features=features,
         exclude=[items.parse(text) for text in _listed(exclude)],
+        allow=None if allow is None else [items.parse(text) for text in _listed(allow)],
+        where=where,
         k=k,
+        rules=None if rules is None else Rules.read(rules),
     )
     for note in answer.notes:
         show.hint(note)
@@ -51,8 +70,81 @@ def recommend(
         return
     show.say(f"route: {answer.route}")
     show.items(recommender, answer)
-    if len(answer.items) < k:
-        show.hint(f"only {len(answer.items)} items were left to recommend")
+
+
+def _recommend_all(
+    bundle: Path,
+    everyone: bool,
+    out: Path | None,
+    k: int,
+    exclude: str | None,
+    allow: str | None,
+    where: str | None,
+    json: bool,
+    alone: tuple[object, ...],
+) -> None:
+    from tastespace.recommender import Recommender
+
+    if not everyone or out is None:
+        raise OptionError("--all and --out FILE belong together: recommendations for every user go to a file")
+    if any(part is not None for part in alone):
+        raise OptionError("--all asks for every user; leave --user, --history, --feature and --rules out")
+    from tastespace.batch import recommend_all
+
+    recommender = Recommender.load(bundle)
+    items = recommender.bundle.items
+    found = recommend_all(
+        recommender,
+        out,
+        k=k,
+        exclude=[items.parse(text) for text in _listed(exclude)],
+        allow=None if allow is None else [items.parse(text) for text in _listed(allow)],
+        where=where,
+    )
+    if json:
+        show.as_json({"file": str(found.file), "users": found.users, "rows": found.rows, "short": found.short})
+        return
+    show.say(f"{found.rows:,} rows for {found.users:,} users in {found.file}")
+    if found.short:
+        show.hint(f"{found.short:,} users got fewer than {k} items: no more were left for them")
+
+
+def explain(
+    bundle: Bundle,
+    item: Annotated[str, typer.Argument(help="An item's id, or a title.", show_default=False)],
+    user: Annotated[str | None, typer.Option(help="A user's id.", show_default=False)] = None,
+    history: Annotated[
+        str | None, typer.Option(help="Item ids, oldest first, with commas between.", show_default=False)
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An attribute of the user; repeatable.", show_default=False),
+    ] = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="So many reasons as text, the strongest first.")] = 10,
+    json: AsJson = False,
+) -> None:
+    """Say why an item is recommended, or not: what its score is made of.
+
+    Example: tastespace explain models/films "Fargo" --user 42
+    """
+    from tastespace.recommender import Recommender
+
+    if history is not None and not _listed(history):
+        raise OptionError("--history names no item; leave it out to ask for anybody")
+    recommender = Recommender.load(bundle)
+    users, items = recommender.bundle.users, recommender.bundle.items
+    found = recommender.explain(
+        recommender.find_item(item),
+        None if user is None else users.parse(user),
+        history=None if history is None else [items.parse(text) for text in _listed(history)],
+        features=parse_features(feature),
+    )
+    for note in found.notes:
+        show.hint(note)
+    if json:
+        show.as_json(show.explanation_to_json(found))
+        return
+    show.explanation(recommender, found, k)
 
 
 def similar_items(

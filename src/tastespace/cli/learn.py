@@ -10,6 +10,8 @@ from tastespace.cli import show
 from tastespace.errors import OptionError
 
 if TYPE_CHECKING:
+    from tastespace.data.split import Split
+    from tastespace.recommender import Recommender
     from tastespace.training import Forecast
 
 Protocol = Annotated[
@@ -132,6 +134,9 @@ def evaluate(
     duplicates: o.Duplicates = "error",
     format: o.Format = None,
     encoding: o.Encoding = "utf-8",
+    rules: Annotated[
+        Path | None, typer.Option(help="A YAML file of rules: what each does to the lists.", show_default=False)
+    ] = None,
     json: o.AsJson = False,
 ) -> None:
     """Test a bundle on the test rows of a protocol.
@@ -161,6 +166,9 @@ def evaluate(
         format=format,
         encoding=encoding,
     )
+    if rules is not None:
+        _judge(recommender, split, rules, k, json)
+        return
     report = recommender.evaluate(split, k=k)
     figures = report_to_json(report)
     findings = find_leaks(split)
@@ -189,6 +197,31 @@ def evaluate(
         show.say(f"  {group}: {told}")
     for finding in findings:
         show.say(f"  {finding.kind}: {finding.message}")
+
+
+def _judge(recommender: "Recommender", split: "Split", file: Path, k: int, json: bool) -> None:
+    from tastespace.judging import judge_rules
+    from tastespace.rules import Rules
+
+    effects = judge_rules(recommender, split, Rules.read(file), k=k)
+    if json:
+        about = {"data": split.dataset.name, "protocol": split.protocol, "k": k, "rules_file": str(file)}
+        show.as_json({**about, "rows": [effect.to_json() for effect in effects]})
+        return
+    show.say(split.describe())
+    rows = [
+        [
+            one.rules,
+            f"{one.recall:.4f}",
+            f"{one.ndcg:.4f}",
+            f"{one.coverage:.3f}",
+            "-" if one.diversity is None else f"{one.diversity:.3f}",
+            f"{one.popularity:.0f}",
+            str(one.short),
+        ]
+        for one in effects
+    ]
+    show.table(["rules", f"Recall@{k}", f"NDCG@{k}", "coverage", "diversity", "likes", "short lists"], rows)
 
 
 def compare(

@@ -14,6 +14,7 @@ from tastespace.atomic import write_text
 if TYPE_CHECKING:
     from tastespace.comparison import Comparison
     from tastespace.evaluation import Health
+    from tastespace.reasons import Explanation, Reason
     from tastespace.recommender import Answer, Recommender
 
 
@@ -147,4 +148,42 @@ def answer_to_json(recommender: "Recommender", answer: "Answer", **asked: Any) -
             {"item": item, "score": score, **recommender.describe(item)}
             for item, score in zip(answer.items, answer.scores, strict=True)
         ],
+    }
+
+
+def explanation(recommender: "Recommender", found: "Explanation", k: int) -> None:
+    """What a score is made of, the strongest `k` reasons a line each, and the others in one."""
+    say(f"{recommender.label(found.item)}: score {found.score:.3f}, route {found.route}")
+    rows = [[f"{reason.value:+.3f}", _told(recommender, reason)] for reason in found.reasons[:k]]
+    others = found.reasons[k:]
+    if others:
+        rows.append([f"{sum(reason.value for reason in others):+.3f}", f"{len(others)} more"])
+    if not rows:
+        say("nothing that is known of this user bears on it")
+    table(["adds" if found.adds_up else "would be lost", "because of"], rows, numbers_from=2)
+    if not found.adds_up:
+        hint("the score is no sum: each figure is what it would lose without that item")
+
+
+def _told(recommender: "Recommender", reason: "Reason") -> str:
+    if reason.kind == "history":
+        return recommender.label(reason.name)
+    told = {
+        "user": "what the model learnt of this user beyond the history",
+        "everybody": "what it gets from everybody",
+        "people": "so many of the users most like the description like it",
+        "popular": "so many users like it, which is all that is known",
+    }
+    return told.get(reason.kind, str(reason.name))
+
+
+def explanation_to_json(found: "Explanation") -> dict[str, Any]:
+    """An explanation as plain values."""
+    return {
+        "item": found.item,
+        "score": found.score,
+        "route": found.route,
+        "adds_up": found.adds_up,
+        **({"notes": list(found.notes)} if found.notes else {}),
+        "reasons": [{"kind": one.kind, "name": one.name, "value": one.value} for one in found.reasons],
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastespace.data.interactions import Interactions
-from tastespace.errors import DataError, UnknownIdError
+from tastespace.errors import DataError, OptionError, UnknownIdError
 from tastespace.suggest import did_you_mean, shown
 
 
@@ -30,6 +30,19 @@ class Table:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.columns[name]
+
+    def head(self, n: int) -> "Table":
+        """The first `n` rows."""
+        return Table({name: column[:n] for name, column in self.columns.items()})
+
+    def extended(self, rows: Sequence[Mapping[str, Any]]) -> "Table":
+        """The same with more rows; what one does not tell is missing. `OptionError` for a name that is no column."""
+        for name in dict.fromkeys(name for row in rows for name in row):
+            if name not in self.columns:
+                raise OptionError(f"there is no attribute {shown(name)}{did_you_mean(str(name), list(self.columns))}")
+        return Table(
+            {name: _joined(name, column, [row.get(name) for row in rows]) for name, column in self.columns.items()}
+        )
 
     def fingerprint(self) -> str:
         """SHA-256 of names and cells: equal tables have equal fingerprints."""
@@ -84,6 +97,21 @@ def find_title(table: Table, text: str) -> NDArray[np.int64]:
     if not found:
         raise UnknownIdError(f"there is no item titled {shown(text)}{did_you_mean(text, filter(None, shown_titles))}")
     return np.array(found, dtype=np.int64)
+
+
+def _joined(name: str, column: NDArray[Any], cells: list[Any]) -> NDArray[Any]:
+    """A column with cells after it; a column of whole numbers or truth values becomes one that can miss some."""
+    if column.dtype.kind in "biuf":
+        try:
+            added = np.array([np.nan if cell is None else float(cell) for cell in cells], dtype=np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise OptionError(f"the attribute {shown(name)} holds numbers, and a new item has another value") from error
+        if np.isinf(added).any():
+            raise OptionError(f"the attribute {shown(name)} of a new item is not a finite number")
+        return np.concatenate([column.astype(np.float64), added])
+    late = np.empty(len(cells), dtype=object)
+    late[:] = cells
+    return np.concatenate([column.astype(object), late])
 
 
 def _plain(value: Any) -> Any:

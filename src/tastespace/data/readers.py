@@ -124,14 +124,7 @@ def read_table(
     encoding: str = "utf-8",
 ) -> Table:
     """Attributes from a file or dataframe, one row an id; ids without a row get missing values."""
-    where, kind = _describe_source(source, None)
-    if kind == "lines":
-        raise DataError(f"{where} is in the lines format, which has no attributes; a table with columns is expected")
-    with _Connection() as connection:
-        names = connection.open(source, kind, where, encoding)
-        key = find_role(role, names, where, column if column in names else None)
-        rows = connection.rows([key, *[n for n in names if n != key]])
-    keys = [_as_id(value, vocabulary.is_text) for value in rows.pop(key).tolist()]
+    keys, rows = _keyed(source, vocabulary, role, column, encoding)
     index = vocabulary.index_of(keys, unknown="minus-one")
     known = index >= 0
     columns = {}
@@ -142,6 +135,50 @@ def read_table(
         filled[index[known]] = column_values[known]
         columns[name] = filled
     return Table(columns)
+
+
+def read_new(
+    source: Any,
+    vocabulary: Vocabulary,
+    role: Literal["user", "item"],
+    column: str | None = None,
+    encoding: str = "utf-8",
+) -> dict[Any, dict[str, Any]]:
+    """Attributes of ids that the vocabulary lacks, by id; rows of known ids are left out, missing values too.
+
+    `DataError` for an id that comes twice or is missing.
+    """
+    keys, rows = _keyed(source, vocabulary, role, column, encoding)
+    known = vocabulary.index_of(keys, unknown="minus-one") >= 0
+    found: dict[Any, dict[str, Any]] = {}
+    for place in np.flatnonzero(~known).tolist():
+        if keys[place] is None or keys[place] in found:
+            raise DataError(f"row {place + 1} of the new {role}s has an id that is missing or comes twice")
+        cells = {name: values[place] for name, values in rows.items()}
+        found[keys[place]] = {name: _cell(value) for name, value in cells.items() if not _is_missing(value)}
+    return found
+
+
+def _keyed(
+    source: Any, vocabulary: Vocabulary, role: Literal["user", "item"], column: str | None, encoding: str
+) -> tuple[list[Any], dict[str, NDArray[Any]]]:
+    """Ids of a table's rows, and its other columns."""
+    where, kind = _describe_source(source, None)
+    if kind == "lines":
+        raise DataError(f"{where} is in the lines format, which has no attributes; a table with columns is expected")
+    with _Connection() as connection:
+        names = connection.open(source, kind, where, encoding)
+        key = find_role(role, names, where, column if column in names else None)
+        rows = connection.rows([key, *[n for n in names if n != key]])
+    return [_as_id(value, vocabulary.is_text) for value in rows.pop(key).tolist()], rows
+
+
+def _cell(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:

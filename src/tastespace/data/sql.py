@@ -1,6 +1,7 @@
 """Names, texts and files as they may stand in a DuckDB query, and its columns as plain arrays."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ def text(value: str) -> str:
 
 def file(path: str | Path) -> str:
     """A path as DuckDB's first reader arguments: this very file, no pattern, no columns from folder names."""
-    return text(re.sub(r"([*?\[])", r"[\1]", str(path))) + ", hive_partitioning = false"
+    return _literal(path) + ", hive_partitioning = false"
+
+
+def files(paths: Iterable[Path]) -> str:
+    """The same for several files."""
+    return f"[{', '.join(map(_literal, paths))}], hive_partitioning = false"
+
+
+def _literal(path: str | Path) -> str:
+    return text(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
 def unmasked(values: Any) -> NDArray[Any]:

@@ -18,7 +18,8 @@ _SUGGEST_UP_TO = 200_000  # comparing spellings costs about 10 microseconds a na
 class Vocabulary:
     """Sorted distinct ids; an id's index is its place among them.
 
-    `ids` is an int64 array, or an object array of str. `noun` ("user", "item") names the things in errors.
+    `ids` is an int64 array, or an object array of str. `noun` ("user", "item") names the things in errors. The last
+    `appended` ids came later and stand in the order in which they came, so that no index ever changes.
 
     >>> vocabulary = Vocabulary.of([30, 10, 20, 10])
     >>> vocabulary.ids.tolist(), vocabulary.index_of([20, 30]).tolist()
@@ -27,14 +28,19 @@ class Vocabulary:
 
     ids: NDArray[Any]
     noun: str = field(default="item")
+    appended: int = 0
 
     def __post_init__(self) -> None:
         if self.ids.ndim != 1 or self.ids.dtype.kind not in "iO":
             raise DataError(f"{self.noun} ids must be a list of whole numbers or texts")
         if self.is_text and not all(isinstance(value, str) for value in self.ids):
             raise DataError(f"{self.noun} ids mix texts with other types; use one type for all")
-        if len(self.ids) > 1 and not bool(np.all(self.ids[:-1] < self.ids[1:])):
+        first = self._sorted
+        if len(first) > 1 and not bool(np.all(first[:-1] < first[1:])):
             raise DataError(f"{self.noun} ids must be sorted and distinct")
+        late = self.ids[len(first) :].tolist()
+        if self.appended < 0 or len(set(late)) < len(late) or np.isin(self.ids[len(first) :], first).any():
+            raise DataError(f"{self.noun} ids must be distinct")
         self.ids.setflags(write=False)
 
     @classmethod
@@ -47,6 +53,28 @@ class Vocabulary:
         whole = all(map(_is_whole, distinct))
         values = np.array(distinct, dtype=np.int64) if whole else np.array(distinct, dtype=object)
         return cls(values, noun)
+
+    def extended(self, ids: Sequence[Any]) -> "Vocabulary":
+        """The same with ids at its end. `DataError` for one that is known, comes twice or has another type."""
+        late = list(ids)
+        if not all(isinstance(value, str) if self.is_text else _is_whole(value) for value in late):
+            kind = "texts" if self.is_text else "whole numbers"
+            raise DataError(f"new {self.noun} ids must be {kind}, as all others are")
+        values = np.array(late, dtype=object if self.is_text else np.int64)
+        known = self.index_of(values, unknown="minus-one") >= 0
+        if known.any():
+            raise DataError(f"{self.noun} {shown(_plain(values[known][0]))} is known already")
+        return Vocabulary(np.concatenate([self.ids, values]), self.noun, self.appended + len(late))
+
+    @cached_property
+    def _sorted(self) -> NDArray[Any]:
+        found: NDArray[Any] = self.ids[: len(self.ids) - self.appended]
+        return found
+
+    @cached_property
+    def _late(self) -> dict[int, int]:
+        start = len(self._sorted)
+        return {value: start + place for place, value in enumerate(self.ids[start:].tolist())}
 
     @property
     def is_text(self) -> bool:
@@ -85,10 +113,16 @@ class Vocabulary:
             values = list(ids)
             whole = np.array([_is_whole(value) for value in values], dtype=bool)
             wanted = np.array([v if w else 0 for v, w in zip(values, whole, strict=True)], dtype=np.int64)
-        if len(self.ids) == 0:
-            return np.full(len(wanted), -1, dtype=np.int64)
-        place = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
-        return np.where(whole & (self.ids[place] == wanted), place, -1)
+        first = self._sorted
+        if len(first) == 0:
+            found = np.full(len(wanted), -1, dtype=np.int64)
+        else:
+            place = np.minimum(np.searchsorted(first, wanted), len(first) - 1)
+            found = np.where(whole & (first[place] == wanted), place, -1)
+        if self.appended:
+            for row in np.flatnonzero(whole & (found < 0)).tolist():
+                found[row] = self._late.get(int(wanted[row]), -1)
+        return found
 
     def parse(self, text: str) -> Any:
         """What a user typed, as an id of this vocabulary's type (it need not be known)."""
@@ -109,8 +143,8 @@ class Vocabulary:
             if not isinstance(value, int | np.integer) or not _is_whole(value):
                 return []
             wanted = int(value)
-            place = int(np.searchsorted(self.ids, wanted))
-            window: list[int] = self.ids[max(0, place - n) : place + n].tolist()
+            place = int(np.searchsorted(self._sorted, wanted))
+            window: list[int] = [*self._sorted[max(0, place - n) : place + n].tolist(), *self._late]
             return sorted(window, key=lambda known: abs(known - wanted))[:n]
         return list(nearest(str(value), self.ids.tolist(), n))
 

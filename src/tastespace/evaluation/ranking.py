@@ -1,7 +1,7 @@
 """Ranking the whole catalogue, in chunks of users."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +93,26 @@ def _in_order(values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
+def best_in_chunks(
+    score: Scorer, queries: Queries, hidden: Histories, *, n_items: int, k: int
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """The `k` best unhidden items of R queries, some queries at a time: which ones, scores (B, K), columns (B, K).
+
+    Best first; columns of -1 with scores of -inf fill up where fewer are left. `hidden` holds a list for every query.
+    Memory: a chunk of scores, about 16 MiB, at a time.
+    """
+    if k < 1:
+        raise OptionError(f"k is {k}, but at least 1 is expected")
+    per_chunk = int(max(1, min(1024, _CHUNK_BYTES // (4 * max(1, n_items)))))
+    for start in range(0, len(queries), per_chunk):
+        part = np.arange(start, min(start + per_chunk, len(queries)))
+        scores = score(queries.take(part))  # (B, N)
+        left_out = hidden.take(part)
+        rows = torch.from_numpy(left_out.rows)
+        scores[rows, torch.from_numpy(left_out.items.astype(np.int64))] = -torch.inf
+        yield slice(start, start + len(part)), *top_k(scores, min(k, n_items))
+
+
 def rank(
     score: Scorer,
     queries: Queries,
@@ -104,20 +124,11 @@ def rank(
 ) -> NDArray[np.int64]:
     """(R, K) the `k` best unhidden items for each of R queries, best first; -1 fills up where fewer are left.
 
-    `hidden` holds a list for every query. Memory: a chunk of scores, about 16 MiB, at a time.
+    `hidden` holds a list for every query; `tick` is told how many queries are done.
     """
-    if k < 1:
-        raise OptionError(f"k is {k}, but at least 1 is expected")
-    per_chunk = int(max(1, min(1024, _CHUNK_BYTES // (4 * max(1, n_items)))))
     items = np.full((len(queries), k), -1, dtype=np.int64)
-    for start in range(0, len(queries), per_chunk):
-        part = np.arange(start, min(start + per_chunk, len(queries)))
-        scores = score(queries.take(part))  # (B, N)
-        left_out = hidden.take(part)
-        rows = torch.from_numpy(left_out.rows)
-        scores[rows, torch.from_numpy(left_out.items.astype(np.int64))] = -torch.inf
-        _, best = top_k(scores, min(k, n_items))
-        items[start : start + len(part), : best.shape[1]] = best.cpu().numpy()
+    for part, _, best in best_in_chunks(score, queries, hidden, n_items=n_items, k=k):
+        items[part, : best.shape[1]] = best.cpu().numpy()
         if tick is not None:
-            tick(start + len(part))
+            tick(part.stop)
     return items

@@ -2,31 +2,34 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from tastespace.errors import BundleError, OptionError
-from tastespace.index.base import Neighbours
+from tastespace.index.base import Neighbours, check_search, check_vectors
 
 _SCORES_AT_ONCE = 16_000_000  # 64 MiB
+_NARROW = 0.1  # of the vectors: where fewer are allowed, only theirs are multiplied
 
 
 class ExactIndex:
     """Inner products with all vectors."""
 
+    kind: ClassVar[str] = "exact"
+
     def __init__(self, vectors: NDArray[np.float32]) -> None:
         self.vectors = vectors
+
+    @property
+    def nbytes(self) -> int:
+        """Nothing."""
+        return 0
 
     @classmethod
     def build(cls, vectors: NDArray[np.float32]) -> Self:
         """Index `vectors` (N, D); they are kept as they are, not copied."""
-        if vectors.ndim != 2:
-            raise OptionError(f"vectors (N, D) are expected, not an array of {vectors.ndim} dimensions")
-        return cls(np.asarray(vectors, dtype=np.float32))
+        return cls(check_vectors(vectors))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -37,55 +40,43 @@ class ExactIndex:
         k: int,
         *,
         exclude: Sequence[NDArray[np.int64]] | None = None,
-        allow: NDArray[np.int64] | None = None,
+        allow: NDArray[np.bool_] | None = None,
     ) -> Neighbours:
         """The `k` best for each of `queries` (B, D), exactly."""
-        if k < 1:
-            raise OptionError(f"k is {k}, but at least 1 is expected")
-        if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
-            raise OptionError(f"queries of width {self.vectors.shape[1]} are expected, not shape {queries.shape}")
-        places = np.arange(len(self), dtype=np.int64) if allow is None else np.unique(allow)
-        vectors = self.vectors if allow is None else self.vectors[places]
+        check_search(self.vectors.shape[1], queries, k)
+        listed, outside = None, None
+        if allow is not None:
+            if np.count_nonzero(allow) > _NARROW * len(self):
+                outside = ~allow
+            else:
+                listed = np.flatnonzero(allow)
+        vectors = self.vectors if listed is None else self.vectors[listed]
         indices = np.full((len(queries), k), -1, dtype=np.int64)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         at_once = max(1, _SCORES_AT_ONCE // max(1, len(vectors)))
         for start in range(0, len(queries), at_once):
             block = queries[start : start + at_once] @ vectors.T  # (b, N)
             for row, scored in enumerate(block, start):
+                if outside is not None:
+                    scored[outside] = -np.inf
                 if exclude is not None:
-                    hide(scored, places, exclude[row], everything=allow is None)
+                    scored[exclude[row] if listed is None else np.isin(listed, exclude[row])] = -np.inf
                 best = best_of(scored, k)
-                indices[row, : len(best)], scores[row, : len(best)] = places[best], scored[best]
+                scores[row, : len(best)] = scored[best]
+                indices[row, : len(best)] = best if listed is None else listed[best]
         return Neighbours(indices, scores)
 
     def add(self, vectors: NDArray[np.float32]) -> None:
         """Append vectors; costs a copy of the index."""
-        if vectors.ndim != 2 or vectors.shape[1] != self.vectors.shape[1]:
-            raise OptionError(f"vectors of width {self.vectors.shape[1]} are expected, not shape {vectors.shape}")
-        self.vectors = np.concatenate([self.vectors, vectors.astype(np.float32)])
+        self.vectors = np.concatenate([self.vectors, check_vectors(vectors, self.vectors.shape[1])])
 
-    def save(self, path: Path) -> None:
-        """Write the vectors as safetensors."""
-        save_file({"vectors": np.ascontiguousarray(self.vectors)}, path)
+    def save(self, folder: Path) -> None:
+        """Nothing is built, so nothing is written."""
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `save` wrote; anything else raises `BundleError`."""
-        try:
-            return cls.build(load_file(path)["vectors"])
-        except (OSError, SafetensorError, KeyError, OptionError, TypeError, AttributeError) as error:
-            # the last two: a tensor of a type that numpy does not know, such as bfloat16
-            raise BundleError(f"{path} is not an exact index") from error
-
-
-def hide(
-    scores: NDArray[np.float32], places: NDArray[np.int64], exclude: NDArray[np.int64], *, everything: bool
-) -> None:
-    """Set the scores of excluded indices to -inf; `places` says which index each score belongs to."""
-    if everything:
-        scores[exclude] = -np.inf
-    else:
-        scores[np.isin(places, exclude)] = -np.inf
+    def load(cls, folder: Path, vectors: NDArray[np.float32]) -> Self:
+        """The index of the vectors."""
+        return cls.build(vectors)
 
 
 def best_of(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ Letters in shapes: U users, N items, B queries, D dimension, C candidates.
 
 import abc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +19,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
-from tastespace.models.fold_in import FoldIn
+from tastespace.models.fold_in import FoldIn, Parts
 from tastespace.models.products import products
 from tastespace.models.sizes import sizes_alone
 
@@ -139,6 +139,10 @@ class Model(nn.Module, abc.ABC):
         """(B, C) scores of the candidate `items` (B, C) alone."""
         return self.score(queries).gather(1, items)
 
+    def parts(self, query: Queries, item: int) -> Parts | None:
+        """What the score of an item for one query is the sum of; None where it is no such sum."""
+        return None
+
     def item_space(self) -> Tensor | None:
         """(N, D) vectors whose cosine says how alike two items are, or None where the model has none."""
         return None
@@ -201,6 +205,16 @@ class Factored(Model):
     def score_pairs(self, queries: Queries, items: Tensor) -> Tensor:
         """(B, C) scores of the candidate `items` (B, C) alone."""
         return torch.einsum("bd,bcd->bc", self.encode_queries(queries), self.encode_items()[items])
+
+    @torch.no_grad()
+    def parts(self, query: Queries, item: int) -> Parts | None:
+        """What a history folded in is the sum of, and what a user's own row tells beyond it; None without a fold-in."""
+        fold_in = self.fold_in()
+        if fold_in is None:
+            return None
+        vector = self.encode_items()[item]
+        found = fold_in.parts_of(query.history, vector.cpu().numpy())
+        return replace(found, user=float(self.encode_queries(query)[0] @ vector) - found.total)
 
     def item_space(self) -> Tensor:
         """(N, D) item vectors without the bias coordinates."""

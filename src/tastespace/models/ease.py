@@ -16,6 +16,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import TrainingError
 from tastespace.models.base import Model, Shapes
+from tastespace.models.fold_in import Parts
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Ease(Model):
         """(B, N) the history's likes times the weights."""
         liked = queries.history.positives().matrix(self.shapes.n_items)
         return torch.from_numpy(np.asarray(liked @ self.weights.numpy()))
+
+    def parts(self, query: Queries, item: int) -> Parts:
+        """The weight of each liked item of the history."""
+        towards = self.weights[torch.from_numpy(query.history.items.astype(np.int64)), item].numpy()
+        return Parts(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards)
 
     def item_space(self) -> Tensor:
         """(N, N) each item's weights towards all others."""

@@ -21,6 +21,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import TrainingError
 from tastespace.models.base import Factored, Shapes
+from tastespace.models.fold_in import Parts
 from tastespace.progress import track
 
 _CELLS = 2**22  # floats of the vectors, and of the matrices, that are gathered at a time
@@ -103,6 +104,25 @@ class IALS(Factored):
                 )
             found[torch.from_numpy(part)] = torch.cholesky_solve(wanted[..., None], factor).squeeze(-1)
         return found
+
+    @torch.no_grad()
+    def parts(self, query: Queries, item: int) -> Parts:
+        """What each item of the history adds: the solution is linear in what is wanted of them."""
+        history = query.history
+        added = np.zeros(len(history.items))
+        readable = self._readable(history)
+        liked = readable.positives()
+        if len(liked.items) == 0:
+            return Parts(added)
+        c, items = self.config, self.items
+        places, weight, target = (table[0] for table in _padded(readable, c.disliked))
+        gathered = items[places]  # (T, D)
+        matrix = c.unobserved * (items.T @ items) + gathered.T @ (gathered * weight[:, None])
+        penalty = c.l2 * (float(liked.weights.sum()) + c.unobserved * len(items)) ** c.l2_power
+        matrix.diagonal().add_(penalty)
+        towards = torch.linalg.solve(matrix, items[item])  # (D,)
+        added[history.weights > 0] = (target * (gathered @ towards))[target > 0].numpy()
+        return Parts(added)
 
     def _readable(self, history: Histories) -> Histories:
         """Likes, and dislikes where they count."""

@@ -16,6 +16,7 @@ from tastespace.config import check, option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Model, Shapes
+from tastespace.models.fold_in import Parts
 
 _ITEMS_AT_ONCE = 1024
 
@@ -79,6 +80,12 @@ class ItemKNN(Model):
         """(B, N) summed similarities."""
         liked = queries.history.positives().matrix(self.shapes.n_items)
         return torch.from_numpy((liked @ self.weights()).toarray())
+
+    def parts(self, query: Queries, item: int) -> Parts:
+        """The similarity of each liked item of the history."""
+        history = torch.from_numpy(query.history.items.astype(np.int64))
+        towards = (self.similarity[history] * (self.near[history] == item)).sum(dim=1).numpy()
+        return Parts(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards)
 
     def item_space(self) -> Tensor:
         """(N, N) each item's similarities, itself included."""

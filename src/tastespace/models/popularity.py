@@ -13,6 +13,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import DataError
 from tastespace.models.base import Model, Shapes
+from tastespace.models.fold_in import Parts
 
 _DAY = 86_400.0  # seconds
 
@@ -46,6 +47,10 @@ class Popularity(Model):
     def score(self, queries: Queries) -> Tensor:
         """(B, N) the same counts for every query."""
         return self.counts.expand(len(queries), -1).clone()
+
+    def parts(self, query: Queries, item: int) -> Parts:
+        """The count, which is the same for everybody."""
+        return Parts(np.zeros(len(query.history.items)), everybody=float(self.counts[item]))
 
 
 def count_likes(train: Interactions, days: float | None = None) -> NDArray[np.float32]:

@@ -25,6 +25,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models import objective
 from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.fold_in import Parts
 from tastespace.models.objective import Batches, Objective
 
 
@@ -237,6 +238,43 @@ class TwoTower(Factored):
         weights = np.repeat(np.maximum(lists.lengths, 1.0) ** -self.config.pooling, lists.lengths)
         arrays = (lists.items.astype(np.int64), lists.offsets[:-1], weights.astype(np.float32))
         return Bags(*(torch.from_numpy(array).to(device) for array in arrays))
+
+    @torch.no_grad()
+    def parts(self, query: Queries, item: int) -> Parts | None:
+        """The sum that the user tower is, each part as long as it is in the whole; None with a hidden layer."""
+        if self.config.hidden:
+            return None
+        towards, history = self.encode_items()[item], query.history
+        vector, everybody = towards[: self.config.dim], float(towards[self.config.dim])
+        place = torch.from_numpy(np.maximum(query.users, 0))
+        known = bool(query.users[0] >= 0) and bool(self.likes[place[0]] > 0)
+        told = self._features_of(query.users) if query.features is None else sp.csr_matrix(query.features)
+        liked, met = self._pooled(history, self.item.device)
+        rows = [self.anybody, self.user[place[0]] * known, self.item[liked.rows] * liked.weights[:, None]]
+        rows += [self.met[met.rows] * met.weights[:, None]]
+        if self.shapes.user_features:
+            rows.append(self.user_feature[torch.from_numpy(told.indices)] * torch.from_numpy(told.data)[:, None])
+        raw = torch.cat([part.reshape(-1, self.config.dim) for part in rows])  # all that is added up, in this order
+        whole = raw.sum(dim=0)
+        scaled = self.config.scaled(whole[None, :])[0]
+        gain = self._gain()
+        scaled = scaled if gain is None else scaled * gain
+        shares = (raw * torch.where(whole == 0, 0.0, scaled / whole)) @ vector
+        return self._named(shares.double().numpy(), history, told, everybody)
+
+    def _named(self, shares: NDArray[np.float64], history: Histories, told: sp.csr_matrix, everybody: float) -> Parts:
+        """`shares`: of anybody, the user's own vector, liked items, items met, features."""
+        neutral, disliked = self.told.cpu().numpy()
+        liked = history.weights > 0
+        met = ((history.weights == 0) & neutral) | ((history.weights < 0) & disliked)
+        added = np.zeros(len(history.items))
+        n_liked, n_met = int(liked.sum()), int(met.sum())
+        added[liked] = shares[2 : 2 + n_liked]
+        added[met] = shares[2 + n_liked : 2 + n_liked + n_met]
+        names = self._described.user_encoder.names if self._described is not None else []
+        of_features = zip(told.indices.tolist(), shares[2 + n_liked + n_met :].tolist(), strict=True)
+        features = {names[place]: share for place, share in of_features}
+        return Parts(added, features, float(shares[1]), everybody + float(shares[0]))
 
     def _gain(self) -> Tensor | None:
         """(D,) what learnt temperatures multiply a vector by."""

@@ -1,0 +1,129 @@
+"""Which index suits a catalogue, and what it then reaches: recall against exact search, latency, bytes."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastespace.errors import OptionError
+from tastespace.index.base import Index, Neighbours, check_vectors
+from tastespace.index.exact import ExactIndex
+from tastespace.suggest import did_you_mean, shown
+
+Kind = Literal["exact", "ivf"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+EXACT_UP_TO = 200_000  # vectors; beyond, exact search takes more than some 10 ms a query
+LEAST_RECALL = 0.95
+_ROUNDING = 1e-5  # of a score
+_QUERIES = 500  # that an index is judged by
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What an index of N vectors reaches on `queries` queries of `k`; one query at a time, on one thread."""
+
+    kind: str
+    n: int
+    lists: int | None
+    reach: int | None
+    k: int
+    queries: int
+    recall: float
+    p50_ms: float
+    p95_ms: float
+    bytes: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def suited(n: int) -> Kind:
+    """The kind for N vectors."""
+    return "exact" if n <= EXACT_UP_TO else "ivf"
+
+
+def build_index(
+    vectors: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    *,
+    kind: str = "auto",
+    recall: float = LEAST_RECALL,
+    k: int = 10,
+) -> tuple[Index, Figures]:
+    """An index of `vectors` (N, D) and its figures on up to 500 of `queries` (B, D), such as users' vectors.
+
+    `kind` is one of `KINDS`, or "auto": by N. An approximate index looks at more lists until it finds the share
+    `recall` of the best `k` in the mean. One that finds less when it looks everywhere is refused (`OptionError`), or,
+    where `kind` is "auto", an exact one built instead.
+    """
+    vectors = check_vectors(vectors)
+    if kind != "auto" and kind not in KINDS:
+        raise OptionError(f"there is no index {shown(kind)}{did_you_mean(kind, ['auto', *KINDS])}")
+    if not 0 < recall <= 1:
+        raise OptionError(f"a recall of {recall:g} is asked for, but it lies above 0 and up to 1")
+    asked = _some(queries)
+    began = time.perf_counter()
+    if (suited(len(vectors)) if kind == "auto" else kind) == "exact":
+        index: Index = ExactIndex.build(vectors)
+        return index, _figures(index, asked, None, k, time.perf_counter() - began)
+    from tastespace.index.ivf import InvertedIndex
+
+    lists = InvertedIndex.build(vectors)
+    seconds = time.perf_counter() - began
+    truth = ExactIndex.build(vectors).search(asked, k)
+    while _recall(lists, asked, truth) < recall and lists.reach < lists.n_lists:
+        lists.reach *= 2
+    found = _figures(lists, asked, truth, k, seconds)
+    if found.recall < recall and kind == "auto":
+        return build_index(vectors, queries, kind="exact", k=k)
+    if found.recall < recall:
+        raise OptionError(
+            f"an index of lists finds {found.recall:.3f} of the best {k} at most, and {recall:g} is asked for; "
+            "build an exact one (--kind exact)"
+        )
+    return lists, found
+
+
+def _some(queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A fixed random choice of the queries that ask for anything."""
+    queries = queries[np.abs(queries).max(axis=1, initial=0) > 0]
+    if len(queries) <= _QUERIES:
+        return queries
+    return queries[np.sort(np.random.default_rng(0).choice(len(queries), _QUERIES, replace=False))]
+
+
+def _recall(index: Index, queries: NDArray[np.float32], truth: Neighbours) -> float:
+    """Mean share of the best (B, K) that an index finds, or as good ones; 1 where nothing is asked."""
+    if len(queries) == 0:
+        return 1.0
+    wanted = truth.scores
+    found = index.search(queries, wanted.shape[1]).scores
+    there = truth.indices >= 0
+    last = np.where(there, wanted, np.inf).min(axis=1, initial=np.inf)[:, None]  # what a found one must reach
+    hits = (found >= last - _ROUNDING * np.maximum(1.0, np.abs(last))).sum(axis=1)
+    return float(np.minimum(hits, there.sum(axis=1)).sum() / max(1, int(there.sum())))
+
+
+def _figures(index: Index, queries: NDArray[np.float32], truth: Neighbours | None, k: int, seconds: float) -> Figures:
+    times = []
+    for row in range(len(queries)):
+        began = time.perf_counter()
+        index.search(queries[row : row + 1], k)
+        times.append(1000 * (time.perf_counter() - began))
+    return Figures(
+        kind=index.kind,
+        n=len(index),
+        lists=getattr(index, "n_lists", None),
+        reach=getattr(index, "reach", None),
+        k=k,
+        queries=len(queries),
+        recall=1.0 if truth is None else _recall(index, queries, truth),
+        p50_ms=float(np.median(times)) if times else 0.0,
+        p95_ms=float(np.quantile(times, 0.95)) if times else 0.0,
+        bytes=index.nbytes,
+        seconds=seconds,
+    )
