@@ -219,6 +219,7 @@ class InvertedIndex:
         counts = sizes.astype(np.uint64)  # a name, as FAISS takes its address
         lists.set_all_lists_sizes(faiss.swig_ptr(counts))
         lists.totsize = length
+        lists.prefetch_nthread = 0  # FAISS would start 32 threads a search; what is mapped is in memory soon enough
         lists.do_mmap()
         return cls(vectors, promises, head, lists, int(reach[0]))
 
