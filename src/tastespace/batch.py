@@ -45,7 +45,7 @@ def recommend_all(
     out: str | Path,
     *,
     k: int = 10,
-    exclude: Iterable[Any] = (),
+    exclude: Iterable[Any] | None = (),
     allow: Iterable[Any] | None = None,
     where: str | None = None,
     exclude_seen: bool = True,

@@ -22,6 +22,7 @@ from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import BundleError, DataError
+from tastespace.index.base import LIST_FILES
 from tastespace.models.fold_in import FoldIn
 
 FORMAT, VERSION = "tastespace-bundle", 1
@@ -34,7 +35,6 @@ _FILES = (
     "weights.safetensors",
 )
 _NEWCOMERS = "newcomers.safetensors"
-_INDEX_FILES = ("lists.safetensors", "lists.bin")  # of an index that is more than the vectors
 _DAMAGE = (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError, TypeError, ValueError)
 _LARGEST_MANIFEST = 16 * 2**20
 
@@ -133,16 +133,7 @@ def read_bundle(path: Path) -> Bundle:
         weights = load_file(path / "weights.safetensors")
     except FileNotFoundError as error:
         raise BundleError(f"{path} is not a whole bundle: {Path(error.filename or '').name} is missing") from error
-    except (
-        OSError,
-        SafetensorError,
-        duckdb.Error,
-        DataError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _DAMAGE as error:
         raise BundleError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     _check_shapes(path, manifest, len(users), len(items), histories, vectors)
     _check_finite(path, vectors, weights)
@@ -176,7 +167,7 @@ def index_files(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     told = manifest.get("index")
     if not isinstance(told, dict) or told.get("format_version") != INDEX_VERSION:
         return ()
-    return _INDEX_FILES if told.get("kind") == "ivf" else ()
+    return LIST_FILES if told.get("kind") == "ivf" else ()
 
 
 def check_digest(path: Path, name: str, manifest: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from tastespace.data.features import Told
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries, check_k
 from tastespace.data.split import Split
-from tastespace.data.vocabulary import Vocabulary
+from tastespace.data.vocabulary import Vocabulary, plain
 from tastespace.errors import LeakError, OptionError, UnknownIdError
 from tastespace.filters import Filter
 from tastespace.index import ExactIndex, Figures
@@ -86,10 +86,10 @@ class Recommender:
         bundle = bundle_of(fit, metrics or {})
         overlap = overlap_with(Path(path), bundle) if force and Path(path).exists() else None
         bundle = replace(bundle, manifest={**bundle.manifest, "overlap_with_replaced": overlap})
-        cls(bundle).write(path, force=force)
+        written = cls(bundle).write(path, force=force)
         for sentence in fit.health.warnings() if fit.health is not None else []:
             _log.warning("embedding health of %s: %s", fit.name, sentence)
-        return cls.load(path)
+        return written
 
     @classmethod
     def load(cls, path: str | Path) -> "Recommender":
@@ -285,18 +285,18 @@ class Recommender:
         """
         place = int(self.bundle.items.index_of([item])[0])
         asked = self._question(user, history, features)
-        plain = _plain(self.bundle.items.ids[place])
+        identifier = plain(self.bundle.items.ids[place])
         counted = self._counted(asked)
         if counted is not None:
             likes = float(counted[place])
             kind: ReasonKind = "popular" if asked.route == "popular" else "people"
-            return Explanation(plain, likes, asked.route, (Reason(kind, None, likes),), True, asked.notes)
+            return Explanation(identifier, likes, asked.route, (Reason(kind, None, likes),), True, asked.notes)
         parts, adds_up = self.opened.parts(asked.queries, place), True
         if parts is None:
             parts, adds_up = self.opened.losses(asked.queries, place), False
         met = self.bundle.items.ids[asked.queries.history.items].tolist()
         score = self.opened.score(asked.queries, place)
-        return Explanation(plain, score, asked.route, reasons_of(parts, met), adds_up, asked.notes)
+        return Explanation(identifier, score, asked.route, reasons_of(parts, met), adds_up, asked.notes)
 
     def _question(self, user: Any, history: Sequence[Any] | None, features: Mapping[str, Any] | None) -> "_Question":
         bundle = self.bundle
@@ -309,7 +309,7 @@ class Recommender:
         known = _extended(past, newer)
         told, notes = self._encode_features(features)
         route, query_row = self._route(row, newer, known, told is not None and told.understood)
-        if self.opened.features is not None or told is None:
+        if told is None or self.opened.features is not None:
             queries = Queries(np.array([query_row]), known, None if told is None else told.values)
             return _Question(queries, route, notes)
         queries = Queries(np.array([query_row]), known)
@@ -322,10 +322,7 @@ class Recommender:
         self, *, exclude: Iterable[Any] | None = (), allow: Iterable[Any] | None = None, where: str | None = None
     ) -> NDArray[np.bool_]:
         """(N,) the items that these filters of `recommend` leave to nobody."""
-        filtered = self._filter(np.zeros(0, np.int64), exclude, allow, where)
-        out = np.zeros(len(self.bundle.items), dtype=bool) if filtered.allowed is None else ~filtered.allowed
-        out[filtered.hidden] = True
-        return out
+        return ~self._filter(np.zeros(0, np.int64), exclude, allow, where).left
 
     def similar_items(self, item: Any, k: int = 10) -> Answer:
         """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
@@ -397,7 +394,7 @@ class Recommender:
                 f"{bundle.items.ids[place]}: {self.label(bundle.items.ids[place])}" for place in found[:8]
             )
             raise UnknownIdError(f"{shown(text)} fits {len(found)} items; name one by its id: {listed}")
-        return _plain(bundle.items.ids[found[0]])
+        return plain(bundle.items.ids[found[0]])
 
     def label(self, item: Any) -> str:
         """An item's title and year where known, else its id."""
@@ -471,7 +468,3 @@ def _extended(past: Histories, newer: NDArray[np.int64]) -> Histories:
     items = np.concatenate([past.items, newer]).astype(np.int32)
     weights = np.concatenate([past.weights, np.ones(len(newer), np.float32)]).astype(np.float32)
     return Histories(items, np.array([0, len(items)], dtype=np.int64), weights)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

@@ -31,7 +31,7 @@ class Prepared:
     pins: dict[int, int]  # place from 1 to item
     boost: Values  # (N,) in deviations of the candidates' scores
     buried: Mask
-    caps: tuple[tuple[str, Cells, int], ...]
+    caps: tuple[tuple[Cells, int], ...]
     shares: tuple[tuple[str, Mask, float, float], ...]
     fresh: Mask | None
     popularity: Values  # (N,) logarithm of likes, in deviations
@@ -65,7 +65,7 @@ class Prepared:
             {pin.place: place for pin, place in zip(rules.pin, places, strict=True)},
             boost,
             buried,
-            tuple((cap.of, attributes[cap.of], cap.at_most) for cap in rules.cap),
+            tuple((attributes[cap.of], cap.at_most) for cap in rules.cap),
             tuple((one.where.text, m, one.at_least, one.at_most) for one, m in zip(rules.share, masks, strict=True)),
             fresh,
             _deviations(np.log1p(likes.astype(np.float64))),
@@ -169,8 +169,8 @@ class _Chosen:
         self._pins = pins
         self._taken = np.isin(places, list(pins.values()))
         self._buried = prepared.buried[places]
-        self._caps = [(_rows_of(cells, places), cells, most) for _, cells, most in prepared.caps]
-        self._counts = [np.zeros(len(cells.values), dtype=np.int64) for _, cells, _ in prepared.caps]
+        self._caps = [(_rows_of(cells, places), cells, most) for cells, most in prepared.caps]
+        self._counts = [np.zeros(len(cells.values), dtype=np.int64) for cells, _ in prepared.caps]
         fits = [fits[places] for _, fits, _, _ in prepared.shares]
         self._fits = np.array(fits, dtype=bool).reshape(len(prepared.shares), len(places))
         least = [math.ceil(least * k - 1e-9) for _, _, least, _ in prepared.shares]

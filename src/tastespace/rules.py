@@ -26,57 +26,58 @@ _MOST = 1000  # rules of a kind
 
 
 @dataclass(frozen=True)
-class Pin:
+class Rule:
+    """One rule; `at` is the file and line that it stands on, and no part of it."""
+
+    at: str = field(default="", compare=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Pin(Rule):
     """An item that stands at a place of every list (from 1), wherever filters let it come back at all."""
 
     item: Any
     place: int
-    at: str = field(default="", compare=False)  # the file and line that it stands on
 
 
 @dataclass(frozen=True)
-class Boost:
+class Boost(Rule):
     """Items that score `by` standard deviations of the candidates' scores more; below 0: less."""
 
     where: Condition
     by: float
-    at: str = field(default="", compare=False)  # the file and line that it stands on
 
 
 @dataclass(frozen=True)
-class Bury:
+class Bury(Rule):
     """Items that come after all others."""
 
     where: Condition
-    at: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
-class Cap:
+class Cap(Rule):
     """At most so many items of a list share a value of a column."""
 
     of: str
     at_most: int
-    at: str = field(default="", compare=False)  # the file and line that it stands on
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(Rule):
     """At least and at most such shares of a list fit a condition."""
 
     where: Condition
     at_least: float = 0.0
     at_most: float = 1.0
-    at: str = field(default="", compare=False)  # the file and line that it stands on
 
 
 @dataclass(frozen=True)
-class Fresh:
+class Fresh(Rule):
     """Only items whose number (or ISO date, in days) in a column lies within so much of the largest come back."""
 
     column: str
     within: float
-    at: str = field(default="", compare=False)  # the file and line that it stands on
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class _Reader:
             elif kind == "fresh":
                 fields = self._fields(part, ("column", "within"), "a field", every=True)
                 within = self._number(fields["within"], 0, 1e15)
-                found[kind] = Fresh(self._text(fields["column"]), within, self._at(part))
+                found[kind] = Fresh(self._text(fields["column"]), within, at=self._at(part))
             else:
                 found[kind] = self._number(part, 0, 1 if kind == "mmr" else 10)
         places = [pin.place for pin in found.get("pin", ())]
@@ -172,19 +173,19 @@ class _Reader:
     def _pin(self, node: yaml.Node) -> Pin:
         fields = self._fields(node, ("item", "place"), "a field", every=True)
         place = int(self._number(fields["place"], 1, 10_000, whole=True))
-        return Pin(self._scalar(fields["item"]), place, self._at(node))
+        return Pin(self._scalar(fields["item"]), place, at=self._at(node))
 
     def _boost(self, node: yaml.Node) -> Boost:
         fields = self._fields(node, ("where", "by"), "a field", every=True)
-        return Boost(self._condition(fields["where"]), self._number(fields["by"], -100, 100), self._at(node))
+        return Boost(self._condition(fields["where"]), self._number(fields["by"], -100, 100), at=self._at(node))
 
     def _bury(self, node: yaml.Node) -> Bury:
-        return Bury(self._condition(self._fields(node, ("where",), "a field", every=True)["where"]), self._at(node))
+        return Bury(self._condition(self._fields(node, ("where",), "a field", every=True)["where"]), at=self._at(node))
 
     def _cap(self, node: yaml.Node) -> Cap:
         fields = self._fields(node, ("of", "at_most"), "a field", every=True)
         most = int(self._number(fields["at_most"], 0, 10_000, whole=True))
-        return Cap(self._text(fields["of"]), most, self._at(node))
+        return Cap(self._text(fields["of"]), most, at=self._at(node))
 
     def _share(self, node: yaml.Node) -> Share:
         fields = self._fields(node, ("where", "at_least", "at_most"), "a field")

@@ -1,7 +1,7 @@
 """Commands that answer: recommend, explain, similar-items, similar-users."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,19 +9,23 @@ from tastespace.cli import show
 from tastespace.cli.options import AsJson, K, parse_features
 from tastespace.errors import OptionError
 
+if TYPE_CHECKING:
+    from tastespace.data.vocabulary import Vocabulary
+
 Bundle = Annotated[Path, typer.Argument(help="A model directory.", show_default=False)]
+User = Annotated[str | None, typer.Option(help="A user's id.", show_default=False)]
+History = Annotated[str | None, typer.Option(help="Item ids, oldest first, with commas between.", show_default=False)]
+Feature = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="An attribute of the user; repeatable.", show_default=False),
+]
 
 
 def recommend(
     bundle: Bundle,
-    user: Annotated[str | None, typer.Option(help="A user's id.", show_default=False)] = None,
-    history: Annotated[
-        str | None, typer.Option(help="Item ids, oldest first, with commas between.", show_default=False)
-    ] = None,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="An attribute of the user; repeatable.", show_default=False),
-    ] = None,
+    user: User = None,
+    history: History = None,
+    feature: Feature = None,
     exclude: Annotated[str | None, typer.Option(help="Item ids that must not come back.", show_default=False)] = None,
     allow: Annotated[str | None, typer.Option(help="Item ids that alone may come back.", show_default=False)] = None,
     where: Annotated[
@@ -48,17 +52,16 @@ def recommend(
     if everyone or out is not None:
         _recommend_all(bundle, everyone, out, k, exclude, allow, where, json, alone=(user, history, feature, rules))
         return
-    if history is not None and not _listed(history):
-        raise OptionError("--history names no item; leave it out to ask for anybody")
+    _check_history(history)
     features = parse_features(feature)
     recommender = Recommender.load(bundle)
     users, items = recommender.bundle.users, recommender.bundle.items
     answer = recommender.recommend(
         user=None if user is None else users.parse(user),
-        history=None if history is None else [items.parse(text) for text in _listed(history)],
+        history=_ids(items, history),
         features=features,
-        exclude=[items.parse(text) for text in _listed(exclude)],
-        allow=None if allow is None else [items.parse(text) for text in _listed(allow)],
+        exclude=_ids(items, exclude),
+        allow=_ids(items, allow),
         where=where,
         k=k,
         rules=None if rules is None else Rules.read(rules),
@@ -97,8 +100,8 @@ def _recommend_all(
         recommender,
         out,
         k=k,
-        exclude=[items.parse(text) for text in _listed(exclude)],
-        allow=None if allow is None else [items.parse(text) for text in _listed(allow)],
+        exclude=_ids(items, exclude),
+        allow=_ids(items, allow),
         where=where,
     )
     if json:
@@ -112,14 +115,9 @@ def _recommend_all(
 def explain(
     bundle: Bundle,
     item: Annotated[str, typer.Argument(help="An item's id, or a title.", show_default=False)],
-    user: Annotated[str | None, typer.Option(help="A user's id.", show_default=False)] = None,
-    history: Annotated[
-        str | None, typer.Option(help="Item ids, oldest first, with commas between.", show_default=False)
-    ] = None,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="An attribute of the user; repeatable.", show_default=False),
-    ] = None,
+    user: User = None,
+    history: History = None,
+    feature: Feature = None,
     k: Annotated[int, typer.Option("--k", min=1, help="So many reasons as text, the strongest first.")] = 10,
     json: AsJson = False,
 ) -> None:
@@ -129,14 +127,13 @@ def explain(
     """
     from tastespace.recommender import Recommender
 
-    if history is not None and not _listed(history):
-        raise OptionError("--history names no item; leave it out to ask for anybody")
+    _check_history(history)
     recommender = Recommender.load(bundle)
     users, items = recommender.bundle.users, recommender.bundle.items
     found = recommender.explain(
         recommender.find_item(item),
         None if user is None else users.parse(user),
-        history=None if history is None else [items.parse(text) for text in _listed(history)],
+        history=_ids(items, history),
         features=parse_features(feature),
     )
     for note in found.notes:
@@ -189,6 +186,16 @@ def similar_users(
         show.as_json({"user": identifier, "k": k, "users": [{"user": u, "score": s} for u, s in pairs]})
         return
     show.table(["user", "cosine"], [[str(u), f"{s:.3f}"] for u, s in pairs])
+
+
+def _check_history(text: str | None) -> None:
+    if text is not None and not _listed(text):
+        raise OptionError("--history names no item; leave it out to ask for anybody")
+
+
+def _ids(vocabulary: "Vocabulary", text: str | None) -> list[Any] | None:
+    """Ids with commas between; None where the option was left out."""
+    return None if text is None else [vocabulary.parse(part) for part in _listed(text)]
 
 
 def _listed(text: str | None) -> list[str]:

@@ -7,6 +7,7 @@ import codecs
 import csv
 import gzip
 import json
+import math
 import os
 import re
 import zlib
@@ -25,7 +26,7 @@ from tastespace.data.duplicates import Duplicates, settle_duplicates
 from tastespace.data.interactions import Interactions
 from tastespace.data.lines import read_lines
 from tastespace.data.signals import SignalKind, derive_weights
-from tastespace.data.vocabulary import Vocabulary
+from tastespace.data.vocabulary import Vocabulary, plain
 from tastespace.errors import DataError, OptionError
 from tastespace.suggest import did_you_mean, shown
 
@@ -154,8 +155,8 @@ def read_new(
     for place in np.flatnonzero(~known).tolist():
         if keys[place] is None or keys[place] in found:
             raise DataError(f"row {place + 1} of the new {role}s has an id that is missing or comes twice")
-        cells = {name: values[place] for name, values in rows.items()}
-        found[keys[place]] = {name: _cell(value) for name, value in cells.items() if not _is_missing(value)}
+        cells = {name: plain(values[place]) for name, values in rows.items()}
+        found[keys[place]] = {name: value for name, value in cells.items() if not _is_missing(value)}
     return found
 
 
@@ -173,12 +174,8 @@ def _keyed(
     return [_as_id(value, vocabulary.is_text) for value in rows.pop(key).tolist()], rows
 
 
-def _cell(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _as_numbers(values: NDArray[Any]) -> NDArray[Any]:

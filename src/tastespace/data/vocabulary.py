@@ -63,7 +63,7 @@ class Vocabulary:
         values = np.array(late, dtype=object if self.is_text else np.int64)
         known = self.index_of(values, unknown="minus-one") >= 0
         if known.any():
-            raise DataError(f"{self.noun} {shown(_plain(values[known][0]))} is known already")
+            raise DataError(f"{self.noun} {shown(plain(values[known][0]))} is known already")
         return Vocabulary(np.concatenate([self.ids, values]), self.noun, self.appended + len(late))
 
     @cached_property
@@ -151,15 +151,16 @@ class Vocabulary:
     def _unknown(self, value: object) -> UnknownIdError:
         near = self.near(value)
         hint = f"; nearest: {', '.join(shown(v) for v in near)}" if near else self._example()
-        return UnknownIdError(f"there is no {self.noun} {shown(_plain(value))}{hint}")
+        return UnknownIdError(f"there is no {self.noun} {shown(plain(value))}{hint}")
 
     def _example(self) -> str:
-        return f", for example {shown(_plain(self.ids[0]))}" if len(self.ids) else ""
+        return f", for example {shown(plain(self.ids[0]))}" if len(self.ids) else ""
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63
 
 
-def _plain(value: object) -> object:
+def plain(value: Any) -> Any:
+    """A number or text of numpy as Python's own."""
     return value.item() if isinstance(value, np.generic) else value

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from tastespace.errors import OptionError
 
+LIST_FILES = ("lists.safetensors", "lists.bin")  # what an index that is more than the vectors leaves in a folder
+
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:

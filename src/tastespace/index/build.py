@@ -69,23 +69,24 @@ def build_index(
     began = time.perf_counter()
     if (suited(len(vectors)) if kind == "auto" else kind) == "exact":
         index: Index = ExactIndex.build(vectors)
-        return index, _figures(index, asked, None, k, time.perf_counter() - began)
+        return index, _figures(index, asked, 1.0, k, time.perf_counter() - began)
     from tastespace.index.ivf import InvertedIndex
 
     lists = InvertedIndex.build(vectors)
     seconds = time.perf_counter() - began
     truth = ExactIndex.build(vectors).search(asked, k)
-    while _recall(lists, asked, truth) < recall and lists.reach < lists.n_lists:
+    reached = _recall(lists, asked, truth)
+    while reached < recall and lists.reach < lists.n_lists:
         lists.reach *= 2
-    found = _figures(lists, asked, truth, k, seconds)
-    if found.recall < recall and kind == "auto":
+        reached = _recall(lists, asked, truth)
+    if reached < recall and kind == "auto":
         return build_index(vectors, queries, kind="exact", k=k)
-    if found.recall < recall:
+    if reached < recall:
         raise OptionError(
-            f"an index of lists finds {found.recall:.3f} of the best {k} at most, and {recall:g} is asked for; "
+            f"an index of lists finds {reached:.3f} of the best {k} at most, and {recall:g} is asked for; "
             "build an exact one (--kind exact)"
         )
-    return lists, found
+    return lists, _figures(lists, asked, reached, k, seconds)
 
 
 def _some(queries: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,7 +109,7 @@ def _recall(index: Index, queries: NDArray[np.float32], truth: Neighbours) -> fl
     return float(np.minimum(hits, there.sum(axis=1)).sum() / max(1, int(there.sum())))
 
 
-def _figures(index: Index, queries: NDArray[np.float32], truth: Neighbours | None, k: int, seconds: float) -> Figures:
+def _figures(index: Index, queries: NDArray[np.float32], recall: float, k: int, seconds: float) -> Figures:
     times = []
     for row in range(len(queries)):
         began = time.perf_counter()
@@ -121,7 +122,7 @@ def _figures(index: Index, queries: NDArray[np.float32], truth: Neighbours | Non
         reach=getattr(index, "reach", None),
         k=k,
         queries=len(queries),
-        recall=1.0 if truth is None else _recall(index, queries, truth),
+        recall=recall,
         p50_ms=float(np.median(times)) if times else 0.0,
         p95_ms=float(np.quantile(times, 0.95)) if times else 0.0,
         bytes=index.nbytes,

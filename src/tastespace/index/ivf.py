@@ -23,14 +23,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from tastespace.errors import BundleError
-from tastespace.index.base import Neighbours, check_search, check_vectors
+from tastespace.index.base import LIST_FILES, Neighbours, check_search, check_vectors
 from tastespace.index.exact import ExactIndex
 
 Vectors = NDArray[np.float32]
 Places = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_TABLES, _LISTS = "lists.safetensors", "lists.bin"
+_TABLES, _LISTS = LIST_FILES
 _HEAD = 0.02  # of the vectors
 _PIECES = (0.08, 0.25, 1.0)  # a cluster's longest vectors up to these shares form a list
 _ROUNDS, _SAMPLE = 10, 40  # of k-means, and vectors a cluster that it looks at

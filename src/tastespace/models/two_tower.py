@@ -229,10 +229,21 @@ class TwoTower(Factored):
 
     def _pooled(self, history: Histories, device: torch.device) -> tuple[Bags, Bags]:
         """Liked items as sets, and those met but not liked, as far as training had any of their kind."""
-        neutral, disliked = self.told.cpu().numpy()
-        liked = history.positives()
-        met = history.keep(((history.weights == 0) & neutral) | ((history.weights < 0) & disliked))
+        liked, met = history.positives(), history.keep(self._met(history))
         return self._pool(liked, device), self._pool(met, device)
+
+    def _met(self, history: Histories) -> NDArray[np.bool_]:
+        """(total,) rows met but not liked, as far as training had any of their kind."""
+        neutral, disliked = self.told.cpu().numpy()
+        found: NDArray[np.bool_] = ((history.weights == 0) & neutral) | ((history.weights < 0) & disliked)
+        return found
+
+    def _known_of(self, queries: Queries) -> tuple[Tensor, sp.csr_matrix]:
+        """(B, D) users' own vectors, zeros where there is none to go by, and their features (B, F)."""
+        place = torch.from_numpy(np.maximum(queries.users, 0)).to(self.item.device)
+        known = torch.from_numpy(queries.users >= 0).to(self.item.device) & (self.likes[place] > 0)
+        told = self._features_of(queries.users) if queries.features is None else sp.csr_matrix(queries.features)
+        return self.user[place] * known[:, None], told
 
     def _pool(self, lists: Histories, device: torch.device) -> Bags:
         weights = np.repeat(np.maximum(lists.lengths, 1.0) ** -self.config.pooling, lists.lengths)
@@ -246,11 +257,9 @@ class TwoTower(Factored):
             return None
         towards, history = self.encode_items()[item], query.history
         vector, everybody = towards[: self.config.dim], float(towards[self.config.dim])
-        place = torch.from_numpy(np.maximum(query.users, 0))
-        known = bool(query.users[0] >= 0) and bool(self.likes[place[0]] > 0)
-        told = self._features_of(query.users) if query.features is None else sp.csr_matrix(query.features)
+        own, told = self._known_of(query)
         liked, met = self._pooled(history, self.item.device)
-        rows = [self.anybody, self.user[place[0]] * known, self.item[liked.rows] * liked.weights[:, None]]
+        rows = [self.anybody, own[0], self.item[liked.rows] * liked.weights[:, None]]
         rows += [self.met[met.rows] * met.weights[:, None]]
         if self.shapes.user_features:
             rows.append(self.user_feature[torch.from_numpy(told.indices)] * torch.from_numpy(told.data)[:, None])
@@ -264,9 +273,7 @@ class TwoTower(Factored):
 
     def _named(self, shares: NDArray[np.float64], history: Histories, told: sp.csr_matrix, everybody: float) -> Parts:
         """`shares`: of anybody, the user's own vector, liked items, items met, features."""
-        neutral, disliked = self.told.cpu().numpy()
-        liked = history.weights > 0
-        met = ((history.weights == 0) & neutral) | ((history.weights < 0) & disliked)
+        liked, met = history.weights > 0, self._met(history)
         added = np.zeros(len(history.items))
         n_liked, n_met = int(liked.sum()), int(met.sum())
         added[liked] = shares[2 : 2 + n_liked]
@@ -294,11 +301,9 @@ class TwoTower(Factored):
     def encode_queries(self, queries: Queries) -> Tensor:
         """(B, D + 1) vectors of whatever a query holds, and a coordinate of 1 that meets the item biases."""
         device = self.item.device
-        place = torch.from_numpy(np.maximum(queries.users, 0)).to(device)
-        known = torch.from_numpy(queries.users >= 0).to(device) & (self.likes[place] > 0)
-        told = self._features_of(queries.users) if queries.features is None else sp.csr_matrix(queries.features)
+        own, told = self._known_of(queries)
         pooled = self._pooled(queries.history, device)
-        users = self.config.scaled(self._users(self.user[place] * known[:, None], Bags.of(told, device), *pooled))
+        users = self.config.scaled(self._users(own, Bags.of(told, device), *pooled))
         gain = self._gain()
         users = users if gain is None else users * gain
         return torch.cat([users, users.new_ones(len(users), 1)], dim=1)
