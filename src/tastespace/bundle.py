@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,16 @@ class Bundle:
         """Items that the model was trained on."""
         return len(self.items) if self.newcomers is None else self.newcomers.n_known
 
-    @property
+    @cached_property
     def fold_in(self) -> FoldIn | None:
         """How a history becomes a query vector, where that needs no network."""
         told = self.manifest.get("fold_in")
         if told is None or "fold" not in self.vectors:
             return None
         parts = [(int(width), float(length)) for width, length in told["parts"]]
-        return FoldIn(self.vectors["fold"], parts, np.array(told["tail"], dtype=np.float32))
+        tail, little = (np.array(told.get(name, told["tail"]), dtype=np.float32) for name in ("tail", "little"))
+        items = self.vectors["items"] if told.get("step", False) else None
+        return FoldIn(self.vectors["fold"], parts, tail, little, items)
 
 
 def write_bundle(
@@ -225,6 +228,8 @@ def _is_fold_in(told: Any) -> bool:
         return fits and all(isinstance(one, int | float) for one in value)
 
     if not isinstance(told, dict) or not numbers(told.get("tail")) or not isinstance(told.get("parts"), list):
+        return False
+    if not numbers(told.get("little", told["tail"]), len(told["tail"])) or not isinstance(told.get("step", False), bool):
         return False
     return all(numbers(part, 2) for part in told["parts"])
 

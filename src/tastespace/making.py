@@ -66,9 +66,7 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
             "items": Encoder.fit(split.dataset.item_table).to_json(),
         },
         "bias_coordinates": model.n_bias if isinstance(model, Factored) else 0,
-        "fold_in": None
-        if fold_in is None
-        else {"parts": [list(part) for part in fold_in.parts], "tail": fold_in.tail.tolist()},
+        "fold_in": None if fold_in is None else fold_in.to_json(),
     }
     return Bundle(
         manifest=manifest,

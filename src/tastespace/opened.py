@@ -157,7 +157,7 @@ class Opened:
             return self.bundle.vectors["users"][queries.users[0]]
         fold_in = self.bundle.fold_in
         if fold_in is not None:
-            return fold_in(queries.history)[0]
+            return fold_in(queries)[0]
         import torch
 
         with torch.no_grad():
@@ -207,7 +207,7 @@ class Opened:
             found_each = [self.model.parts(self._known_only(queries), one) for one in places.tolist()]
             sums = [parts for parts in found_each if parts is not None]
             return mean_of(sums, weights.tolist()) if sums else None
-        found = fold_in.parts_of(queries.history, self.bundle.vectors["items"][place])
+        found = fold_in.parts_of(queries, self.bundle.vectors["items"][place])
         return replace(found, user=self.score(queries, place) - found.total)
 
     def losses(self, queries: Queries, place: int) -> Parts:

@@ -8,7 +8,7 @@ fit("mf", split)            one call from a split to a trained model
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -42,6 +42,7 @@ _DAMAGED = "the checkpoint is damaged; delete it and train anew"
 _CHECKPOINT_EVERY = 10.0  # seconds
 _SMALL_MODEL = 1_000_000  # trained parameters
 _STALLED_AFTER = 3  # validations without a better value before the learning rate is halved
+_STEADY = 5  # validations whose mean is judged where strangers are asked: few, so that one alone is chance
 
 
 @dataclass(frozen=True)
@@ -262,9 +263,10 @@ class _Run:
             value = None
             if number % self.options.validate_every == 0 or number == self.options.epochs:
                 value = self._validate(model.eval(), evaluator, metric)
-                nothing_yet = value == 0 and self.best_value <= 0  # then no epoch is better than the last
-                if value > self.best_value or nothing_yet:
-                    self.best_value, self.best_epoch = value, number
+                judged = self._judged([*(epoch.metric for epoch in self._validated()), value])[-1]
+                nothing_yet = judged == 0 and self.best_value <= 0  # then no epoch is better than the last
+                if judged > self.best_value or nothing_yet:
+                    self.best_value, self.best_epoch = judged, number
                     self._best = _cloned(model.state_dict())
             self.epochs.append(Epoch(number, loss, rate, value, time.perf_counter() - began))
             stale = self._stale()
@@ -314,6 +316,12 @@ class _Run:
         share = self.options.final_rate + (1 - self.options.final_rate) * 0.5 * (1 + math.cos(math.pi * done))
         return self.options.learning_rate * share * 0.5**halvings
 
+    def _judged(self, values: Sequence[float | None]) -> list[float]:
+        """What each validation counts: itself, or where strangers are asked the mean of the last ones up to it."""
+        found = [value for value in values if value is not None]
+        steady = _STEADY if self.split.given is not None else 1
+        return [float(np.mean(found[max(0, last - steady) : last])) for last in range(1, len(found) + 1)]
+
     def _validated(self) -> list[Epoch]:
         return [epoch for epoch in self.epochs if epoch.metric is not None]
 
@@ -325,8 +333,7 @@ class _Run:
     def _halvings(self) -> int:
         """How often validation stalled: each `_STALLED_AFTER` validations in a row that bring nothing better."""
         halvings, since, best = 0, 0, -math.inf
-        for epoch in self._validated():
-            value = epoch.metric if epoch.metric is not None else -math.inf
+        for value in self._judged([epoch.metric for epoch in self._validated()]):
             since = 0 if value > best else since + 1
             best = max(best, value)
             if since == _STALLED_AFTER:

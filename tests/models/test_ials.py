@@ -129,9 +129,11 @@ def test_a_known_user_and_a_stranger_of_the_same_history_are_one() -> None:
     model = made()
     lists = dataset(LIKED, n_users=6, n_items=6).interactions.histories()
     users = np.arange(6)
-    torch.testing.assert_close(
-        model.encode_queries(Queries.of_users(users, lists)), model.encode_queries(Queries.of_histories(lists))
-    )
+    known = model.encode_queries(Queries.of_users(users, lists))
+    strangers = model.encode_queries(Queries.of_histories(lists))
+    torch.testing.assert_close(known[:, :-1], strangers[:, :-1])
+    assert not known[:, -1].any()  # how much popularity counts
+    assert bool((strangers[:, -1] > 0).all())
 
 
 def test_dislikes_push_down_where_they_count() -> None:
@@ -140,8 +142,8 @@ def test_dislikes_push_down_where_they_count() -> None:
     assert counted < ignored
 
 
-def test_nothing_known_is_zero() -> None:
-    assert not made().encode_queries(Queries.of_histories(Histories.of([[]]))).any()
+def test_of_nothing_known_popularity_is_left() -> None:
+    assert made().encode_queries(Queries.of_histories(Histories.of([[]])))[0].tolist() == [0.0] * made().config.dim + [1]
 
 
 @pytest.mark.parametrize("cells", [1, 40, 10**6])

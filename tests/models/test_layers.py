@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastespace.data.histories import Histories
+from tastespace.data.queries import Queries
 from tastespace.data.split import Split, split, whole
 from tastespace.data.synthetic import ring_walk
 from tastespace.errors import OptionError
@@ -115,10 +116,11 @@ def test_attitudes_that_training_never_showed_are_not_read() -> None:
 
 def test_a_batch_is_answered_in_its_own_order() -> None:
     model, history = tokens(), Histories.of([[1, 2, 3], [], [4], [5, 6]])
-    found = model.answer(history, lambda part: torch.from_numpy(part.lengths).float()[:, None].expand(-1, 4))
+    asked = Queries(np.array([0, -1, -1, -1]), history)
+    found = model.answer(asked, lambda part: torch.from_numpy(part.lengths).float()[:, None].expand(-1, 4))
     torch.testing.assert_close(found[:, 0] > 0, torch.tensor([True, False, True, True]))
     assert found.shape == (4, 5)
-    assert (found[:, -1] == 1).all()
+    assert found[:, -1].tolist() == [1.0, 2.0, 2.0, 1.5]  # 1, and for strangers what is left to everybody
 
 
 def test_long_batches_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +131,7 @@ def test_long_batches_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
         sizes.append(len(part))
         return torch.ones(len(part), 4) * torch.from_numpy(part.items[part.offsets[:-1]])[:, None]
 
-    found = tokens(loss="bpr").answer(Histories.of([[i, i] for i in range(10)]), encode)
+    found = tokens(loss="bpr").answer(Queries.of_histories(Histories.of([[i, i] for i in range(10)])), encode)
     assert found[:, 0].tolist() == list(range(10))
     assert len(sizes) > 1
 

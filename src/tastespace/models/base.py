@@ -181,7 +181,7 @@ class Factored(Model):
         fold_in = self.fold_in()
         if fold_in is None:
             raise OptionError(f"{type(self).__name__} must say how a history becomes a vector")
-        folded = torch.from_numpy(fold_in(queries.history))
+        folded = torch.from_numpy(fold_in(queries))
         if len(known) == 0:
             return folded.to(next(chain(self.parameters(), self.buffers())).device)
         rows = self.encode_users(users)
@@ -213,7 +213,7 @@ class Factored(Model):
         if fold_in is None:
             return None
         vector = self.encode_items()[item]
-        found = fold_in.parts_of(query.history, vector.cpu().numpy())
+        found = fold_in.parts_of(query, vector.cpu().numpy())
         return replace(found, user=float(self.encode_queries(query)[0] @ vector) - found.total)
 
     def item_space(self) -> Tensor:

@@ -145,7 +145,7 @@ class BERT4Rec(Factored):
             visible = layers.lay_out(history, layers.from_end(history) + 1).to(self.mask.device)
             return self._answers(visible, visible.items.new_zeros(len(history), 1))[:, 0]
 
-        return self.tokens.answer(queries.history, encode)
+        return self.tokens.answer(queries, encode)
 
 
 MODEL = BERT4Rec

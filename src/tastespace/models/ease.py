@@ -16,6 +16,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import TrainingError
 from tastespace.models.base import Model, Shapes
+from tastespace.models.evidence import left_to_everybody, popular_scores, with_popular
 from tastespace.models.fold_in import Parts
 
 
@@ -39,10 +40,12 @@ class Ease(Model):
     pick = "a strong yardstick on catalogues up to some 20,000 items; no vectors"
     Config = EaseConfig
     weights: Tensor
+    popular: Tensor
 
     def __init__(self, config: EaseConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.register_buffer("weights", torch.zeros(shapes.n_items, shapes.n_items))  # (N, N)
+        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) what counts while a history tells little
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -62,16 +65,20 @@ class Ease(Model):
         weights = -inverse / np.diag(inverse)[None, :]
         np.fill_diagonal(weights, 0.0)
         self.weights = torch.from_numpy(weights.astype(np.float32))
+        likes = np.diff(liked.tocsc().indptr).astype(np.int64)
+        self.popular = torch.from_numpy(popular_scores(likes, lambda asked: self.score(asked).numpy()))
 
     def score(self, queries: Queries) -> Tensor:
-        """(B, N) the history's likes times the weights."""
+        """(B, N) the history's likes times the weights, and popularity as far as it counts."""
         liked = queries.history.positives().matrix(self.shapes.n_items)
-        return torch.from_numpy(np.asarray(liked @ self.weights.numpy()))
+        found = np.asarray(liked @ self.weights.numpy())
+        return torch.from_numpy(with_popular(found, queries, self.popular.numpy()))
 
     def parts(self, query: Queries, item: int) -> Parts:
         """The weight of each liked item of the history."""
         towards = self.weights[torch.from_numpy(query.history.items.astype(np.int64)), item].numpy()
-        return Parts(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards)
+        everybody = float(left_to_everybody(query)[0]) * float(self.popular[item])
+        return Parts(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards, everybody=everybody)
 
     def item_space(self) -> Tensor:
         """(N, N) each item's weights towards all others."""

@@ -21,6 +21,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import TrainingError
 from tastespace.models.base import Factored, Shapes
+from tastespace.models.evidence import left_to_everybody, popular_scores
 from tastespace.models.fold_in import Parts
 from tastespace.progress import track
 
@@ -50,13 +51,16 @@ class IALS(Factored):
     about = "alternating least squares over all pairs"
     pick = "no learning rate to choose, and any history is answered exactly, new users too"
     Config = IALSConfig
+    n_bias = 1
     config: IALSConfig
     items: Tensor
+    popular: Tensor
     told: Tensor
 
     def __init__(self, config: IALSConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.register_buffer("items", torch.zeros(shapes.n_items, config.dim))  # (N, D)
+        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) what counts while a history tells little
         self.register_buffer("told", torch.zeros((), dtype=torch.bool))  # whether training showed any dislike
 
     @classmethod
@@ -76,6 +80,10 @@ class IALS(Factored):
                 users = self.solve(by_user, self.items)
                 self.items = self.solve(by_item, users)
                 tick(sweep + 1)
+        likes = np.bincount(train.positives().item, minlength=train.n_items)
+        self.popular = torch.from_numpy(
+            popular_scores(likes, lambda asked: (self.solve(asked.history, self.items) @ self.items.T).numpy())
+        )
 
     @torch.no_grad()
     def solve(self, lists: Histories, others: Tensor) -> Tensor:
@@ -112,8 +120,9 @@ class IALS(Factored):
         added = np.zeros(len(history.items))
         readable = self._readable(history)
         liked = readable.positives()
+        everybody = float(left_to_everybody(query)[0]) * float(self.popular[item])
         if len(liked.items) == 0:
-            return Parts(added)
+            return Parts(added, everybody=everybody)
         c, items = self.config, self.items
         places, weight, target = (table[0] for table in _padded(readable, c.disliked))
         gathered = items[places]  # (T, D)
@@ -122,7 +131,7 @@ class IALS(Factored):
         matrix.diagonal().add_(penalty)
         towards = torch.linalg.solve(matrix, items[item])  # (D,)
         added[history.weights > 0] = (target * (gathered @ towards))[target > 0].numpy()
-        return Parts(added)
+        return Parts(added, everybody=everybody)
 
     def _readable(self, history: Histories) -> Histories:
         """Likes, and dislikes where they count."""
@@ -131,12 +140,14 @@ class IALS(Factored):
         return history.positives()
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
-        """(N, D) vectors."""
-        return self.items
+        """(N, D + 1) vectors, and how popular an item is."""
+        return torch.cat([self.items, self.popular[:, None]], dim=1)
 
     def encode_queries(self, queries: Queries) -> Tensor:
-        """(B, D) the exact solution for each history."""
-        return self.solve(self._readable(queries.history), self.items)
+        """(B, D + 1) the exact solution for each history, and how much popularity counts beside it."""
+        found = self.solve(self._readable(queries.history), self.items)
+        left = torch.from_numpy(left_to_everybody(queries)).to(found.device)
+        return torch.cat([found, left[:, None]], dim=1)
 
 
 def _transposed(lists: Histories, n_items: int) -> Histories:

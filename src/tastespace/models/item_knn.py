@@ -16,6 +16,7 @@ from tastespace.config import check, option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Model, Shapes
+from tastespace.models.evidence import left_to_everybody, popular_scores, with_popular
 from tastespace.models.fold_in import Parts
 
 _ITEMS_AT_ONCE = 1024
@@ -40,12 +41,14 @@ class ItemKNN(Model):
     Config = ItemKNNConfig
     near: Tensor
     similarity: Tensor
+    popular: Tensor
 
     def __init__(self, config: ItemKNNConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         kept = min(config.neighbours, shapes.n_items)
         self.register_buffer("near", torch.zeros(shapes.n_items, kept, dtype=torch.int32))  # (N, K)
         self.register_buffer("similarity", torch.zeros(shapes.n_items, kept))  # (N, K)
+        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) what counts while a history tells little
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -68,6 +71,8 @@ class ItemKNN(Model):
             cosine[rows, rows + start] = 0.0
             values, columns = torch.from_numpy(cosine.astype(np.float32)).topk(kept, dim=1)
             self.similarity[block], self.near[block] = values, columns.int()
+        likes = np.diff(users_by_item.indptr).astype(np.int64)
+        self.popular = torch.from_numpy(popular_scores(likes, lambda asked: self.score(asked).numpy()))
 
     def weights(self) -> sp.csr_matrix:
         """(N, N) similarities, row by row."""
@@ -77,15 +82,17 @@ class ItemKNN(Model):
         return sp.csr_matrix(cells, shape=(n_items, n_items))
 
     def score(self, queries: Queries) -> Tensor:
-        """(B, N) summed similarities."""
+        """(B, N) summed similarities, and popularity as far as it counts."""
         liked = queries.history.positives().matrix(self.shapes.n_items)
-        return torch.from_numpy((liked @ self.weights()).toarray())
+        found = (liked @ self.weights()).toarray()
+        return torch.from_numpy(with_popular(found, queries, self.popular.numpy()))
 
     def parts(self, query: Queries, item: int) -> Parts:
         """The similarity of each liked item of the history."""
         history = torch.from_numpy(query.history.items.astype(np.int64))
         towards = (self.similarity[history] * (self.near[history] == item)).sum(dim=1).numpy()
-        return Parts(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards)
+        everybody = float(left_to_everybody(query)[0]) * float(self.popular[item])
+        return Parts(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards, everybody=everybody)
 
     def item_space(self) -> Tensor:
         """(N, N) each item's similarities, itself included."""

@@ -23,10 +23,12 @@ from torch.nn import functional as F
 from tastespace.config import check, option
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
+from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
 from tastespace.models import objective
 from tastespace.models.base import Shapes
+from tastespace.models.evidence import left_to_everybody
 from tastespace.models.objective import Objective
 from tastespace.models.spectral import leading_item_vectors
 
@@ -205,10 +207,14 @@ class Tokens(nn.Module):
         """(N, D + 1) item vectors as scored, and their bias."""
         return torch.cat([self.config.scaled(self.item), self.bias[:, None]], dim=1)
 
-    def answer(self, history: Histories, encode: Callable[[Histories], Tensor]) -> Tensor:
-        """(B, D + 1) query vectors: `encode` (b, D) applied to the newest items, lists of like length together."""
-        history = crop(self.readable(history), self.config.length)
+    def answer(self, queries: Queries, encode: Callable[[Histories], Tensor]) -> Tensor:
+        """(B, D + 1) query vectors: `encode` (b, D) applied to the newest items, lists of like length together.
+
+        The last coordinate meets the item biases: 1, and more for strangers of whom little is known.
+        """
+        history = crop(self.readable(queries.history), self.config.length)
         found = self.item.new_ones(len(history), self.config.dim + 1)
+        found[:, -1] += torch.from_numpy(left_to_everybody(replace(queries, history=history))).to(found.device)
         order = np.argsort(history.lengths, kind="stable")
         steps = np.cumsum(history.lengths[order] + 1) // _TOKENS_A_QUERY_BATCH
         for part in np.split(order, np.flatnonzero(np.diff(steps)) + 1):

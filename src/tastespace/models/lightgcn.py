@@ -137,9 +137,12 @@ class LightGCN(Factored):
         return (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
 
     def fold_in(self) -> FoldIn:
-        """The mean of the liked items' fold-in vectors, under softmax at the length of a user's vector."""
-        parts = self.config.parts if self.config.by_angle else ()
-        return FoldIn(self.fold.cpu().numpy(), parts, np.ones(1, dtype=np.float32))
+        """From the liked items' fold-in vectors, under softmax at the length of a user's vector and with a step."""
+        tail = np.ones(1, dtype=np.float32)
+        if not self.config.by_angle:
+            return FoldIn(self.fold.cpu().numpy(), tail=tail, little=tail)
+        items = self.encode_items().detach().cpu().numpy()
+        return FoldIn(self.fold.cpu().numpy(), self.config.parts, tail, little=tail, items=items)
 
 
 class _Graph:

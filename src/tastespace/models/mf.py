@@ -104,10 +104,12 @@ class MF(Factored):
         self.fold = torch.from_numpy(fit_fold_in(items, users, self._batches.lists)).to(self.item.device)
 
     def fold_in(self) -> FoldIn:
-        """The mean of the liked items' fold-in vectors, under softmax at the length of a user's vector."""
-        tail = [1.0, 0.0] if self.config.loss == "bce" else [1.0]
-        parts = self.config.parts if self.config.by_angle else ()
-        return FoldIn(self.fold.cpu().numpy(), parts, np.array(tail, dtype=np.float32))
+        """From the liked items' fold-in vectors, under softmax at the length of a user's vector and with a step."""
+        tail = np.array([1.0, 0.0] if self.config.loss == "bce" else [1.0], dtype=np.float32)
+        if not self.config.by_angle:
+            return FoldIn(self.fold.cpu().numpy(), tail=tail, little=tail)
+        items = self.encode_items().detach().cpu().numpy()
+        return FoldIn(self.fold.cpu().numpy(), self.config.parts, tail, little=tail, items=items)
 
 
 MODEL = MF

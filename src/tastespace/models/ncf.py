@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,13 +24,13 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models import losses, objective
 from tastespace.models.base import Model, Options, Shapes
+from tastespace.models.evidence import left_to_everybody
 from tastespace.models.fold_in import FoldIn, fit_fold_in
 from tastespace.models.losses import Targets
 from tastespace.models.objective import Batch, Batches, Objective
 
 _LAYERS = (64, 32, 16)  # of the MLP path, as in the paper
 _PAIR_BYTES = 8 * 2**20  # of the widest layer of the pairs that are scored at a time; more leaves the cache (1.7x)
-_NO_PARTS: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -217,16 +218,33 @@ class NCF(Model):
         """(B, D) vectors of users: their rows, or what their histories fold in to."""
         likes = self.likes.cpu().numpy()[queries.users]
         known = (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
-        folded = FoldIn(self.fold.cpu().numpy(), _NO_PARTS, np.zeros(0, np.float32))(queries.history)
+        folded = self._folded(queries)
         rows = torch.from_numpy(np.maximum(queries.users, 0)).to(self.user.device)
         keep = torch.from_numpy(known).to(self.user.device)[:, None]
         return torch.where(keep, self.user[rows], torch.from_numpy(folded).to(self.user.device))
 
     @torch.no_grad()
+    def _folded(self, queries: Queries) -> NDArray[np.float32]:
+        """(B, D) users from their histories: of both paths the mean, of the GMF path a step further too."""
+        fold, width = self.fold.cpu().numpy(), self.gmf_width
+        if not self.config.by_angle or self.config.paths == "mlp":
+            return FoldIn(fold)(queries)
+        ones = self.user.new_ones(1, self.config.dim)
+        ranked = self._factors(self.item) * (self._products(ones) / self._factors(ones))  # (N, D/2)
+        items = torch.cat([ranked, self.item_bias[:, None]], dim=1).cpu().numpy()
+        one = np.ones(1, np.float32)
+        stepped = FoldIn(fold[:, :width], self._gmf_config.parts, one, items=items)(queries)[:, :width]
+        return np.concatenate([stepped, FoldIn(fold[:, width:])(queries)], axis=1)
+
+    @torch.no_grad()
     def finish(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
-        items, users = (self._space(table).cpu().numpy() for table in (self.item, self.user))
+        items, users = (self._telling(table).cpu().numpy() for table in (self.item, self.user))
         self.fold = torch.from_numpy(fit_fold_in(items, users, self._batches.lists)).to(self.item.device)
+
+    def _telling(self, vectors: Tensor) -> Tensor:
+        """(..., D) vectors of both paths at the lengths that tell: of the MLP path the angle alone does."""
+        return torch.cat([self._factors(vectors), F.normalize(vectors[..., self.gmf_width :], dim=-1)], dim=-1)
 
     def score(self, queries: Queries) -> Tensor:
         """(B, N) scores of the whole catalogue; with a shortlist, what is not in it stands below what is."""
@@ -236,31 +254,36 @@ class NCF(Model):
         """Exact scores, a bounded number of pairs at a time."""
         paths, shortlist = self._paths(), self.config.shortlist
 
-        def exact(users: Tensor) -> Tensor:
-            return self._grid(users, self.item, **paths) + self.item_bias
+        def exact(users: Tensor, meets_bias: Tensor) -> Tensor:
+            return self._grid(users, self.item, **paths) + meets_bias * self.item_bias
 
-        def reranked(users: Tensor) -> Tensor:
-            rough = self._grid(users, self.item, gmf=True, mlp=False) + self.item_bias  # (B, N)
+        def reranked(users: Tensor, meets_bias: Tensor) -> Tensor:
+            rough = self._grid(users, self.item, gmf=True, mlp=False) + meets_bias * self.item_bias  # (B, N)
             best = rough.topk(min(shortlist, len(self.item)), dim=1).indices  # (B, C)
-            fine = self._scores_of(users, best)
+            fine = self._scores_of(users, best, meets_bias)
             below = rough - rough.amax(dim=1, keepdim=True) + fine.amin(dim=1, keepdim=True) - 1.0
             return below.scatter(1, best, fine)
 
         score = reranked if shortlist and all(paths.values()) else exact
-        return lambda queries: score(self._asked(queries))
+        return lambda queries: score(self._asked(queries), self._meets_bias(queries))
 
     def score_pairs(self, queries: Queries, items: Tensor) -> Tensor:
         """(B, C) scores of the candidate `items` (B, C) alone."""
-        return self._scores_of(self._asked(queries), items)
+        return self._scores_of(self._asked(queries), items, self._meets_bias(queries))
 
-    def _scores_of(self, users: Tensor, items: Tensor) -> Tensor:
+    def _meets_bias(self, queries: Queries) -> Tensor:
+        """(B, 1) what item biases are multiplied by: 1, and more for strangers of whom little is known."""
+        return 1.0 + torch.from_numpy(left_to_everybody(queries)).to(self.item.device)[:, None]
+
+    def _scores_of(self, users: Tensor, items: Tensor, meets_bias: Tensor) -> Tensor:
         """(B, C) exact scores of candidates, a bounded number of pairs at a time."""
         at_once = _at_once(items.shape[1])
         parts = [
-            self._pairs(user, self.item[item], **self._paths()) + self.item_bias[item]
+            self._pairs(user, self.item[item], **self._paths())
             for user, item in zip(users.split(at_once), items.split(at_once), strict=True)
         ]
-        return torch.cat(parts) if parts else users.new_zeros(0, items.shape[1])
+        found = torch.cat(parts) if parts else users.new_zeros(0, items.shape[1])
+        return found + meets_bias * self.item_bias[items]
 
     def _space(self, vectors: Tensor) -> Tensor:
         """(..., D) vectors of both paths, the GMF path's as it enters the product."""

@@ -130,7 +130,7 @@ class SASRec(Factored):
             table = layers.lay_out(history, layers.from_end(history)).to(self.tokens.item.device)
             return self._after(table)[:, -1]
 
-        return self.tokens.answer(queries.history, encode)
+        return self.tokens.answer(queries, encode)
 
 
 MODEL = SASRec

@@ -16,6 +16,7 @@ from torch import Tensor
 from tastespace.config import check, option
 from tastespace.data.interactions import Interactions
 from tastespace.models.base import Factored, Shapes
+from tastespace.models.evidence import popular_scores
 from tastespace.models.fold_in import FoldIn
 
 _SPARE = 32  # directions beyond those asked for, so that the last of these converge as well
@@ -47,13 +48,16 @@ class Spectral(Factored):
     about = "truncated SVD of the normalised matrix"
     pick = "vectors in a second, close to graph models"
     Config = SpectralConfig
+    n_bias = 1
     into: Tensor
     out: Tensor
+    popular: Tensor
 
     def __init__(self, config: SpectralConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.register_buffer("into", torch.zeros(shapes.n_items, config.dim))  # (N, D) history -> vector
         self.register_buffer("out", torch.zeros(shapes.n_items, config.dim))  # (N, D) vector -> scores
+        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) what counts while a history tells little
 
     def prepare(self, train: Interactions) -> None:
         """Decompose once; coordinates beyond a quarter of the smaller side stay zero.
@@ -69,14 +73,17 @@ class Spectral(Factored):
         kept = vectors.shape[1]
         self.into[:, :kept] = torch.from_numpy((vectors / scale).astype(np.float32))
         self.out[:, :kept] = torch.from_numpy((vectors * degrees[:, None] ** self.config.item_power).astype(np.float32))
+        likes = np.diff(liked.tocsc().indptr).astype(np.int64)
+        plain, out = FoldIn(self.into.numpy()), self.out.numpy()
+        self.popular = torch.from_numpy(popular_scores(likes, lambda asked: plain(asked) @ out.T))
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
-        """(N, D) right singular vectors, scaled by popularity."""
-        return self.out
+        """(N, D + 1) right singular vectors, scaled by popularity, and how popular an item is."""
+        return torch.cat([self.out, self.popular[:, None]], dim=1)
 
     def fold_in(self) -> FoldIn:
         """A history's normalised likes, projected: linear, and exact for known users too."""
-        return FoldIn(self.into.numpy(), parts=(), tail=np.zeros(0, dtype=np.float32))
+        return FoldIn(self.into.numpy(), tail=np.zeros(1, np.float32), little=np.ones(1, np.float32))
 
 
 def leading_item_vectors(liked: sp.csr_matrix, dim: int, smoothing: float = 0.0, passes: int = 0) -> np.ndarray:

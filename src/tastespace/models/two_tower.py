@@ -25,6 +25,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models import objective
 from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.evidence import left_to_everybody
 from tastespace.models.fold_in import Parts
 from tastespace.models.objective import Batches, Objective
 
@@ -256,7 +257,8 @@ class TwoTower(Factored):
         if self.config.hidden:
             return None
         towards, history = self.encode_items()[item], query.history
-        vector, everybody = towards[: self.config.dim], float(towards[self.config.dim])
+        vector = towards[: self.config.dim]
+        everybody = (1.0 + float(left_to_everybody(query)[0])) * float(towards[self.config.dim])
         own, told = self._known_of(query)
         liked, met = self._pooled(history, self.item.device)
         rows = [self.anybody, own[0], self.item[liked.rows] * liked.weights[:, None]]
@@ -306,7 +308,8 @@ class TwoTower(Factored):
         users = self.config.scaled(self._users(own, Bags.of(told, device), *pooled))
         gain = self._gain()
         users = users if gain is None else users * gain
-        return torch.cat([users, users.new_ones(len(users), 1)], dim=1)
+        meets_bias = 1.0 + torch.from_numpy(left_to_everybody(queries)).to(device)
+        return torch.cat([users, meets_bias[:, None]], dim=1)
 
 
 def _network(dim: int, hidden: int) -> nn.Sequential:

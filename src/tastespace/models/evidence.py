@@ -1,0 +1,50 @@
+"""Evidence: how far an answer leans on what everybody likes, where next to nothing is known of who asks.
+
+A stranger's T liked items tell little while T is small. Then popularity, on the scale of the model's own scores, counts
+1 / T on top of them: as much as all the rest after one like, and next to nothing after many. Of MovieLens 100K's unseen
+users (validation rows) one like alone gives NDCG@10 of 0.21 to 0.24 with it instead of 0.14 to 0.21 without, two likes
+0.22 to 0.26 instead of 0.17 to 0.25; the share was chosen there, and beyond ten likes it makes no difference.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastespace.data.histories import Histories
+from tastespace.data.queries import Queries
+
+_TYPICAL = 200  # histories of one like that tell the scale of a model's scores
+
+
+def left_to_everybody(queries: Queries) -> NDArray[np.float32]:
+    """(B,) how much popularity counts: 1 / T for a stranger with T likes, 1 for one without any; 0 for known users."""
+    likes = queries.history.positives().lengths
+    return np.where(queries.users < 0, 1.0 / np.maximum(likes, 1), 0.0).astype(np.float32)
+
+
+def popular_scores(
+    likes: NDArray[np.int64], score: Callable[[Queries], NDArray[np.float32]], seed: int = 0
+) -> NDArray[np.float32]:
+    """(N,) how much more than the mean each item is liked, as spread out as the scores that one like gives.
+
+    For models whose scores know no popularity of their own. `likes` (N,) are counted; `score` gives scores (B, N), and
+    is asked 200 histories of one item each, drawn as they are liked.
+    """
+    spread = float(likes.std()) if len(likes) else 0.0
+    if spread == 0:
+        return np.zeros(len(likes), dtype=np.float32)
+    drawn = np.random.default_rng(seed).choice(len(likes), min(_TYPICAL, len(likes)), p=likes / likes.sum())
+    asked = Queries.of_histories(Histories.of([[item] for item in drawn.tolist()]))
+    typical = float(score(asked).std(axis=1).mean())
+    return ((likes - likes.mean()) * (typical / spread)).astype(np.float32)
+
+
+def with_popular(
+    scores: NDArray[np.float32], queries: Queries, popular: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(B, N) scores with popularity (N,) on top, as far as it counts; the same array where it does not."""
+    left = left_to_everybody(queries)
+    if left.any():
+        scores = scores + left[:, None] * popular
+    return scores
