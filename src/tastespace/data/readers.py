@@ -279,8 +279,8 @@ class _Connection:
             raise _explain(error, self._where, self._source) from error
 
     def rows(self, columns: list[str]) -> dict[str, NDArray[Any]]:
-        """Whole columns as arrays (texts and lists as objects)."""
-        picked = ", ".join(sql.name(column) for column in columns)
+        """Whole columns as arrays (texts, lists and times as objects)."""
+        picked = ", ".join(f"{self._moment(column)} AS {sql.name(column)}" for column in columns)
         fetched = self._run(f"SELECT {picked} FROM log").fetchnumpy()
         return {name: sql.unmasked(values) for name, values in fetched.items()}
 
@@ -305,6 +305,11 @@ class _Connection:
     def _type(self, column: str) -> str:
         row = self._run(f"SELECT typeof({sql.name(column)}) FROM log LIMIT 1").fetchone()
         return str(row[0]) if row else "NULL"
+
+    def _moment(self, column: str) -> str:
+        """A column for a query, nanoseconds (which DuckDB and numpy treat as numbers) as microseconds."""
+        coarser = {"TIMESTAMP_NS": "TIMESTAMP", "TIMESTAMPTZ_NS": "TIMESTAMPTZ"}.get(self._type(column))
+        return sql.name(column) if coarser is None else f"{sql.name(column)}::{coarser}"
 
     def _indexed(self, column: str, noun: str) -> tuple[NDArray[Any], Vocabulary]:
         name, kind = sql.name(column), self._type(column)
@@ -345,7 +350,7 @@ class _Connection:
         return values
 
     def _times(self, column: str) -> NDArray[np.float64]:
-        name, kind = sql.name(column), self._type(column)
+        name, kind = self._moment(column), self._type(column)
         if kind.startswith(("TIMESTAMP", "DATE")):
             values = self._run(f"SELECT epoch({name}) AS v FROM log").fetchnumpy()["v"]
             times = np.ma.filled(values.astype(np.float64), np.nan)
@@ -354,7 +359,9 @@ class _Connection:
         else:
             date = f"TRY_CAST({name} AS TIMESTAMPTZ)"  # UTC where the text names no zone
             first = f"SELECT TRY_CAST({name} AS DOUBLE) IS NULL AND {date} IS NOT NULL FROM log"
-            dated = kind == "VARCHAR" and bool((self._run(f"{first} LIMIT 1").fetchone() or (False,))[0])
+            dated = kind.startswith(("VARCHAR", "ENUM")) and bool(
+                (self._run(f"{first} LIMIT 1").fetchone() or (False,))[0]
+            )
             if dated:
                 bad = f"{date} IS NULL OR NOT isfinite({date})"
                 if self._run(f"SELECT count(*) FROM log WHERE {bad}").fetchone() != (0,):
