@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +49,15 @@ class Prepared:
         for cap in rules.cap:
             with told_where(cap.at):
                 check_column(attributes, cap.of, "cap")
-        places, masks, fresh = [], [], None
+        places: list[int] = []
+        masks, fresh = [], None
         for pin in rules.pin:
             with told_where(pin.at):
-                places.append(int(items.index_of([_id_of(pin.item, items)])[0]))
+                identifier = items.parse(pin.item) if isinstance(pin.item, str) else pin.item
+                place = int(items.index_of([identifier])[0])
+                if place in places:
+                    raise OptionError(f"item {shown(identifier)} is pinned for the second time")
+                places.append(place)
         for share in rules.share:
             with told_where(share.at):
                 masks.append(share.where.mask(attributes))
@@ -89,11 +93,6 @@ def told_where(at: str) -> Iterator[None]:
         yield
     except (OptionError, UnknownIdError) as error:
         raise type(error)(f"{at}: {error}" if at else str(error)) from error
-
-
-def _id_of(item: Any, items: Vocabulary) -> Any:
-    """A pinned item's id: a number of the file is a text where ids are texts."""
-    return str(item) if items.is_text and isinstance(item, int | float) and not isinstance(item, bool) else item
 
 
 def check_column(attributes: Attributes, name: str, rule: str) -> None:
