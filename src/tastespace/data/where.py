@@ -11,14 +11,14 @@ A cell that holds several labels fits a comparison when any label does; `!=` and
 as they are.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from numpy.typing import NDArray
 
 from tastespace.data.dataset import Table
@@ -254,19 +254,17 @@ def _told(text: str, error: UnexpectedInput) -> str:
             return pointed(text, place, "this text has no closing quote")
     else:
         place, wrong = len(text.rstrip()), "the end"
-    expected = error.accepts if isinstance(error, UnexpectedToken) and error.accepts else _allowed(error)
-    names = sorted({_EXPECTED.get(name, name.strip("_").casefold()) for name in expected})
+    names = sorted({_EXPECTED.get(name, name.strip("_").casefold()) for name in _expected_after(text[:place])})
     told = f"the condition cannot be read: {wrong} stands where {_listed(names)} is expected"
     return pointed(text, place, told)
 
 
-def _allowed(error: UnexpectedInput) -> Sequence[str]:
-    found: Any = ()
-    if isinstance(error, UnexpectedToken | UnexpectedEOF):
-        found = error.expected
-    elif isinstance(error, UnexpectedCharacters):
-        found = error.allowed
-    return sorted(found or ())
+def _expected_after(text: str) -> Collection[str]:
+    """What may follow the sound beginning of a condition; lark's errors tell of a state that the wrong sign led to."""
+    parser: Any = _parser().parse_interactive(text)
+    parser.exhaust_lexer()
+    found: Collection[str] = parser.accepts()
+    return found
 
 
 def _listed(names: Sequence[str]) -> str:
