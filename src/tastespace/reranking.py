@@ -100,6 +100,8 @@ def check_column(attributes: Attributes, name: str, rule: str) -> None:
     if name not in attributes.table:
         hint = did_you_mean(name, list(attributes.table.columns)) or "; there are none at all"
         raise OptionError(f"the rule {rule} names {shown(name)}, which is no attribute of the items{hint}")
+    if attributes[name].vectors:
+        raise OptionError(f"the rule {rule} names {shown(name)}, which holds vectors; numbers or texts are expected")
 
 
 def fresh_items(rule: Fresh, attributes: Attributes) -> Mask:

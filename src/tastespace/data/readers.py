@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tastespace.data import sql
 from tastespace.data.columns import Roles, find_role, find_roles
-from tastespace.data.dataset import Dataset, Table
+from tastespace.data.dataset import Dataset, Table, is_list, is_vector, shown_cell, vector_of
 from tastespace.data.duplicates import Duplicates, settle_duplicates
 from tastespace.data.interactions import Interactions
 from tastespace.data.lines import read_lines
@@ -171,7 +171,28 @@ def _keyed(
         names = connection.open(source, kind, where, encoding)
         key = find_role(role, names, where, column if column in names else None)
         rows = connection.rows([key, *[n for n in names if n != key]])
+    for name, values in rows.items():
+        _check_vectors(where, name, values)
     return [_as_id(value, vocabulary.is_text) for value in rows.pop(key).tolist()], rows
+
+
+def _check_vectors(where: str, name: str, values: NDArray[Any]) -> None:
+    """Raise `DataError` where a column of vectors holds anything but finite numbers, as many as the first has."""
+    lists = (
+        [(place, cell) for place, cell in enumerate(values) if is_list(cell) and len(cell)]
+        if values.dtype == object
+        else []
+    )
+    if not any(is_vector(cell) for _, cell in lists):
+        return
+    size = len(lists[0][1])
+    for place, cell in lists:
+        vector = vector_of(cell)
+        if vector is None or len(vector) != size:
+            raise DataError(
+                f"{where}, row {place + 1}, has {shown_cell(cell)} in column {shown(name)}, but a list of {size} "
+                "finite numbers is expected, as the first one has"
+            )
 
 
 def _is_missing(value: Any) -> bool:
