@@ -82,6 +82,13 @@ def test_words_that_training_never_had_are_known_by_their_trigrams() -> None:
     assert column.encode(["kung"])[0].nnz == 1
 
 
+def test_models_read_no_buckets() -> None:
+    titles = objects(*(f"tale number {place}" for place in range(60)), "A quiet number", "A loud number")
+    data = Dataset("tiny", log([(0, place) for place in range(62)]), item_table=Table({"title": titles}))
+    assert Features.of(data).items.shape == (62, 2)
+    assert Encoder.fit(data.item_table).encode(data.item_table, 62).shape == (62, 2 + 128)
+
+
 def test_words_in_buckets_that_training_had_nothing_in_are_not_known() -> None:
     found, unknown = Column("title", "words", ("fox",), weights=(1.0, 0.0)).encode(["owl fox", "owl"])
     assert found.toarray().tolist() == [[1, 0], [0, 0]]

@@ -160,9 +160,12 @@ class Encoder:
     columns: tuple[Column, ...] = ()
 
     @classmethod
-    def fit(cls, table: Table) -> "Encoder":
-        """The columns of a table that can tell something: constants, ids and empty columns are left out."""
-        found = [_fit_column(name, table[name]) for name in table.columns]
+    def fit(cls, table: Table, *, hashed: bool = True) -> "Encoder":
+        """The columns of a table that can tell something: constants, ids and empty columns are left out.
+
+        `hashed`: words of prose beyond the common ones count, too.
+        """
+        found = [_fit_column(name, table[name], _BUCKETS if hashed else 0) for name in table.columns]
         return cls(tuple(column for column in found if column is not None))
 
     @property
@@ -244,12 +247,15 @@ class Features:
         n_items: int,
         encoders: tuple[Encoder, Encoder] | None = None,
     ) -> "Features":
-        """Tables encoded by `encoders` (of users, of items), or by ones fitted to them."""
-        users, items = encoders or (Encoder.fit(user_table), Encoder.fit(item_table))
+        """Tables encoded by `encoders` (of users, of items), or by ones fitted to them.
+
+        Those have no buckets of words: a model that learns a vector for each gets worse by them (benchmarks/prose.py).
+        """
+        users, items = encoders or (Encoder.fit(user_table, hashed=False), Encoder.fit(item_table, hashed=False))
         return cls(users.encode(user_table, n_users), items.encode(item_table, n_items), users, items)
 
 
-def _fit_column(name: str, cells: NDArray[Any]) -> Column | None:
+def _fit_column(name: str, cells: NDArray[Any], buckets: int) -> Column | None:
     if cells.dtype.kind in "iuf":
         return _fit_numbers(name, _as_numbers(cells))
     present = [cell for cell in cells.tolist() if not _is_missing(cell)]
@@ -264,7 +270,7 @@ def _fit_column(name: str, cells: NDArray[Any]) -> Column | None:
         return _fit_values(name, "category", present) if len(distinct) > 1 else None
     if sum(len(text.split()) for text in texts) < 1.5 * len(texts):
         return None
-    return _fit_words(name, present)
+    return _fit_words(name, present, buckets)
 
 
 def _fit_numbers(name: str, cells: NDArray[np.float64]) -> Column | None:
@@ -286,11 +292,11 @@ def _fit_values(name: str, kind: Kind, cells: list[Any]) -> Column | None:
     return Column(name, kind, values) if values else None
 
 
-def _fit_words(name: str, cells: list[Any]) -> Column | None:
+def _fit_words(name: str, cells: list[Any], buckets: int) -> Column | None:
     """Words that tell rows apart, and the trigrams of all others, weighted by the logarithm of how rare they are."""
     common = _fit_values(name, "words", cells)
     values = common.values if common is not None else ()
-    plain = Column(name, "words", values, weights=(1.0,) * (len(values) + _BUCKETS))
+    plain = Column(name, "words", values, weights=(1.0,) * (len(values) + buckets))
     features, _ = plain.encode(cells)
     counts = np.bincount(features.indices, minlength=features.shape[1])
     weights = np.log((1 + len(cells)) / (1 + counts)) * (counts > 0)
