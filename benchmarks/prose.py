@@ -4,7 +4,7 @@
 
 MovieLens 100K, titles. The test rows of `new-items` are left out altogether: a tenth of the other films at a time is
 new, and placed among themselves as by `Newcomers` (NDCG@10), by encoders fitted to the known films. Then `two_tower` on
-the validation rows of `article`, with what its training takes.
+the validation rows of `article`.
 """
 
 import argparse
@@ -79,19 +79,18 @@ def placements(data: Dataset, cuts: int) -> dict[str, dict[str, np.ndarray]]:
     return {name: {key: np.array(values) for key, values in one.items()} for name, one in found.items()}
 
 
-def towers(data: Dataset, variant: str, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """NDCG@10 of `two_tower` on validation rows (seeds,), and the seconds of its trainings."""
+def towers(data: Dataset, variant: str, seeds: int) -> np.ndarray:
+    """NDCG@10 of `two_tower` on validation rows (seeds,)."""
     split = ts.split(data, "article").for_validation()
-    figures, seconds = [], []
+    figures = []
     for seed in range(seeds):
         with reading(variant):
             fit = ts.train("two_tower", split, seed=seed)
         figures.append(ts.evaluate(fit, k=10).mean("ndcg@10"))
-        seconds.append(fit.seconds)
-    return np.array(figures), np.array(seconds)
+    return np.array(figures)
 
 
-def page(placed: dict[str, dict[str, np.ndarray]], trained: list[tuple[str, np.ndarray, np.ndarray]]) -> list[str]:
+def page(placed: dict[str, dict[str, np.ndarray]], trained: list[tuple[str, np.ndarray]]) -> list[str]:
     """The figures as Markdown."""
     cuts = len(next(iter(placed[MODELS[0]].values())))
     lines = [
@@ -113,11 +112,11 @@ def page(placed: dict[str, dict[str, np.ndarray]], trained: list[tuple[str, np.n
             cells += [f"{placed[name][variant].mean():.4f}", f"{lead.mean():+.4f} ± {lead.std() / cuts**0.5:.4f}"]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "`two_tower`, validation rows of `article`, mean and deviation over seeds:", ""]
-    lines += ["| titles as | NDCG@10 | training, s |", "|---|---|---|"]
-    for variant, figures, seconds in trained:
+    lines += ["| titles as | NDCG@10 |", "|---|---|"]
+    for variant, figures in trained:
         quality = f"{figures.mean():.4f} ± {figures.std():.4f}"
         now = " (now)" * (variant == "common words")
-        lines.append(f"| {variant}{now} | {quality} | {np.median(seconds):.1f} |")
+        lines.append(f"| {variant}{now} | {quality} |")
     return lines
 
 
@@ -127,7 +126,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     data = ts.load_dataset("ml-100k")
-    trained = [(variant, *towers(data, variant, asked.seeds)) for variant in ("no titles", *VARIANTS[1:3], NOW)]
+    trained = [(variant, towers(data, variant, asked.seeds)) for variant in ("no titles", *VARIANTS[1:3], NOW)]
     lines = page(placements(data, asked.cuts), trained)
     write_text(RESULTS / "prose.md", "\n".join(lines) + "\n")
     print("\n".join(lines))
