@@ -24,6 +24,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/roofline.py
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/prose.py
 	$(BIN)/python benchmarks/answers.py
 
 # Made once, and again when the dependencies change; needs no network otherwise.

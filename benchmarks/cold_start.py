@@ -23,7 +23,7 @@ from figures import rounded
 from tastespace import models
 from tastespace.atomic import write_text
 from tastespace.cold import Newcomers
-from tastespace.data.features import Features
+from tastespace.data.features import Encoder
 from tastespace.data.histories import Histories
 from tastespace.data.split import Split, ready_split
 from tastespace.evaluation import metrics
@@ -76,7 +76,8 @@ def of_items(name: str, split: Split, seed: int) -> dict[str, float]:
     fit = ts.train(name, split, **seeded(name, seed))
     likes = np.bincount(split.train.positives().item, minlength=split.train.n_items)
     new, liked = np.unique(split.test.positives().item), likes > 0
-    features = Features.of(split.dataset).items
+    table = split.dataset.item_table
+    features = Encoder.fit(table).encode(table, split.train.n_items)
     users = np.unique(split.test.positives().user)
     scores = np.concatenate(
         [fit.model.scorer()(split.queries(part)).detach().numpy() for part in np.array_split(users, 8)]

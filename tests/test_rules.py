@@ -1,5 +1,6 @@
 """Rules: what their file may hold, and what each does to a list."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 import tastespace as ts
 from tastespace.data.dataset import Dataset, Table
+from tastespace.data.interactions import Interactions
 from tastespace.data.split import whole
+from tastespace.data.vocabulary import Vocabulary
+from tastespace.data.where import Condition
 from tastespace.errors import OptionError, UnknownIdError
-from tastespace.rules import Rules
+from tastespace.rules import Boost, Bury, Cap, Fresh, Pin, Rules, Share
 
 FILE = """
 pin:
@@ -57,7 +61,7 @@ def test_a_file_holds_every_kind(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(FILE)
     rules = Rules.read(tmp_path / "rules.yaml")
     assert rules.names == ("pin", "boost", "bury", "cap", "share", "fresh", "mmr", "damp")
-    assert [(pin.item, pin.place) for pin in rules.pin] == [(7, 1), (9, 3)]
+    assert [(pin.item, pin.place) for pin in rules.pin] == [("7", 1), ("9", 3)]
     assert (rules.boost[0].where.text, rules.boost[0].by) == ("colour = 'red'", 0.5)
     assert (rules.cap[0].of, rules.cap[0].at_most) == ("colour", 4)
     assert (rules.share[0].at_least, rules.share[0].at_most) == (0.3, 0.5)
@@ -78,28 +82,37 @@ def test_an_empty_file_is_no_rules(recommender: ts.Recommender, text: str) -> No
         ("mmr: 1\nmmr: 1", 2, "mmr stands here for the second time"),
         ("pin: 3", 1, "a list of rules is expected"),
         ("pin:\n  - {item: 7}", 2, "place is missing"),
-        ("pin:\n  - {item: 7, place: 0}", 2, "a whole number from 1 to 10000 is expected, not 0"),
+        ("pin:\n  - {item: 7, place: 0}", 2, "place is 0, but a whole number from 1 to 10000 is expected"),
         ("pin:\n  - {item: 7, place: 1.5}", 2, "a whole number"),
         ("pin:\n  - {item: [7], place: 1}", 2, "a single value is expected"),
         ("pin:\n  - {item: 7, place: 1}\n  - {item: 7, place: 2}", 2, "two pins share an item or a place"),
-        ("pin:\n  - {item: ~, place: 1}", 2, "is neither a text nor a number"),
+        ("pin:\n  - {item: ~, place: 1}", 2, "nothing stands where a text or a number is expected; put quotes around"),
+        ("pin:\n  - {item: 7, place: true}", 2, "place is 'true', but a whole number"),
+        ("pin:\n  - item: ''\n    place: 1", 2, "item is '', but an id is expected"),
+        ("pin:\n  - item: 7\n    place: 0x10", 3, "'0x10' is not a plain number"),
+        ("cap:\n  - {of: ~, at_most: 2}", 2, "nothing stands where a text or a number is expected"),
+        ("cap:\n  - {of: '', at_most: 2}", 2, "of is '', but the name of a column is expected"),
+        ("cap:\n  - of: colour\n    at_most: -1", 3, "at_most is -1, but a whole number from 0 to 10000 is expected"),
+        ("fresh:\n  column: year\n  within: -2", 3, "within is -2, but a number from 0 to 1e+15 is expected"),
         ("boost:\n  - where: yeer ~ 3\n    by: 1", 2, "the condition cannot be read: '~'"),
-        ("boost:\n  - where: year = 3\n    by: much", 3, "a number from -100 to 100 is expected, not 'much'"),
+        ("boost:\n  - where: year = 3\n    by: much", 3, "by is 'much', but a number from -100 to 100 is expected"),
         ("boost:\n  - where: year = 3\n    by: .nan", 3, "a number"),
-        ("boost:\n  - where: 3\n    by: 1", 2, "a text is expected, not 3"),
+        ("boost:\n  - where: 3\n    by: 1", 2, "the condition cannot be read: '3'"),
         ("share:\n  - {where: year = 3}", 2, "a share needs where, and at_least or at_most"),
         ("share:\n  - {where: year = 3, at_least: 0.5, at_most: 0.2}", 2, "at_least 0.5 is above at_most 0.2"),
         ("cap:\n- {of: colour, at_most: 1, most: 2}", 2, "'most' is not a field"),
         ("fresh: [1]", 1, "names and values are expected (column, within)"),
         ("fresh: {column: year}", 1, "within is missing"),
-        ("mmr: 2", 1, "a number from 0 to 1 is expected, not 2"),
-        ("mmr: yes", 1, "a number from 0 to 1 is expected, not True"),
+        ("mmr: 2", 1, "mmr is 2, but a number from 0 to 1 is expected"),
+        ("mmr: yes", 1, "mmr is 'yes', but a number from 0 to 1 is expected"),
         ("damp: 0x1_0000000000000000z", 1, "a number"),
         ("- pin", 1, "names and values are expected"),
         ("mmr: [1", 1, "this is not YAML"),
         ("a: b: c", 1, "this is not YAML"),
         ("mmr: !!python/object/apply:os.system [ls]", 1, "a single value is expected"),
-        ("mmr: !!python/name:os.system ''", 1, "is neither a text nor a number"),
+        ("mmr: !!python/name:os.system ''", 1, "mmr is '', but a number"),
+        ("pin: [{item: !!python/name:os.system '', place: 1}]", 1, "'' stands where a text or a number is expected"),
+        ("pin: [{item: !!binary aGk=, place: 1}]", 1, "'aGk=' stands where a text or a number is expected"),
         ("? [mmr]\n: 1", 1, "is not a kind of rule"),
     ],
 )
@@ -119,12 +132,85 @@ def test_a_wrong_file_is_refused_with_its_line(text: str, line: int, told: str) 
         ('mmr: "\\UFFFFFFFF"', "this is not YAML"),
         ('mmr: "\\U00110000"', "this is not YAML"),
         ("fresh: {column: year, within: 1" + "0" * 400 + "}", "a number from 0 to 1e"),
-        ("bury:\n" + "  - where: year = 1\n" * 1001, "1,001 rules of a kind, but at most 1,000"),
+        ("bury:\n" + "  - where: year = 1\n" * 1001, "bury has 1,001 rules, but at most 1,000 are read"),
     ],
 )
 def test_hostile_files_are_refused(text: str, told: str) -> None:
     with pytest.raises(OptionError, match=told):
         Rules.parse(text)
+
+
+WHERE = Condition.parse("year = 1990")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Pin(7, 0), "place is 0, but a whole number from 1 to 10000 is expected"),
+        (lambda: Pin(7, 1.0), "place is 1.0, but a whole number"),  # type: ignore[arg-type]
+        (lambda: Pin(7, True), "place is True, but a whole number"),
+        (lambda: Pin(None, 1), "item is None, but an id is expected"),
+        (lambda: Pin(True, 1), "item is True, but an id is expected"),
+        (lambda: Pin("", 1), "item is '', but an id is expected"),
+        (lambda: Boost("year = 3", 1), "where is 'year = 3', but a condition, such as"),  # type: ignore[arg-type]
+        (lambda: Boost(WHERE, float("nan")), "by is nan, but a number from -100 to 100 is expected"),
+        (lambda: Bury(None), "where is None, but a condition"),  # type: ignore[arg-type]
+        (lambda: Cap(3, 1), "of is 3, but the name of a column is expected"),  # type: ignore[arg-type]
+        (lambda: Cap("year", 10_001), "at_most is 10001, but a whole number from 0 to 10000 is expected"),
+        (lambda: Share(WHERE, at_most=1.5), "at_most is 1.5, but a number from 0 to 1 is expected"),
+        (lambda: Share(WHERE, 0.5, 0.2), "at_least 0.5 is above at_most 0.2"),
+        (lambda: Fresh("year", -1), "within is -1, but a number from 0 to"),
+        (lambda: Fresh("", 1), "column is '', but the name of a column is expected"),
+        (lambda: Rules(pin=[Pin(7, 1)]), "pin is .*, but a tuple of Pin is expected"),  # type: ignore[arg-type]
+        (lambda: Rules(cap=(Bury(WHERE),)), "cap is .*, but a tuple of Cap is expected"),  # type: ignore[arg-type]
+        (lambda: Rules(fresh=WHERE), "fresh is .*, but one Fresh or None is expected"),  # type: ignore[arg-type]
+        (lambda: Rules(bury=(Bury(WHERE),) * 1001), "bury has 1,001 rules, but at most 1,000 are read"),
+        (lambda: Rules(pin=(Pin(7, 1), Pin("7", 2))), "two pins share an item or a place"),
+        (lambda: Rules(pin=(Pin(7, 1), Pin(8, 1))), "two pins share an item or a place"),
+        (lambda: Rules(mmr=2), "mmr is 2, but a number from 0 to 1 is expected"),
+        (lambda: Rules(damp="x"), "damp is 'x', but a number from 0 to 10 is expected"),  # type: ignore[arg-type]
+    ],
+)
+def test_rules_made_in_python_are_checked_as_those_of_a_file_are(make: Callable[[], object], told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        make()
+
+
+def test_rules_made_in_python_are_those_of_a_file(recommender: ts.Recommender) -> None:
+    made = Rules(pin=(Pin(57, np.int64(2)),), bury=(Bury(WHERE),), fresh=Fresh("year", np.float32(40)), mmr=1)
+    found = recommender.recommend(user=5, exclude_seen=False, rules=made)
+    text = "pin: [{item: 57, place: 2}]\nbury: [{where: year = 1990}]\nfresh: {column: year, within: 40}"
+    assert list(found.items) == listed(recommender, text)
+
+
+IDS = ["no", "on", "1e3", "2020-01-01", "0x10", "1_000", "007", "7", "12:30:00", "1.50", "=", "<<", "true", "NULL"]
+
+
+def test_ids_are_the_texts_that_stand_in_the_file(tmp_path: Path) -> None:
+    rows = Interactions.of(
+        np.repeat(np.arange(6), 4),
+        np.arange(24) % len(IDS),
+        Vocabulary.of(range(6)),
+        Vocabulary(np.array(sorted(IDS), object)),
+    )
+    table = Table({"yes": np.arange(len(IDS)) % 2.0})
+    fit = ts.train("popularity", whole(Dataset("texts", rows, item_table=table)))
+    texts = ts.Recommender.build(fit, tmp_path / "texts")
+    for name in IDS:
+        quoted = f"'{name}'" if name == "NULL" else name
+        assert listed(texts, f"pin: [{{item: {quoted}, place: 1}}]", user=None)[0] == name
+    assert len(listed(texts, "cap: [{of: yes, at_most: 1}]\nfresh: {column: yes, within: 3}", user=None)) == 2
+    with pytest.raises(OptionError, match=r"line 1: nothing stands where .* put quotes around a text like that"):
+        Rules.parse("pin: [{item: NULL, place: 1}]")
+
+
+def test_ids_that_are_whole_numbers_are_read_as_such(recommender: ts.Recommender) -> None:
+    assert listed(recommender, "pin: [{item: 057, place: 2}, {item: '5_8', place: 1}]")[:2] == [58, 57]
+    for text in ("0x10", "1e1", "2020-01-01", "no"):
+        with pytest.raises(UnknownIdError, match=f"line 1: '{text}' is no item id: ids here are whole numbers"):
+            listed(recommender, f"pin: [{{item: {text}, place: 1}}]")
+    with pytest.raises(OptionError, match="rules, line 3: item 57 is pinned for the second time"):
+        listed(recommender, "pin:\n- {item: 57, place: 2}\n- {item: 057, place: 1}")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

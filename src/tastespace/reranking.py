@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +49,15 @@ class Prepared:
         for cap in rules.cap:
             with told_where(cap.at):
                 check_column(attributes, cap.of, "cap")
-        places, masks, fresh = [], [], None
+        places: list[int] = []
+        masks, fresh = [], None
         for pin in rules.pin:
             with told_where(pin.at):
-                places.append(int(items.index_of([_id_of(pin.item, items)])[0]))
+                identifier = items.parse(pin.item) if isinstance(pin.item, str) else pin.item
+                place = int(items.index_of([identifier])[0])
+                if place in places:
+                    raise OptionError(f"item {shown(identifier)} is pinned for the second time")
+                places.append(place)
         for share in rules.share:
             with told_where(share.at):
                 masks.append(share.where.mask(attributes))
@@ -91,16 +95,13 @@ def told_where(at: str) -> Iterator[None]:
         raise type(error)(f"{at}: {error}" if at else str(error)) from error
 
 
-def _id_of(item: Any, items: Vocabulary) -> Any:
-    """A pinned item's id: a number of the file is a text where ids are texts."""
-    return str(item) if items.is_text and isinstance(item, int | float) and not isinstance(item, bool) else item
-
-
 def check_column(attributes: Attributes, name: str, rule: str) -> None:
     """Raise `OptionError` where there is no such column."""
     if name not in attributes.table:
         hint = did_you_mean(name, list(attributes.table.columns)) or "; there are none at all"
         raise OptionError(f"the rule {rule} names {shown(name)}, which is no attribute of the items{hint}")
+    if attributes[name].vectors:
+        raise OptionError(f"the rule {rule} names {shown(name)}, which holds vectors; numbers or texts are expected")
 
 
 def fresh_items(rule: Fresh, attributes: Attributes) -> Mask:

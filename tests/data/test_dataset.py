@@ -1,3 +1,6 @@
+import json
+from datetime import datetime
+
 import numpy as np
 import pytest
 
@@ -18,6 +21,19 @@ def test_a_row_gives_plain_values() -> None:
     )
     assert table.row(0) == {"year": 1995, "score": 0.5, "tags": ["a"]}
     assert table.row(1) == {"year": None, "score": 1, "tags": None}
+
+
+def test_dates_and_vectors_of_a_row_are_ready_for_json() -> None:
+    cells = {
+        "when": datetime(2020, 1, 1, 5),
+        "days": np.array(["2020-01-01"], "datetime64[s]"),
+        "e": np.float32([0.5, 1]),
+    }
+    columns = {name: np.empty(1, dtype=object) for name in cells}
+    for name, cell in cells.items():
+        columns[name][0] = cell
+    row = {"when": "2020-01-01 05:00:00", "days": ["2020-01-01 00:00:00"], "e": [0.5, 1]}
+    assert json.loads(json.dumps(Table(columns).row(0))) == row
 
 
 def test_columns_are_found_by_name() -> None:

@@ -1,6 +1,8 @@
 """Attributes become numbers: what each kind of column says, and what hostile values come to."""
 
 import json
+import math
+import zlib
 from typing import Any
 
 import numpy as np
@@ -54,6 +56,100 @@ def test_prose_is_a_bag_of_words() -> None:
     assert found.sum() == 1
 
 
+def told(*titles: str) -> Column:
+    return fitted("title", objects(*titles, *(f"Filler number {place}" for place in range(60))))
+
+
+def test_rarer_words_weigh_more_by_the_logarithm() -> None:
+    column = told(*["the fox"] * 3, *["the owl"] * 2)
+    weights = dict(zip(column.names, column.weights, strict=True))
+    n = 65
+    for word, count in {"filler": 60, "the": 5, "fox": 3, "owl": 2}.items():
+        assert weights[f"title={word}"] == pytest.approx(math.log((1 + n) / (1 + count)))
+    found, _ = column.encode(["the owl"])
+    the, owl = (found[0, column.names.index(f"title={word}")] for word in ("the", "owl"))
+    assert owl / the == pytest.approx(weights["title=owl"] / weights["title=the"])
+    assert found.multiply(found).sum() == pytest.approx(1)
+
+
+def test_words_that_training_never_had_are_known_by_their_trigrams() -> None:
+    column = told("A wonderland of snow", "Kung fu warriors", "Kung fu again", "A quiet of snow")
+    like = column.encode(["wonderlands", "warrior", "wonderland"])[0]
+    alike = (like @ like.T).toarray()
+    assert alike[0, 2] > 0.8
+    assert alike[0, 1] < 0.4
+    assert not any(name.startswith("title=wonder") for name in column.names)
+    assert column.encode(["kung"])[0].nnz == 1
+
+
+def test_models_read_no_buckets() -> None:
+    titles = objects(*(f"tale number {place}" for place in range(60)), "A quiet number", "A loud number")
+    data = Dataset("tiny", log([(0, place) for place in range(62)]), item_table=Table({"title": titles}))
+    assert Features.of(data).items.shape == (62, 2)
+    assert Encoder.fit(data.item_table).encode(data.item_table, 62).shape == (62, 2 + 128)
+
+
+def test_words_in_buckets_that_training_had_nothing_in_are_not_known() -> None:
+    found, unknown = Column("title", "words", ("fox",), weights=(1.0, 0.0)).encode(["owl fox", "owl"])
+    assert found.toarray().tolist() == [[1, 0], [0, 0]]
+    assert unknown == ["owl"]
+
+
+def test_buckets_are_the_same_in_every_process() -> None:
+    column = Column("title", "words", ("fox",), weights=(1.0,) * 9)
+    found, _ = column.encode(["owl", "fox"])
+    assert sorted(found[0].indices.tolist()) == sorted({1 + zlib.crc32(part) % 8 for part in (b"<ow", b"owl", b"wl>")})
+    assert found[1].indices.tolist() == [0]
+
+
+def test_columns_described_before_there_were_weights_are_read_as_they_were() -> None:
+    (column,) = Encoder.from_json([{"name": "t", "kind": "words", "values": ["fox", "owl"], "edges": []}]).columns
+    found, unknown = column.encode(["fox owl elk", "elk"])
+    np.testing.assert_allclose(found.toarray(), [[0.5**0.5, 0.5**0.5], [0, 0]], rtol=1e-6)
+    assert unknown == ["elk"]
+
+
+def test_prose_without_other_words_has_no_buckets() -> None:
+    column = fitted("title", objects(*(f"a{place // 2} b{place // 2}" for place in range(120))))
+    assert len(column.weights) == len(column.values)
+
+
+def test_lists_of_numbers_are_vectors_at_length_1() -> None:
+    column = fitted("embedding", objects(np.array([3.0, 4.0], np.float32), [0, 0.5], None, [], (0.0, 0.0), [1e300, 0]))
+    assert (column.kind, column.size) == ("vector", 2)
+    assert column.names == ["embedding[0]", "embedding[1]"]
+    found, unknown = column.encode([[3, 4], [0, 0.5], None, [], (0.0, 0.0), [1e300, 0.0], np.array([1, -1])])
+    expected = [[0.6, 0.8], [0, 1], [0, 0], [0, 0], [0, 0], [1, 0], [0.5**0.5, -(0.5**0.5)]]
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-6)
+    assert unknown == []
+
+
+def test_lists_of_whole_numbers_are_labels() -> None:
+    assert fitted("tags", objects([1, 2], [2], np.array([1]))).kind == "labels"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [[1.0], [1.0, 2.0, 3.0], [1.0, float("nan")], [1.0, float("inf")], ["a", "b"], [[1.0], [2.0]], [1.0, None], "x", 3],
+)
+def test_what_is_no_vector_of_the_column_is_refused(wrong: Any) -> None:
+    with pytest.raises(DataError, match=r"the attribute 'e' holds .*, but a list of 2 finite numbers is expected"):
+        Encoder.fit(Table({"e": objects([1.0, 2.0], wrong)}))
+    with pytest.raises(OptionError, match=r"feature e is .*, but a list of 2 finite numbers is expected"):
+        Encoder((Column("e", "vector", size=2),)).encode_one({"e": wrong})
+
+
+def test_vectors_beyond_any_encoder_are_refused() -> None:
+    with pytest.raises(DataError, match="'e' holds lists of 20,000 numbers, but at most 16,384 are read"):
+        Encoder.fit(Table({"e": objects(np.ones(20_000))}))
+
+
+def test_a_vector_can_be_told() -> None:
+    found = Encoder((Column("e", "vector", size=2),)).encode_one({"e": [0, 2.0]})
+    assert found.values.tolist() == [[0, 1]]
+    assert found.understood
+
+
 def test_a_number_climbs_from_edge_to_edge() -> None:
     column = Column("age", "number", edges=(10.0, 20.0, 40.0))
     assert column.names == ["age 10 to 20", "age 20 to 40", "age missing"]
@@ -67,6 +163,15 @@ def test_a_number_climbs_from_edge_to_edge() -> None:
         [0, 0, 1],
         [0, 0, 1],
     ]
+
+
+@pytest.mark.parametrize("cells", [[0.0, 7e77, 1.5e-230], [-1.7e308, 1.7e308, 0.0], [0.0, 5e-324, 1e-310]])
+def test_numbers_as_far_apart_as_floats_go_still_climb(cells: list[float]) -> None:
+    column = fitted("n", np.array(cells))
+    found, _ = column.encode(cells)
+    climbed = np.asarray(found.sum(axis=1)).ravel()[np.argsort(cells)]
+    np.testing.assert_allclose(climbed[[0, -1]], [0, len(column.edges) - 1])
+    assert (np.diff(climbed) > 0).all()
 
 
 @pytest.mark.parametrize("cells", [np.arange(1000), np.linspace(0, 1, 7), np.array([1.0, np.nan, 2.0])])
@@ -169,9 +274,11 @@ def test_a_model_without_features_says_so() -> None:
 
 texts = st.text(max_size=8)
 cells = st.one_of(st.none(), texts, st.floats(), st.integers(-(10**12), 10**12), st.lists(texts, max_size=3))
+prose = st.lists(st.one_of(st.none(), st.text(max_size=40)), min_size=60, max_size=90)
+vectors = st.lists(st.none() | st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=2))
 
 
-@given(st.lists(cells, max_size=12))
+@given(st.one_of(st.lists(cells, max_size=12), prose, vectors))
 def test_any_cells_give_finite_features_that_survive_json(held: list[Any]) -> None:
     table = Table({"it": objects(*held)})
     encoder = Encoder.fit(table)
@@ -199,6 +306,19 @@ def test_any_cells_give_finite_features_that_survive_json(held: list[Any]) -> No
         [{"name": "a", "kind": "category", "values": ["x", "x"], "edges": []}],
         [{"name": "a", "kind": "category", "values": [["x"]], "edges": []}],
         [{"name": "a", "kind": "category", "values": 5, "edges": []}],
+        [{"name": "a", "kind": "category", "values": ["x"], "edges": [], "weights": [1.0]}],
+        [{"name": "a", "kind": "words", "values": ["x"], "edges": [], "weights": [-1.0]}],
+        [{"name": "a", "kind": "words", "values": ["x"], "edges": [], "weights": [float("nan")]}],
+        [{"name": "a", "kind": "words", "values": ["x"], "edges": [], "weights": [1e300]}],
+        [{"name": "a", "kind": "words", "values": ["x"], "edges": [], "weights": ["1"]}],
+        [{"name": "a", "kind": "words", "values": ["x", "y"], "edges": [], "weights": [1.0]}],
+        [{"name": "a", "kind": "words", "values": ["x"], "edges": [], "weights": [1.0] * 20_000}],
+        [{"name": "a", "kind": "words", "values": ["x"], "edges": [], "size": 3}],
+        [{"name": "a", "kind": "vector", "values": [], "edges": []}],
+        [{"name": "a", "kind": "vector", "values": [], "edges": [], "size": 10**9}],
+        [{"name": "a", "kind": "vector", "values": [], "edges": [], "size": 2.0}],
+        [{"name": "a", "kind": "vector", "values": [], "edges": [], "size": "2"}],
+        [{"name": "a", "kind": "vector", "values": ["x"], "edges": [], "size": 2}],
     ],
 )
 def test_a_damaged_description_is_refused(told: Any) -> None:

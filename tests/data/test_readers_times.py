@@ -1,10 +1,16 @@
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from tastespace.data.readers import read
+from tastespace.data.readers import read, read_new, read_table
+from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import DataError
 from tests.data.conftest import Write
 
@@ -79,3 +85,47 @@ def test_a_missing_date_in_a_dataframe_is_named_by_row() -> None:
     frame = pd.DataFrame({"user": [1, 2], "item": [1, 1], "time": pd.to_datetime(["2020-01-01", None])})
     with pytest.raises(DataError, match="the table, row 2, has None in column 'time', but a date is expected"):
         read(frame)
+
+
+UNITS = ["s", "ms", "us", "ns"]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Rome"])
+@pytest.mark.parametrize("unit", UNITS)
+def test_timestamps_of_every_unit_give_the_same_seconds(unit: str, zone: str | None, tmp_path: Path) -> None:
+    moment = pa.array([datetime(2020, 1, 1)], pa.timestamp(unit, zone))
+    table = pa.table({"user": [1], "item": [1], "time": moment})
+    pq.write_table(table, tmp_path / "log.parquet")
+    frames = [table.to_pandas(), table.to_pandas(types_mapper=pd.ArrowDtype), pl.from_arrow(table)]
+    for source in (tmp_path / "log.parquet", table, *frames):
+        assert _times(source) == [NEW_YEAR_2020]
+
+
+@pytest.mark.parametrize("kind", ["TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ", "DATE"])
+def test_every_type_of_parquet_gives_the_same_seconds(kind: str, tmp_path: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        query = f"SELECT 1 AS user_id, 1 AS item_id, '2020-01-01'::{kind} AS time"
+        connection.execute(f"COPY ({query}) TO '{tmp_path / 'log.parquet'}' (FORMAT parquet)")
+    assert _times(tmp_path / "log.parquet") == [NEW_YEAR_2020]
+
+
+def test_a_missing_moment_of_nanoseconds_is_named_by_row() -> None:
+    moments = pa.array([datetime(2020, 1, 1), None], pa.timestamp("ns", "UTC"))
+    with pytest.raises(DataError, match="the table, row 2, has None in column 'time', but a date is expected"):
+        read(pa.table({"user": [1, 2], "item": [1, 1], "time": moments}))
+
+
+def test_dates_that_a_dataframe_holds_as_categories() -> None:
+    frame = pd.DataFrame({"user": [1], "item": [1], "time": pd.Categorical(["2020-01-01"])})
+    assert _times(frame) == [NEW_YEAR_2020]
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Rome"])
+def test_attributes_hold_the_same_moment_in_every_unit(zone: str | None) -> None:
+    for unit in UNITS:
+        moments = pa.array([datetime(2020, 1, 1, 5), None], pa.timestamp(unit, zone))
+        table = pa.table({"item": [1, 2], "released": moments})
+        found = read_table(table, Vocabulary.of([1, 2]), "item")["released"].tolist()
+        assert found == [datetime(2020, 1, 1, 5), None], unit
+        assert read_new(table, Vocabulary.of([2]), "item") == {1: {"released": datetime(2020, 1, 1, 5)}}

@@ -1,5 +1,6 @@
 """Conditions: what they fit against a slow reading of each cell, and what is said of those that cannot be read."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastespace.data.dataset import Table
-from tastespace.data.where import Attributes
+from tastespace.data.where import Attributes, Condition
 from tastespace.errors import OptionError
 
 
@@ -28,6 +29,7 @@ FILMS = Attributes(
             "new": np.array([True, False, True, False, True]),
             "blank": objects([None] * 5),
             "counts": objects([1, 2.5, None, True, 3]),
+            "embedding": objects([[0.5, 1.0], np.array([1.0, 2.0]), None, [], (1.0, 0.0)]),
         }
     ),
     5,
@@ -63,6 +65,8 @@ FILMS = Attributes(
         ("blank = 3 or blank = 'x'", []),
         ("blank < 'x' or blank between 'a' and 'b' or blank in ('x', 'y')", []),
         ("blank is missing", [0, 1, 2, 3, 4]),
+        ("embedding is missing", [2, 3]),
+        ("embedding is not missing", [0, 1, 4]),
         ("counts = 1", [0, 3]),
         ("counts>2and counts<2.6", [1]),
         ("  year\n=\t1990  ", [0]),
@@ -91,6 +95,9 @@ def test_what_a_condition_fits(text: str, fitting: list[int] | None) -> None:
         ("'a' = 3", "\"'a'\" stands where", 1),
         ("yaer = 3", "no attribute 'yaer'; did you mean 'year'?", 1),
         ("year = 1 or yaer = 3", "no attribute 'yaer'", 13),
+        ("year = 1 or embedding = '0.5'", "embedding holds vectors, of which only 'is missing' can be asked", 13),
+        ("embedding not in (0.5)", "embedding holds vectors", 1),
+        ("embedding between 0 and 1", "embedding holds vectors", 1),
         ("genres = 3", "genres holds texts, which stand in single quotes", 10),
         ("year between 1 and '2'", "year holds numbers", 20),
         ("new = 'true'", "new holds numbers", 7),
@@ -121,6 +128,48 @@ def test_an_error_points_at_the_character(text: str, told: str, character: int) 
 def test_hostile_conditions_are_refused(text: str, told: str) -> None:
     with pytest.raises(OptionError, match=told):
         FILMS.fitting(text)
+
+
+@pytest.mark.parametrize("wrong", ["$", "; drop", "]", ")"])
+@pytest.mark.parametrize(
+    ("sound", "expected"),
+    [
+        ("", "(, an attribute or not"),
+        ("year >= 1990", "and, or or the end"),
+        ("genres = 'Comedy'", "and, or or the end"),
+        ("year is not missing", "and, or or the end"),
+        ("year in (1, 2)", "and, or or the end"),
+        ("year between 1 and 2", "and, or or the end"),
+        ("(year = 1)", "and, or or the end"),
+        ("not (year = 1 or year = 2)", "and, or or the end"),
+        ("(year = 1", "), and or or"),
+        ("(year in (1)", "), and or or"),
+        ("year in (1, 2", ") or a comma"),
+        ("year between 1", "and"),
+        ("year between 1 and", "a number, a text in single quotes or true or false"),
+        ("year", "=, !=, <, <=, > or >=, between, in, is or not"),
+        ("year not", "between or in"),
+        ("year = 1 and", "(, an attribute or not"),
+    ],
+)
+def test_what_is_expected_is_what_may_follow(sound: str, expected: str, wrong: str) -> None:
+    if wrong in expected:  # a parenthesis that may follow
+        return
+    with pytest.raises(OptionError) as caught:
+        FILMS.fitting(f"{sound} {wrong}")
+    told = str(caught.value).split("\n")[0]
+    assert told.endswith(f"(character {len(sound) + 2})")
+    assert f"stands where {expected} is expected" in told
+
+
+@given(
+    st.lists(
+        st.sampled_from([*"()=<>!,'\"$; ", "year", "in", "not", "and", "or", "is", "missing", "between", "1", "'a'"])
+    )
+)
+def test_any_text_is_read_or_refused_in_a_sentence(pieces: list[str]) -> None:
+    with contextlib.suppress(OptionError):
+        Condition.parse(" ".join(pieces))
 
 
 def test_what_is_no_text_is_refused() -> None:

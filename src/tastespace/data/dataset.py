@@ -47,7 +47,7 @@ class Table:
     def fingerprint(self) -> str:
         """SHA-256 of names and cells: equal tables have equal fingerprints."""
         columns = {name: column.tolist() for name, column in self.columns.items()}
-        return hashlib.sha256(json.dumps(columns, default=str).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(columns, default=_for_json).encode()).hexdigest()
 
     def row(self, index: int) -> dict[str, Any]:
         """The attributes of one index as plain values; missing ones are None."""
@@ -99,6 +99,37 @@ def find_title(table: Table, text: str) -> NDArray[np.int64]:
     return np.array(found, dtype=np.int64)
 
 
+def is_list(cell: Any) -> bool:
+    """Whether a cell holds several values."""
+    return isinstance(cell, list | tuple | np.ndarray)
+
+
+def is_vector(cell: Any) -> bool:
+    """Whether a cell is a list of numbers and not of labels: one of them at least has a decimal point."""
+    if isinstance(cell, np.ndarray):
+        return cell.ndim == 1 and cell.dtype.kind == "f" and len(cell) > 0
+    numbers = is_list(cell) and all(isinstance(one, int | float | np.number) for one in cell)
+    return numbers and any(isinstance(one, float | np.floating) for one in cell)
+
+
+def vector_of(cell: Any) -> NDArray[np.float64] | None:
+    """(D,) finite numbers of a list; None for anything else."""
+    try:
+        found = np.ma.filled(np.ma.asarray(cell, dtype=np.float64), np.nan) if is_list(cell) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if found is not None and found.ndim == 1 and np.isfinite(found).all() else None
+
+
+def shown_cell(cell: Any) -> str:
+    """A cell as it can stand in an error message."""
+    return shown(cell.tolist() if isinstance(cell, np.ndarray) else cell)
+
+
+def _for_json(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else str(value)
+
+
 def _joined(name: str, column: NDArray[Any], cells: list[Any]) -> NDArray[Any]:
     """A column with cells after it; a column of whole numbers or truth values becomes one that can miss some."""
     if column.dtype.kind in "biuf":
@@ -109,18 +140,25 @@ def _joined(name: str, column: NDArray[Any], cells: list[Any]) -> NDArray[Any]:
         if np.isinf(added).any():
             raise OptionError(f"the attribute {shown(name)} of a new item is not a finite number")
         return np.concatenate([column.astype(np.float64), added])
+    size = next((len(cell) for cell in column.tolist() if is_vector(cell)), None)
+    for cell in cells:
+        vector = None if size is None or cell is None else vector_of(cell)
+        if size is not None and cell is not None and (vector is None or len(vector) != size):
+            told = f"holds lists of {size} finite numbers, and a new item has {shown_cell(cell)}"
+            raise OptionError(f"the attribute {shown(name)} {told}")
     late = np.empty(len(cells), dtype=object)
     late[:] = cells
     return np.concatenate([column.astype(object), late])
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
+    """As JSON knows it; dates and the like as texts."""
+    if is_list(value):
+        return [_plain(one) for one in value]
     if isinstance(value, np.generic):
         value = value.item()
     if not isinstance(value, float):
-        return value
+        return value if value is None or isinstance(value, str | int) else str(value)
     if np.isnan(value):
         return None
     return int(value) if value.is_integer() else value

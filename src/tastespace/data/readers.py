@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tastespace.data import sql
 from tastespace.data.columns import Roles, find_role, find_roles
-from tastespace.data.dataset import Dataset, Table
+from tastespace.data.dataset import Dataset, Table, is_list, is_vector, shown_cell, vector_of
 from tastespace.data.duplicates import Duplicates, settle_duplicates
 from tastespace.data.interactions import Interactions
 from tastespace.data.lines import read_lines
@@ -171,7 +171,28 @@ def _keyed(
         names = connection.open(source, kind, where, encoding)
         key = find_role(role, names, where, column if column in names else None)
         rows = connection.rows([key, *[n for n in names if n != key]])
+    for name, values in rows.items():
+        _check_vectors(where, name, values)
     return [_as_id(value, vocabulary.is_text) for value in rows.pop(key).tolist()], rows
+
+
+def _check_vectors(where: str, name: str, values: NDArray[Any]) -> None:
+    """Raise `DataError` where a column of vectors holds anything but finite numbers, as many as the first has."""
+    lists = (
+        [(place, cell) for place, cell in enumerate(values) if is_list(cell) and len(cell)]
+        if values.dtype == object
+        else []
+    )
+    if not any(is_vector(cell) for _, cell in lists):
+        return
+    size = len(lists[0][1])
+    for place, cell in lists:
+        vector = vector_of(cell)
+        if vector is None or len(vector) != size:
+            raise DataError(
+                f"{where}, row {place + 1}, has {shown_cell(cell)} in column {shown(name)}, but a list of {size} "
+                "finite numbers is expected, as the first one has"
+            )
 
 
 def _is_missing(value: Any) -> bool:
@@ -279,8 +300,8 @@ class _Connection:
             raise _explain(error, self._where, self._source) from error
 
     def rows(self, columns: list[str]) -> dict[str, NDArray[Any]]:
-        """Whole columns as arrays (texts and lists as objects)."""
-        picked = ", ".join(sql.name(column) for column in columns)
+        """Whole columns as arrays (texts, lists and times as objects)."""
+        picked = ", ".join(f"{self._moment(column)} AS {sql.name(column)}" for column in columns)
         fetched = self._run(f"SELECT {picked} FROM log").fetchnumpy()
         return {name: sql.unmasked(values) for name, values in fetched.items()}
 
@@ -305,6 +326,11 @@ class _Connection:
     def _type(self, column: str) -> str:
         row = self._run(f"SELECT typeof({sql.name(column)}) FROM log LIMIT 1").fetchone()
         return str(row[0]) if row else "NULL"
+
+    def _moment(self, column: str) -> str:
+        """A column for a query, nanoseconds (which DuckDB and numpy treat as numbers) as microseconds."""
+        coarser = {"TIMESTAMP_NS": "TIMESTAMP", "TIMESTAMPTZ_NS": "TIMESTAMPTZ"}.get(self._type(column))
+        return sql.name(column) if coarser is None else f"{sql.name(column)}::{coarser}"
 
     def _indexed(self, column: str, noun: str) -> tuple[NDArray[Any], Vocabulary]:
         name, kind = sql.name(column), self._type(column)
@@ -345,7 +371,7 @@ class _Connection:
         return values
 
     def _times(self, column: str) -> NDArray[np.float64]:
-        name, kind = sql.name(column), self._type(column)
+        name, kind = self._moment(column), self._type(column)
         if kind.startswith(("TIMESTAMP", "DATE")):
             values = self._run(f"SELECT epoch({name}) AS v FROM log").fetchnumpy()["v"]
             times = np.ma.filled(values.astype(np.float64), np.nan)
@@ -354,7 +380,9 @@ class _Connection:
         else:
             date = f"TRY_CAST({name} AS TIMESTAMPTZ)"  # UTC where the text names no zone
             first = f"SELECT TRY_CAST({name} AS DOUBLE) IS NULL AND {date} IS NOT NULL FROM log"
-            dated = kind == "VARCHAR" and bool((self._run(f"{first} LIMIT 1").fetchone() or (False,))[0])
+            dated = kind.startswith(("VARCHAR", "ENUM")) and bool(
+                (self._run(f"{first} LIMIT 1").fetchone() or (False,))[0]
+            )
             if dated:
                 bad = f"{date} IS NULL OR NOT isfinite({date})"
                 if self._run(f"SELECT count(*) FROM log WHERE {bad}").fetchone() != (0,):

@@ -11,17 +11,17 @@ A cell that holds several labels fits a comparison when any label does; `!=` and
 as they are.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from numpy.typing import NDArray
 
-from tastespace.data.dataset import Table
+from tastespace.data.dataset import Table, is_list, is_vector
 from tastespace.errors import OptionError
 from tastespace.suggest import did_you_mean, shown
 
@@ -86,6 +86,7 @@ class Cells:
     cells: NDArray[np.int64]
     held: NDArray[np.int64]
     n: int
+    vectors: bool = False  # a cell of which nothing can be said but whether it is there
 
     @property
     def numeric(self) -> bool:
@@ -103,6 +104,9 @@ class Cells:
             found = np.full(n, np.nan)
             found[[place for place, _ in present]] = [float(cell) for _, cell in present]
             return cls._numbers(found)
+        if any(is_vector(cell) for _, cell in present):
+            places = np.array([place for place, _ in present], dtype=np.int64)
+            return cls(np.array([""], dtype=object), places, np.zeros_like(places), n, vectors=True)
         pairs = [(place, str(label)) for place, cell in present for label in _labels(cell) if not _is_missing(label)]
         texts = np.array([text for _, text in pairs], dtype=object)
         values, held = np.unique(texts, return_inverse=True) if len(texts) else (texts, np.zeros(0, np.int64))
@@ -185,6 +189,9 @@ class Condition:
         cells = self._cells(name, attributes)
         if kind in ("missing", "present"):
             return cells.present if kind == "present" else ~cells.present
+        if cells.vectors:
+            told = f"{name} holds vectors, of which only 'is missing' can be asked"
+            raise OptionError(pointed(self.text, _start(name), told))
         if len(cells.values) == 0:  # nothing is known of the column, not even its type
             return np.zeros(cells.n, dtype=bool)
         if kind == "compare":
@@ -254,19 +261,17 @@ def _told(text: str, error: UnexpectedInput) -> str:
             return pointed(text, place, "this text has no closing quote")
     else:
         place, wrong = len(text.rstrip()), "the end"
-    expected = error.accepts if isinstance(error, UnexpectedToken) and error.accepts else _allowed(error)
-    names = sorted({_EXPECTED.get(name, name.strip("_").casefold()) for name in expected})
+    names = sorted({_EXPECTED.get(name, name.strip("_").casefold()) for name in _expected_after(text[:place])})
     told = f"the condition cannot be read: {wrong} stands where {_listed(names)} is expected"
     return pointed(text, place, told)
 
 
-def _allowed(error: UnexpectedInput) -> Sequence[str]:
-    found: Any = ()
-    if isinstance(error, UnexpectedToken | UnexpectedEOF):
-        found = error.expected
-    elif isinstance(error, UnexpectedCharacters):
-        found = error.allowed
-    return sorted(found or ())
+def _expected_after(text: str) -> Collection[str]:
+    """What may follow the sound beginning of a condition; lark's errors tell of a state that the wrong sign led to."""
+    parser: Any = _parser().parse_interactive(text)
+    parser.exhaust_lexer()
+    found: Collection[str] = parser.accepts()
+    return found
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -287,10 +292,10 @@ def _depth(tree: Any) -> int:
 
 
 def _labels(cell: Any) -> Any:
-    return cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
+    return cell if is_list(cell) else [cell]
 
 
 def _is_missing(cell: Any) -> bool:
-    if isinstance(cell, list | tuple | np.ndarray):
+    if is_list(cell):
         return len(cell) == 0
     return cell is None or (isinstance(cell, float) and np.isnan(cell))
