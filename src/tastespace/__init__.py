@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tastespace.judging import judge_rules
     from tastespace.reasons import Explanation, Reason
     from tastespace.recommender import Answer, Recommender
+    from tastespace.routes import Routes, measure_routes
     from tastespace.rules import Rules
     from tastespace.training import Fit, fit, train
 
@@ -44,6 +45,7 @@ _HOME = {
     "Reason": "reasons",
     "Recommender": "recommender",
     "Report": "evaluation.evaluate",
+    "Routes": "routes",
     "Rules": "rules",
     "Split": "data.split",
     "Table": "data.dataset",
@@ -55,6 +57,7 @@ _HOME = {
     "fit": "training",
     "judge_rules": "judging",
     "load_dataset": "data.sources",
+    "measure_routes": "routes",
     "open_data": "data.sources",
     "read": "data.readers",
     "recommend_all": "batch",
@@ -73,6 +76,7 @@ __all__ = [
     "Reason",
     "Recommender",
     "Report",
+    "Routes",
     "Rules",
     "Split",
     "Table",
@@ -85,6 +89,7 @@ __all__ = [
     "fit",
     "judge_rules",
     "load_dataset",
+    "measure_routes",
     "open_data",
     "read",
     "recommend_all",

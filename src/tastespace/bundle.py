@@ -229,7 +229,9 @@ def _is_fold_in(told: Any) -> bool:
 
     if not isinstance(told, dict) or not numbers(told.get("tail")) or not isinstance(told.get("parts"), list):
         return False
-    if not numbers(told.get("little", told["tail"]), len(told["tail"])) or not isinstance(told.get("step", False), bool):
+    if not numbers(told.get("little", told["tail"]), len(told["tail"])) or not isinstance(
+        told.get("step", False), bool
+    ):
         return False
     return all(numbers(part, 2) for part in told["parts"])
 

@@ -3,15 +3,26 @@
 In numpy and scipy alone, and for every model alike, as only what a model says of the known ones is used.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from tastespace.data.features import Encoder
 from tastespace.data.histories import Histories
+from tastespace.data.queries import Queries
+from tastespace.data.split import PROTOCOLS, Split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Scorer = Callable[[Queries], Tensor]
 
 LIKE_THEM = 300  # people; fewer are too few likes, more are everybody (MovieLens 100K, new-users, validation rows)
+_AT_MOST = 3  # of so many people one is alike: of few, not all are
 LIKE_IT = 10  # items; with 30 a new one is placed less well (MovieLens 100K, new-items, validation rows)
 _ROWS_AT_ONCE = 256
 
@@ -32,17 +43,18 @@ class People:
         return cls(unit(features[active]), ones.take(active).matrix(n_items))
 
     def likes_of_the_nearest(self, asked: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N,) how many of the 300 people most like a description (1, F) like each item.
+        """(N,) how many of the 300 people most like a description (1, F) like each item; of few people, of a third.
 
         Likeness is the cosine of features; of people as like as the last of them, all count, each for their share.
         """
         alike = np.asarray((self.features @ unit(sp.csr_matrix(asked)).T).todense()).ravel()  # (V,)
-        if len(alike) <= LIKE_THEM:
-            return np.asarray(self.likes.sum(axis=0), dtype=np.float32).ravel()
-        last = np.partition(alike, len(alike) - LIKE_THEM)[len(alike) - LIKE_THEM]
+        if len(alike) == 0:
+            return np.zeros(self.likes.shape[1], dtype=np.float32)
+        wanted = min(LIKE_THEM, -(-len(alike) // _AT_MOST))
+        last = np.partition(alike, len(alike) - wanted)[len(alike) - wanted]
         weight = (alike > last).astype(np.float32)
         tied = alike == last
-        weight[tied] = (LIKE_THEM - weight.sum()) / tied.sum()
+        weight[tied] = (wanted - weight.sum()) / tied.sum()
         return np.asarray(self.likes.T @ weight, dtype=np.float32)
 
 
@@ -107,3 +119,60 @@ class Newcomers:
         items = history.items.copy()
         items[late] = most[history.items[late] - self.n_known]
         return Histories(items, history.offsets, history.weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Unmet:
+    """Items of the catalogue that no row is about: C of them at `places` (C,), each the mean that `like` (C, N) says.
+
+    Their trained vectors are what they started from. Items that were met and never liked stay as they were learnt.
+    """
+
+    places: NDArray[np.int64]
+    like: sp.csr_matrix
+
+    @classmethod
+    def of(cls, features: sp.csr_matrix, met: NDArray[np.integer], likes: NDArray[np.int64]) -> "Unmet":
+        """From features (N, G), the items of all rows, and `likes` (N,); without features none can be placed."""
+        places = np.flatnonzero(np.bincount(met, minlength=len(likes)) == 0)
+        if features.shape[1] == 0 or not likes.any():
+            places = places[:0]
+        return cls(places, Newcomers.of(features, features[places], likes).like)
+
+    @classmethod
+    def of_split(cls, split: Split) -> "Unmet":
+        """Those of a split's training rows, by the attributes in its item table."""
+        table, rows = split.dataset.item_table, split.train
+        likes = np.bincount(rows.positives().item, minlength=rows.n_items)
+        return cls.of(Encoder.fit(table).encode(table, rows.n_items), rows.item, likes)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def placed(self, known: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, D) the rows, with those of unmet items placed."""
+        if len(self) == 0:
+            return known
+        found = known.copy()
+        found[self.places] = self.like @ known
+        return found
+
+    def scored(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, N) the scores, with those of unmet items placed."""
+        scores[:, self.places] = (self.like @ scores.T).T
+        return scores
+
+    def around(self, scorer: "Scorer") -> "Scorer":
+        """A scorer (B, N) that places them."""
+        import torch
+
+        if len(self) == 0:
+            return scorer
+        return lambda queries: torch.from_numpy(self.scored(scorer(queries).detach().cpu().numpy()))
+
+
+def as_answered(split: Split) -> "Callable[[Scorer], Scorer]":
+    """What makes of a model's scorer the one that a split tests: where new items are tested, they are placed."""
+    if not PROTOCOLS[split.protocol].new_items:
+        return lambda scorer: scorer
+    return Unmet.of_split(split).around

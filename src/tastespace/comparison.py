@@ -9,6 +9,7 @@ import numpy as np
 
 from tastespace import config as configs
 from tastespace import models
+from tastespace.cold import as_answered
 from tastespace.data.queries import check_k
 from tastespace.data.split import Split
 from tastespace.errors import DataError, MemoryLimitError, OptionError, TooLittleDataError
@@ -134,8 +135,12 @@ def report_to_json(report: Report) -> dict[str, Any]:
 
 
 def evaluate(fitted: Fit, *, k: int = 10, progress: bool | None = None) -> Report:
-    """Test a trained model on the test rows of the split that it was trained on."""
-    return evaluate_scorer(fitted.model.scorer(), fitted.split, k=k, progress=progress)
+    """Test a trained model on the test rows of the split that it was trained on.
+
+    Under `new-items`, items that it never met are ranked where their attributes place them.
+    """
+    scorer = as_answered(fitted.split)(fitted.model.scorer())
+    return evaluate_scorer(scorer, fitted.split, k=k, progress=progress)
 
 
 def compare(

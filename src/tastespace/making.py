@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tastespace import config as configs
 from tastespace.bundle import INDEX_VERSION, Bundle, describe_run, read_bundle, write_bundle
+from tastespace.cold import Unmet
 from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries
 from tastespace.errors import BundleError
@@ -38,10 +39,11 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
                 .numpy()
                 for start in range(0, len(everyone), _USERS_AT_ONCE)
             ]
-            vectors = {"users": np.concatenate(parts), "items": model.encode_items().cpu().numpy()}
+            unmet = Unmet.of_split(split)
+            vectors = {"users": np.concatenate(parts), "items": unmet.placed(model.encode_items().cpu().numpy())}
             fold_in = model.fold_in()
         if fold_in is not None:
-            vectors["fold"] = fold_in.vectors
+            vectors["fold"] = unmet.placed(fold_in.vectors)
     manifest = {
         **describe_run(
             model=fit.name,

@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from tastespace import config as configs
 from tastespace.bundle import INDEX_VERSION, Bundle, check_digest, index_files
-from tastespace.cold import People
+from tastespace.cold import People, Unmet
 from tastespace.data.features import Encoder, Features
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
@@ -56,9 +57,7 @@ class Opened:
 
     @cached_property
     def item_encoder(self) -> Encoder:
-        """The same of an item."""
-        if self.features is not None:
-            return self.features.item_encoder
+        """How attributes of an item become features to compare items by."""
         return self._encoder_of("items")
 
     def _encoder_of(self, part: str) -> Encoder:
@@ -86,6 +85,16 @@ class Opened:
         return np.bincount(liked.items, minlength=len(self.bundle.items))
 
     @cached_property
+    def unmet(self) -> Unmet:
+        """Items of the catalogue that nobody met, where scores come from the network; vectors are placed already."""
+        n_known, lists = self.bundle.n_known, self.bundle.histories
+        if "items" in self.bundle.vectors:
+            return Unmet(np.zeros(0, np.int64), sp.csr_matrix((0, n_known)))
+        features = self.item_encoder.encode(self.bundle.item_table.head(n_known), n_known)
+        met = lists.items[lists.items < n_known]
+        return Unmet.of(features, met, self.likes[:n_known])
+
+    @cached_property
     def index(self) -> Index:
         """Of the item vectors."""
         return read_index(self.bundle)
@@ -110,7 +119,7 @@ class Opened:
             space = self.model.item_space()
             if space is None:
                 raise OptionError(f"the model {self.bundle.manifest['model']} has no vectors to compare items by")
-            vectors = space.detach().numpy()
+            vectors = self.unmet.placed(space.detach().numpy())
             if self.bundle.newcomers is not None:
                 vectors = self.bundle.newcomers.joined(vectors)
         return ExactIndex.build(_unit(vectors))
@@ -176,7 +185,7 @@ class Opened:
         import torch
 
         with torch.no_grad():
-            found = self.model.scorer()
+            found = self.unmet.around(self.model.scorer())
         newcomers = self.bundle.newcomers
         if newcomers is None:
             return found
@@ -230,10 +239,13 @@ class Opened:
 
     def _stands_for(self, place: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Items that the model knows, and the weights with which they stand for one: itself, unless it came later."""
-        newcomers = self.bundle.newcomers
-        if newcomers is None or place < newcomers.n_known:
+        newcomers, unmet = self.bundle.newcomers, np.flatnonzero(self.unmet.places == place)
+        if len(unmet):
+            row = self.unmet.like[unmet[0]]
+        elif newcomers is None or place < newcomers.n_known:
             return np.array([place]), np.ones(1, dtype=np.float32)
-        row = newcomers.like[place - newcomers.n_known]
+        else:
+            row = newcomers.like[place - newcomers.n_known]
         return row.indices.astype(np.int64), row.data.astype(np.float32)
 
     def _known_only(self, queries: Queries) -> Queries:

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from tastespace.bundle import Bundle, read_bundle, write_bundle
-from tastespace.cold import Newcomers
+from tastespace.cold import Newcomers, as_answered
 from tastespace.data.dataset import find_title
 from tastespace.data.features import Told
 from tastespace.data.histories import Histories
@@ -39,15 +39,16 @@ _log = logging.getLogger("tastespace")
 
 Route = Literal["user", "folded-in", "session", "features", "popular", "similar"]
 _RULES_KEPT = 16  # sets of rules that stay looked up
+_LITTLE = 3  # likes of a stranger, up to which a note says that popularity counts (see `models.evidence`)
 
 
 @dataclass(frozen=True)
 class Answer:
     """Ids with their scores, best first, and the route that led to them.
 
-    Scores are the model's own (comparable within one answer), numbers of likes on the `popular` route and, for models
-    that read no attributes, on the `features` route (likes of the 300 users most like the description), cosines for
-    `similar`. `notes` tell what of the question could not be used, and why fewer items came back than were asked for.
+    Scores are the model's own (comparable within one answer), numbers of likes on the routes `popular` and `features`
+    (there of the 300 users most like the description), cosines for `similar`. `notes` tell what of
+    the question could not be used, that little is known of who asks, and why fewer items came back than were asked for.
     """
 
     items: tuple[Any, ...]
@@ -309,12 +310,17 @@ class Recommender:
         known = _extended(past, newer)
         told, notes = self._encode_features(features)
         route, query_row = self._route(row, newer, known, told is not None and told.understood)
-        if told is None or self.opened.features is not None:
-            queries = Queries(np.array([query_row]), known, None if told is None else told.values)
-            return _Question(queries, route, notes)
         queries = Queries(np.array([query_row]), known)
-        if route == "features":
+        if told is not None and route == "features":
             return _Question(queries, route, notes, self.opened.people.likes_of_the_nearest(told.values))
+        likes = int((known.weights > 0).sum())
+        if query_row < 0 and 0 < likes <= _LITTLE:
+            liked = f"{likes} like is" if likes == 1 else f"{likes} likes are"
+            notes = (*notes, f"{liked} little to go by, so what everybody likes counts too")
+        if told is None:
+            return _Question(queries, route, notes)
+        if self.opened.features is not None:
+            return _Question(replace(queries, features=told.values), route, notes)
         unused = f"the model {bundle.manifest['model']} reads no attributes: the history alone was asked"
         return _Question(queries, route, (*notes, unused) if told.understood else notes)
 
@@ -328,8 +334,8 @@ class Recommender:
         """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
         place = int(self.bundle.items.index_of([item])[0])
         comparable = self.opened.likes > 0
-        if self.bundle.newcomers is not None:
-            comparable[self.bundle.newcomers.n_known :] = True
+        if self.opened.item_encoder.columns:  # what nobody met stands where its attributes place it
+            comparable |= np.bincount(self.bundle.histories.items, minlength=len(comparable)) == 0
         if not comparable[place]:
             raise UnknownIdError(
                 f"nobody in the training data liked item {shown(item)}, so nothing is known of its taste"
@@ -350,7 +356,7 @@ class Recommender:
         self.check_split(split)
         from tastespace.evaluation import evaluate
 
-        return evaluate(self.opened.model.scorer(), split, k=k, progress=progress)
+        return evaluate(as_answered(split)(self.opened.model.scorer()), split, k=k, progress=progress)
 
     def check_split(self, split: Split) -> None:
         """Raise `LeakError` where a test row, or any row of a user held out whole, was among the training rows.

@@ -25,12 +25,14 @@ from tastespace import models
 from tastespace.adam import Adam
 from tastespace.checkpoint import Checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
 from tastespace.checkup import check_health
+from tastespace.cold import as_answered
 from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError, TrainingError
 from tastespace.evaluation import Evaluator, Health, parse_metric
+from tastespace.evaluation.ranking import Scorer
 from tastespace.machine import free_memory
 from tastespace.models.base import Model, Options, Shapes
 from tastespace.models.sizes import sizes_alone
@@ -282,7 +284,12 @@ class _Run:
     def _validate(self, model: Model, evaluator: Evaluator, metric: str) -> float:
         if evaluator.split.given is not None:  # strangers are asked, whom only a finished model folds in
             model.finish(evaluator.split.train)
-        return evaluator.mean(model.scorer(), metric)
+        return evaluator.mean(self._answered(model.scorer()), metric)
+
+    @cached_property
+    def _answered(self) -> Callable[[Scorer], Scorer]:
+        """What makes of the model's scorer the one that validation rows test."""
+        return as_answered(self.split.for_validation())
 
     def _refit(self, tick: Ticker) -> Model:
         """All training rows, for the number of epochs that was best, at the same learning rates."""

@@ -143,7 +143,9 @@ def test_dislikes_push_down_where_they_count() -> None:
 
 
 def test_of_nothing_known_popularity_is_left() -> None:
-    assert made().encode_queries(Queries.of_histories(Histories.of([[]])))[0].tolist() == [0.0] * made().config.dim + [1]
+    assert made().encode_queries(Queries.of_histories(Histories.of([[]])))[0].tolist() == [0.0] * made().config.dim + [
+        1
+    ]
 
 
 @pytest.mark.parametrize("cells", [1, 40, 10**6])

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tastespace.cli import ask, demo, keep, learn, stock
+from tastespace.cli import ask, cold, demo, keep, learn, stock
 from tastespace.cli.guard import guarded
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ for command in (
     learn.train,
     learn.evaluate,
     learn.compare,
+    cold.cold_start,
     ask.recommend,
     ask.explain,
     ask.similar_items,

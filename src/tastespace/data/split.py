@@ -50,7 +50,8 @@ class Protocol:
 
     `hidden` says what is not ranked at test: the user's training positives, or everything they have seen.
     `every_row_positive`: whatever a row's weight, here it counts as liked. `cold_users`: whether users of whom nothing
-    is known are tested. `in_time`: a row of train is promised to be no newer than the test rows of its user, or of the
+    is known are tested. `new_items`: items that no training row is about are tested, and stand where their attributes
+    place them. `in_time`: a row of train is promised to be no newer than the test rows of its user, or of the
     whole log; the latter needs times.
     """
 
@@ -59,6 +60,7 @@ class Protocol:
     hidden: Hidden
     every_row_positive: bool = False
     cold_users: bool = True
+    new_items: bool = False
     in_time: Literal["user", "log"] | None = None
 
 
@@ -416,6 +418,7 @@ PROTOCOLS: dict[str, Protocol] = {
         _cut_new_items,
         "seen",
         cold_users=False,
+        new_items=True,
     ),
     "ready": Protocol("split as published", _cut_tenth, "positives"),
     "all": Protocol("every row is trained on, nothing is tested", _cut_tenth, "seen"),

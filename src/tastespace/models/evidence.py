@@ -40,9 +40,7 @@ def popular_scores(
     return ((likes - likes.mean()) * (typical / spread)).astype(np.float32)
 
 
-def with_popular(
-    scores: NDArray[np.float32], queries: Queries, popular: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def with_popular(scores: NDArray[np.float32], queries: Queries, popular: NDArray[np.float32]) -> NDArray[np.float32]:
     """(B, N) scores with popularity (N,) on top, as far as it counts; the same array where it does not."""
     left = left_to_everybody(queries)
     if left.any():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -109,16 +109,15 @@ class FoldIn:
         All of them up to some ten thousand. Of more those with the highest biases, and a sample of the others, each of
         which stands for as many as were left out.
         """
-        assert self.items is not None
-        width = self.vectors.shape[1]
-        constant = self.items[:, width:] @ self.tail
+        items, width = cast("NDArray[np.float32]", self.items), self.vectors.shape[1]
+        constant = items[:, width:] @ self.tail
         if len(constant) <= 2 * _RIVALS:
-            return np.ascontiguousarray(self.items[:, :width]), constant
+            return np.ascontiguousarray(items[:, :width]), constant
         order = np.argsort(-constant, kind="stable")
         others = np.random.default_rng(0).choice(order[_RIVALS:], _RIVALS, replace=False)
         held = np.concatenate([order[:_RIVALS], others])
         standing_for = np.repeat([0.0, np.log((len(order) - _RIVALS) / _RIVALS)], _RIVALS)
-        return np.ascontiguousarray(self.items[held, :width]), (constant[held] + standing_for).astype(np.float32)
+        return np.ascontiguousarray(items[held, :width]), (constant[held] + standing_for).astype(np.float32)
 
     def _expected(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, D) the mean of all ranked vectors in proportion to the softmax of their scores for `found` (B, D)."""
