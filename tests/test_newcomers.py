@@ -18,7 +18,7 @@ from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
 from tastespace.data.split import whole
 from tastespace.data.vocabulary import Vocabulary
-from tastespace.errors import BundleError, DataError, OptionError
+from tastespace.errors import BundleError, DataError, OptionError, UnknownIdError
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "ease": {},
@@ -202,3 +202,44 @@ def test_a_vocabulary_keeps_its_indices_when_it_grows(late: list[int]) -> None:
             Vocabulary.of([20, 30]).extended(wrong)
     with pytest.raises(DataError, match="must be distinct"):
         Vocabulary(np.array([1, 2, 1]), "item", appended=1)
+
+
+@pytest.fixture(scope="module")
+def opening(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
+    """Trained without a tenth of the items, which are in the catalogue all the same."""
+    folder, split = tmp_path_factory.mktemp("cold"), ts.split(shop, "new-items")
+    return {
+        name: ts.Recommender.build(ts.train(name, split, **SETTINGS.get(name, {"dim": 8, "epochs": 6})), folder / name)
+        for name in NAMES
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "popularity"])
+def test_items_of_the_catalogue_that_nobody_met_stand_where_their_like_are(
+    opening: dict[str, ts.Recommender], shop: Dataset, name: str
+) -> None:
+    recommender = opening[name]
+    held_out = np.setdiff1d(np.arange(60), recommender.bundle.histories.items)
+    assert len(held_out) == 6
+    even = set(held_out[held_out % 2 == 0].tolist())
+    assert 0 < len(even) < 6
+    best = recommender.recommend(
+        history=[i for i in (2, 8, 14, 20) if i not in even], allow=held_out.tolist(), k=len(even)
+    )
+    assert set(best.items) == even
+    item = best.items[0]
+    found = recommender.explain(item, user=2)
+    everything = recommender.recommend(user=2, k=60, exclude_seen=False)
+    assert found.score == pytest.approx(everything.scores[everything.items.index(item)], rel=1e-3, abs=1e-3)
+    if found.adds_up:
+        assert sum(reason.value for reason in found.reasons) == pytest.approx(found.score, rel=1e-3, abs=1e-3)
+    assert sum(other % 2 == 0 for other in recommender.similar_items(item, k=6).items) >= 5
+    report = recommender.evaluate(ts.split(shop, "new-items"))
+    assert report.mean("recall@10") > 0.8
+
+
+def test_without_attributes_what_nobody_met_is_not_compared(board: Dataset, tmp_path: Path) -> None:
+    recommender = ts.Recommender.build(ts.train("spectral", ts.split(board, "new-items"), dim=8), tmp_path / "b")
+    item = int(np.setdiff1d(np.arange(60), recommender.bundle.histories.items)[0])
+    with pytest.raises(UnknownIdError, match=f"nobody in the training data liked item {item}"):
+        recommender.similar_items(item)

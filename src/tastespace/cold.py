@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 LIKE_THEM = 300  # people; fewer are too few likes, more are everybody (MovieLens 100K, new-users, validation rows)
 _AT_MOST = 3  # of so many people one is alike: of few, not all are
 LIKE_IT = 10  # items; with 30 a new one is placed less well (MovieLens 100K, new-items, validation rows)
-_ROWS_AT_ONCE = 256
+_CANDIDATES = 20_000  # items with the most likes, which others may be like: of a large catalogue the best known part
+_CELLS_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,15 @@ def unit(features: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix(sp.diags_array(1.0 / np.maximum(lengths, 1e-12)) @ features)
 
 
+def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
+    """(B, V) where the `k` largest of each row are; of equal ones the first."""
+    if values.shape[1] <= k:
+        return np.ones(values.shape, dtype=bool)
+    last = np.partition(values, values.shape[1] - k, axis=1)[:, -k, None]
+    above, level = values > last, values == last
+    return above | (level & (np.cumsum(level, axis=1) <= k - above.sum(axis=1, keepdims=True)))
+
+
 @dataclass(frozen=True, eq=False)
 class Newcomers:
     """M items that came after the training, each the mean of known ones with weights `like` (M, N) that add up to 1."""
@@ -74,17 +84,18 @@ class Newcomers:
     def of(cls, known: sp.csr_matrix, new: sp.csr_matrix, likes: NDArray[np.int64]) -> "Newcomers":
         """From features (N, G) and (M, G): the 10 items with `likes` (N,) of the largest cosine, weighted by it.
 
-        One that is like none of them is the 10 with the most likes, in equal shares.
+        Of very many items those with the most likes are compared. One that is like none of them is the 10 with the most
+        likes, in equal shares.
         """
-        candidates = np.flatnonzero(likes > 0)
-        most = np.argsort(-likes[candidates], kind="stable")[:LIKE_IT]
+        most = np.argsort(-likes, kind="stable")
+        candidates = np.sort(most[: min(_CANDIDATES, np.count_nonzero(likes))])
+        popular = np.flatnonzero(np.isin(candidates, most[:LIKE_IT]))
         theirs, rows = unit(known[candidates]), []
-        for start in range(0, new.shape[0], _ROWS_AT_ONCE):
-            alike = (unit(new[start : start + _ROWS_AT_ONCE]) @ theirs.T).toarray()  # (b, V)
-            if alike.shape[1] > LIKE_IT:
-                order = np.argsort(-alike, axis=1, kind="stable")[:, LIKE_IT:]
-                np.put_along_axis(alike, order, 0.0, axis=1)
-            alike[np.ix_(np.flatnonzero(alike.sum(axis=1) <= 0), most)] = 1.0
+        at_once = max(1, _CELLS_AT_ONCE // max(1, len(candidates)))
+        for start in range(0, new.shape[0], at_once):
+            alike = (unit(new[start : start + at_once]) @ theirs.T).toarray()  # (b, V)
+            alike *= _largest(alike, LIKE_IT)
+            alike[np.ix_(np.flatnonzero(alike.sum(axis=1) <= 0), popular)] = 1.0
             rows.append(sp.csr_matrix(alike / alike.sum(axis=1, keepdims=True)))
         like = sp.vstack(rows, format="csr") if rows else sp.csr_matrix((0, len(candidates)))
         columns = candidates[like.indices]

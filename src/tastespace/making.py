@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from tastespace import config as configs
 from tastespace.bundle import INDEX_VERSION, Bundle, describe_run, read_bundle, write_bundle
-from tastespace.cold import Unmet
 from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries
 from tastespace.errors import BundleError
 from tastespace.index import Figures, build_index
+from tastespace.opened import unmet_of
 
 if TYPE_CHECKING:
     from tastespace.training import Fit
@@ -27,6 +27,7 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
     from tastespace.models.base import Factored
 
     split, model = fit.split, fit.model
+    users, items = Encoder.fit(split.dataset.user_table), Encoder.fit(split.dataset.item_table)
     histories = split.histories()
     vectors: dict[str, NDArray[np.float32]] = {}
     fold_in = None
@@ -39,7 +40,7 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
                 .numpy()
                 for start in range(0, len(everyone), _USERS_AT_ONCE)
             ]
-            unmet = Unmet.of_split(split)
+            unmet = unmet_of(items, split.dataset.item_table, histories, split.train.n_items)
             vectors = {"users": np.concatenate(parts), "items": unmet.placed(model.encode_items().cpu().numpy())}
             fold_in = model.fold_in()
         if fold_in is not None:
@@ -64,8 +65,8 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         if fit.features is not None and model.reads_features
         else None,
         "attributes": {
-            "users": Encoder.fit(split.dataset.user_table).to_json(),
-            "items": Encoder.fit(split.dataset.item_table).to_json(),
+            "users": users.to_json(),
+            "items": items.to_json(),
         },
         "bias_coordinates": model.n_bias if isinstance(model, Factored) else 0,
         "fold_in": None if fold_in is None else fold_in.to_json(),

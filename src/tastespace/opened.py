@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from tastespace import config as configs
 from tastespace.bundle import INDEX_VERSION, Bundle, check_digest, index_files
 from tastespace.cold import People, Unmet
+from tastespace.data.dataset import Table
 from tastespace.data.features import Encoder, Features
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
@@ -86,13 +86,8 @@ class Opened:
 
     @cached_property
     def unmet(self) -> Unmet:
-        """Items of the catalogue that nobody met, where scores come from the network; vectors are placed already."""
-        n_known, lists = self.bundle.n_known, self.bundle.histories
-        if "items" in self.bundle.vectors:
-            return Unmet(np.zeros(0, np.int64), sp.csr_matrix((0, n_known)))
-        features = self.item_encoder.encode(self.bundle.item_table.head(n_known), n_known)
-        met = lists.items[lists.items < n_known]
-        return Unmet.of(features, met, self.likes[:n_known])
+        """Items of the catalogue that nobody met: the network does not know where they stand; vectors do."""
+        return unmet_of(self.item_encoder, self.bundle.item_table, self.bundle.histories, self.bundle.n_known)
 
     @cached_property
     def index(self) -> Index:
@@ -258,6 +253,14 @@ def best_among(scores: NDArray[np.float32], filtered: Filter, k: int) -> tuple[N
     """Places and scores of up to `k` best of the scores (N,) of all items, best first."""
     best = best_of(filtered.applied(scores), k)
     return best, scores[best]
+
+
+def unmet_of(encoder: Encoder, item_table: Table, histories: Histories, n_items: int) -> Unmet:
+    """The items of a catalogue that no history holds, placed by their attributes."""
+    liked = np.bincount(histories.positives().items, minlength=n_items)[:n_items]
+    return Unmet.of(
+        encoder.encode(item_table.head(n_items), n_items), histories.items[histories.items < n_items], liked
+    )
 
 
 def read_index(bundle: Bundle) -> Index:
