@@ -78,12 +78,16 @@ class GraphIndex(Approximate):
         self._head_vectors = np.ascontiguousarray(vectors[graph.head])
         self._tail = np.ones(self.n_indexed, dtype=bool)
         self._tail[graph.head] = False
-        self._held = np.ascontiguousarray(vectors[: self.n_indexed])  # FAISS keeps neither alive
-        flat = faiss.IndexFlatIP(vectors.shape[1])
-        flat.codes = _viewed(faiss.MaybeOwnedVectorUInt8, self._held.view(np.uint8).reshape(-1))
-        flat.ntotal = self.n_indexed
-        self._flat = flat
-        self._searcher = faiss.IndexHNSW(flat, graph.width)
+        self._attach()
+
+    def _attach(self) -> None:
+        """Let FAISS walk the graph over the vectors, both where they are: it copies neither, and keeps neither alive."""
+        graph = self._graph
+        self._held = np.ascontiguousarray(self.vectors[: self.n_indexed])
+        self._flat = faiss.IndexFlatIP(self.vectors.shape[1])
+        self._flat.codes = _viewed(faiss.MaybeOwnedVectorUInt8, self._held.view(np.uint8).reshape(-1))
+        self._flat.ntotal = self.n_indexed
+        self._searcher = faiss.IndexHNSW(self._flat, graph.width)
         walk = self._searcher.hnsw
         faiss.copy_array_to_vector(graph.levels, walk.levels)
         faiss.copy_array_to_vector(graph.starts, walk.offsets)
@@ -112,7 +116,10 @@ class GraphIndex(Approximate):
 
     @classmethod
     def build(cls, vectors: Vectors, *, reach: int = _REACH) -> Self:
-        """Index `vectors` (N, D); one after the other is put in, and looks for its place as a query does."""
+        """Index `vectors` (N, D); one after the other is put in, and looks for its place as a query does.
+
+        On several threads no two graphs are alike.
+        """
         vectors = np.ascontiguousarray(check_vectors(vectors))
         built = faiss.IndexHNSWFlat(vectors.shape[1], _WIDTH)
         built.hnsw.efConstruction = _BUILD_REACH
@@ -121,6 +128,11 @@ class GraphIndex(Approximate):
             built.add(directions(vectors))
         levels, neighbours = (faiss.vector_to_array(part) for part in (built.hnsw.levels, built.hnsw.neighbors))
         return cls(vectors, _Graph(levels, neighbours, head, _WIDTH, built.hnsw.entry_point), reach)
+
+    def add(self, vectors: Vectors) -> None:
+        """Append vectors to the overlay; costs a copy of all, which takes the place of those before."""
+        super().add(vectors)
+        self._attach()
 
     def save(self, folder: Path) -> None:
         """Write the graph."""
