@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from tastespace.training import Fit
 
 _USERS_AT_ONCE = 1024
-_LARGEST_OVERLAY = (
-    20_000  # vectors: to search them in full takes 0.4 ms, as lists of a million others do (64 coordinates)
-)
+_LARGEST_OVERLAY = 20_000  # vectors x 64: to search them in full takes 0.4 ms, as lists of a million others do
 _LARGEST_SHARE = 0.05  # of all: what was measured at the build is then about nearly all of them
 
 

@@ -61,7 +61,7 @@ class _Graph:
     @property
     def starts(self) -> NDArray[np.uint64]:
         """(M + 1,) where each vector's neighbours begin."""
-        rooms = np.where(self.levels > 0, (self.levels.astype(np.int64) + 1) * self.width, 0)
+        rooms = (self.levels.astype(np.int64) + 1) * self.width
         return np.concatenate([[0], np.cumsum(rooms)]).astype(np.uint64)
 
 
@@ -81,7 +81,7 @@ class GraphIndex(Approximate):
         self._attach()
 
     def _attach(self) -> None:
-        """Let FAISS walk the graph over the vectors, both where they are: it copies neither, and keeps neither alive."""
+        """Let FAISS walk the graph over the vectors, both where they are: it neither copies nor keeps them."""
         graph = self._graph
         self._held = np.ascontiguousarray(self.vectors[: self.n_indexed])
         self._flat = faiss.IndexFlatIP(self.vectors.shape[1])
@@ -193,8 +193,7 @@ def _can_be_walked(graph: _Graph) -> bool:
     n, levels, neighbours = len(graph.levels), graph.levels, graph.neighbours
     if n == 0:
         return len(neighbours) == 0 and graph.start == -1
-    probe = faiss.IndexHNSW(faiss.IndexFlatIP(1), graph.width)  # layers that FAISS reckons with for this width
-    most = probe.hnsw.cum_nneighbor_per_level.size() - 1
+    most = faiss.HNSW(graph.width).cum_nneighbor_per_level.size() - 1  # layers that FAISS reckons with at this width
     if not (levels.min() >= 1 and levels.max() <= most and 0 <= graph.start < n):
         return False
     starts = graph.starts.astype(np.int64)
