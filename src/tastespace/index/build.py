@@ -47,7 +47,11 @@ class Figures:
 
 
 def suited(n: int) -> Kind:
-    """The kind for N vectors."""
+    """The kind for N vectors.
+
+    Never a graph: of 1,000,000 planted vectors x 64 whose lengths follow a power law of 10 one takes 162 s of CPU to
+    build, lists take 13; it finds 0.959 of the best 10 in 1.3 ms, lists 0.989 in 0.6 (`benchmarks/answers.py`).
+    """
     return "exact" if n <= EXACT_UP_TO else "ivf"
 
 
