@@ -49,8 +49,8 @@ class Figures:
 def suited(n: int) -> Kind:
     """The kind for N vectors.
 
-    Never a graph: of 1,000,000 planted vectors x 64 whose lengths follow a power law of 10 one takes 162 s of CPU to
-    build, lists take 13; it finds 0.959 of the best 10 in 1.3 ms, lists 0.989 in 0.6 (`benchmarks/answers.py`).
+    Never a graph: of 1,000,000 planted vectors x 64 whose lengths follow a power law of 3, one takes 88 s to build on
+    two cores, lists 9; both find all of the best 10, in 0.67 and 0.40 ms (`benchmarks/answers.py --indexes-only`).
     """
     return "exact" if n <= EXACT_UP_TO else "ivf"
 
