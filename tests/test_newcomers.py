@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from safetensors.numpy import load_file, save_file
 
 import tastespace as ts
-from tastespace import cold, models
+from tastespace import cold, making, models
 from tastespace.batch import recommend_all
 from tastespace.cold import Newcomers
 from tastespace.data.dataset import Dataset, Table
@@ -19,6 +19,7 @@ from tastespace.data.histories import Histories
 from tastespace.data.split import whole
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import BundleError, DataError, OptionError, UnknownIdError
+from tastespace.index.kinds import FILES
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "ease": {},
@@ -105,6 +106,72 @@ def test_new_items_stay_on_disk_and_more_can_follow(
     assert more.recommend(history=[3, 9, 15], allow=[EVEN, 7000], k=1).items == (7000,)
     twice = grown.with_items({7000: {"kind": ["odd"]}}).recommend(**asked)
     assert twice.items == more.recommend(**asked).items
+
+
+@pytest.mark.parametrize("kind", ["ivf", "pq", "hnsw"])
+def test_an_index_is_kept_while_few_items_came_after_it(
+    opened: dict[str, ts.Recommender], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("an index was built")
+
+    opened["mf"].write(tmp_path / "b")
+    before, figures = ts.Recommender.reindex(tmp_path / "b", kind=kind, recall=0.9)
+    told = {**figures.to_json(), "format_version": 1}
+    assert before.bundle.manifest["index"] == told
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "build_index", refused)
+        copied = before.write(tmp_path / "copy")
+        assert copied.bundle.manifest["index"] == told
+        grown = copied.with_items(NEW)
+        assert grown.item_vectors is grown.opened.index.vectors
+        again = grown.write(tmp_path / "b", force=True)
+        assert again.bundle.manifest["index"] == {**told, "overlay": 2}
+        once_more = again.with_items({7000: {"kind": ["odd"]}}).write(tmp_path / "b", force=True)
+    assert once_more.bundle.manifest["index"] == {**told, "overlay": 3}
+    for file in FILES[figures.kind]:  # type: ignore[index]
+        assert (tmp_path / "b" / file).read_bytes() == (tmp_path / "copy" / file).read_bytes()
+    assert once_more.recommend(history=[3, 9, 15], allow=[EVEN, 7000], k=1).items == (7000,)
+    assert (len(once_more.opened.index), once_more.opened.index.overlay) == (63, 3)
+    many = once_more.with_items({8000: {"kind": ["odd"]}}).write(tmp_path / "b", force=True).bundle.manifest["index"]
+    assert (many["kind"], many["n"], many["overlay"]) == (kind, 64, 0)
+
+
+def test_an_index_that_its_manifest_does_not_tell_of_is_refused(
+    opened: dict[str, ts.Recommender], tmp_path: Path
+) -> None:
+    opened["mf"].write(tmp_path / "b")
+    ts.Recommender.reindex(tmp_path / "b", kind="ivf")
+    file = tmp_path / "b" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    for wrong in ({"n": 59}, {"n": "60"}, {"overlay": 1}, {"overlay": None}):
+        file.write_text(json.dumps({**manifest, "index": {**manifest["index"], **wrong}}))
+        with pytest.raises(
+            BundleError, match=r"is not the one that its manifest tells of: build it again \(tastespace"
+        ):
+            ts.Recommender.load(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("overlay", "n", "kind", "kept"),
+    [
+        (0, 60, "ivf", True),
+        (3, 60, "ivf", True),
+        (4, 60, "hnsw", False),
+        (20_000, 10**6, "pq", True),
+        (20_001, 10**6, "pq", False),
+        (0, 60, "exact", False),
+    ],
+)
+def test_an_overlay_is_small_in_numbers_and_beside_the_rest(overlay: int, n: int, kind: str, kept: bool) -> None:
+    class Told:
+        def __init__(self) -> None:
+            self.overlay, self.kind = overlay, kind
+
+        def __len__(self) -> int:
+            return n
+
+    assert making.is_kept(Told()) is kept  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import BundleError, DataError
-from tastespace.index.base import LIST_FILES
+from tastespace.index.kinds import FILES, KINDS
 from tastespace.models.fold_in import FoldIn
 
 FORMAT, VERSION = "tastespace-bundle", 1
@@ -170,7 +170,8 @@ def index_files(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     told = manifest.get("index")
     if not isinstance(told, dict) or told.get("format_version") != INDEX_VERSION:
         return ()
-    return LIST_FILES if told.get("kind") == "ivf" else ()
+    kind = told.get("kind")
+    return FILES[kind] if kind in KINDS else ()
 
 
 def check_digest(path: Path, name: str, manifest: Mapping[str, Any]) -> None:

@@ -12,13 +12,15 @@ from tastespace.bundle import INDEX_VERSION, Bundle, describe_run, read_bundle, 
 from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries
 from tastespace.errors import BundleError
-from tastespace.index import Figures, build_index
+from tastespace.index import Figures, Index, build_index
 from tastespace.opened import unmet_of
 
 if TYPE_CHECKING:
     from tastespace.training import Fit
 
 _USERS_AT_ONCE = 1024
+_LARGEST_OVERLAY = 20_000  # vectors x 64: to search them in full takes 0.4 ms, as lists of a million others do
+_LARGEST_SHARE = 0.05  # of all: what was measured at the build is then about nearly all of them
 
 
 def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
@@ -90,6 +92,18 @@ def write_indexed(path: Path, bundle: Bundle, *, force: bool, **how: Any) -> Fig
     bundle = replace(bundle, manifest={**bundle.manifest, "index": told, "index_asked": how})
     write_bundle(path, bundle, force=force, save_index=index.save)
     return figures
+
+
+def is_kept(index: Index) -> bool:
+    """Whether few enough vectors came after an index was built that it is written as it is; an exact one is not."""
+    return index.kind != "exact" and index.overlay <= min(_LARGEST_OVERLAY, _LARGEST_SHARE * len(index))
+
+
+def write_kept(path: Path, bundle: Bundle, index: Index, *, force: bool) -> None:
+    """Write a bundle with an index that is open, and with what was told of it when it was built."""
+    told = {**bundle.manifest["index"], "overlay": index.overlay}
+    bundle = replace(bundle, manifest={**bundle.manifest, "index": told})
+    write_bundle(path, bundle, force=force, save_index=index.save)
 
 
 def overlap_with(path: Path, new: Bundle) -> float | None:

@@ -20,6 +20,7 @@ from tastespace.errors import BundleError, DataError, OptionError
 from tastespace.filters import Filter
 from tastespace.index import ExactIndex, Index
 from tastespace.index.exact import best_of
+from tastespace.index.kinds import KINDS, class_of
 from tastespace.models.fold_in import Parts, mean_of
 from tastespace.suggest import shown
 
@@ -274,13 +275,16 @@ def read_index(bundle: Bundle) -> Index:
             f"the index of {bundle.folder} has format version {shown(version)}; this tastespace reads version "
             f"{INDEX_VERSION}: build it again (tastespace index {bundle.folder})"
         )
-    if told.get("kind") == "exact":
-        return ExactIndex.load(bundle.folder, bundle.vectors["items"])
-    if told.get("kind") != "ivf":
-        raise BundleError(f"{bundle.folder} has an index of an unknown kind, {shown(told.get('kind'))}")
-    from tastespace.index.ivf import InvertedIndex
-
-    return InvertedIndex.load(bundle.folder, bundle.vectors["items"])
+    kind = told.get("kind")
+    if kind not in KINDS:
+        raise BundleError(f"{bundle.folder} has an index of an unknown kind, {shown(kind)}")
+    index = class_of(kind).load(bundle.folder, bundle.vectors["items"])
+    if (told.get("n"), told.get("overlay", 0)) != (len(index) - index.overlay, index.overlay):
+        raise BundleError(
+            f"the index of {bundle.folder} is not the one that its manifest tells of: build it again "
+            f"(tastespace index {bundle.folder})"
+        )
+    return index
 
 
 def read_features(bundle: Bundle) -> Features | None:

@@ -23,7 +23,7 @@ from tastespace.errors import LeakError, OptionError, UnknownIdError
 from tastespace.filters import Filter
 from tastespace.index import ExactIndex, Figures
 from tastespace.index.build import LEAST_RECALL
-from tastespace.making import bundle_of, overlap_with, write_indexed
+from tastespace.making import bundle_of, is_kept, overlap_with, write_indexed, write_kept
 from tastespace.opened import Opened, best_among
 from tastespace.reasons import Explanation, Reason, reasons_of
 from tastespace.reasons import Kind as ReasonKind
@@ -105,8 +105,9 @@ class Recommender:
     ) -> tuple["Recommender", Figures]:
         """Build the index of a bundle's items anew and write the bundle with it, whole or not at all.
 
-        `kind`: "exact", "ivf", or "auto", by the number of items. An approximate one looks at so many vectors that it
-        finds the share `recall` of the best `k` in the mean over 500 users; `OptionError` where it cannot.
+        `kind`: "exact"; "ivf", lists of vectors; "pq", lists of short codes, a tenth of the memory; "hnsw", a graph; or
+        "auto", exact or lists by the number of items. An approximate one looks at so many vectors that it finds the
+        share `recall` of the best `k` in the mean over 500 users; `OptionError` where it cannot.
         """
         bundle = read_bundle(Path(path))
         if "items" not in bundle.vectors:
@@ -202,13 +203,18 @@ class Recommender:
         n_known = len(bundle.items) if before is None else before.n_known
         late = Newcomers.of(features[:n_known], features[len(bundle.items) :], self.opened.likes[:n_known])
         like = late.like if before is None else sp.vstack([before.like, late.like], format="csr")
-        vectors = dict(bundle.vectors)
-        for name in ("items", "fold"):
-            if name in vectors:
-                vectors[name] = np.concatenate([vectors[name], late.mean(vectors[name][:n_known])])
         manifest = {key: value for key, value in bundle.manifest.items() if key not in ("files", "index")}
         manifest["counts"] = {**bundle.manifest["counts"], "items": len(vocabulary)}
         manifest["index_asked"] = bundle.manifest.get("index_asked", {})
+        vectors, index = dict(bundle.vectors), None
+        if "fold" in vectors:
+            vectors["fold"] = np.concatenate([vectors["fold"], late.mean(vectors["fold"][:n_known])])
+        if "items" in vectors:
+            index = copy(self.opened.index)
+            index.add(late.mean(vectors["items"][:n_known]))
+            vectors["items"] = index.vectors  # one copy of them, not two
+            if index.kind != "exact":
+                manifest["index"] = {**bundle.manifest["index"], "overlay": index.overlay}
         found = Recommender(
             replace(
                 bundle,
@@ -219,15 +225,19 @@ class Recommender:
                 newcomers=Newcomers(like),
             )
         )
-        if "items" in vectors:
-            index = copy(self.opened.index)
-            index.add(vectors["items"][len(bundle.items) :])
+        if index is not None:
             found.opened.index = index
         return found
 
     def write(self, path: str | Path, *, force: bool = False) -> "Recommender":
-        """Write the bundle at `path`, with an index of all its items built anew, and open it."""
-        if "items" in self.bundle.vectors:
+        """Write the bundle at `path` and open it.
+
+        Its index is copied while at most 20,000 items, and 5 % of all, came after it was built: these are searched in
+        full. Beyond, and where it is exact, it is built anew, as it was asked for.
+        """
+        if "items" in self.bundle.vectors and is_kept(self.opened.index):
+            write_kept(Path(path), self.bundle, self.opened.index, force=force)
+        elif "items" in self.bundle.vectors:
             write_indexed(Path(path), self.bundle, force=force, **self.bundle.manifest.get("index_asked", {}))
         else:
             write_bundle(Path(path), self.bundle, force=force)

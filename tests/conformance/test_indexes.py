@@ -9,10 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastespace.errors import BundleError, OptionError
-from tastespace.index import ExactIndex, Index, InvertedIndex, build_index
+from tastespace.index import ExactIndex, GraphIndex, Index, InvertedIndex, QuantisedIndex, build_index
+from tastespace.index.kinds import FILES
 
-KINDS: list[type[Index]] = [ExactIndex, InvertedIndex]
+KINDS: list[type[Index]] = [ExactIndex, InvertedIndex, QuantisedIndex, GraphIndex]
+APPROXIMATE: list[type[Index]] = [kind for kind in KINDS if kind is not ExactIndex]
+LISTED: list[type[Index]] = [InvertedIndex, QuantisedIndex]
 every = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+approximate = pytest.mark.parametrize("kind", APPROXIMATE, ids=lambda kind: kind.kind)
+listed = pytest.mark.parametrize("kind", LISTED, ids=lambda kind: kind.kind)
 modest = settings(max_examples=60, deadline=None)
 
 
@@ -36,7 +41,11 @@ def slowly(vectors: np.ndarray, query: np.ndarray, left: set[int]) -> list[int]:
 def test_always_k_where_k_exist_and_none_that_is_hidden(kind: type[Index], data: st.DataObject) -> None:
     n = data.draw(st.sampled_from([1, 2, 40, 700]))
     vectors, queries = planted(n), planted(3, seed=1)
-    index = kind.build(vectors)
+    after = data.draw(st.sampled_from([0, 0, 1, n // 2, n]))
+    index = kind.build(vectors[: n - after])
+    if after:
+        index.add(vectors[n - after :])
+    assert (len(index), index.overlay) == (n, 0 if kind is ExactIndex else after)
     k = data.draw(st.sampled_from([1, 2, 10, n]))
     share = data.draw(st.sampled_from([None, 0.0, 0.001, 0.01, 0.1, 0.3, 1.0]))
     rng = np.random.default_rng(data.draw(st.integers(0, 9)))
@@ -72,14 +81,49 @@ def test_enough_is_found(kind: type[Index]) -> None:
     assert 0 < figures.p50_ms <= figures.p95_ms
 
 
-@pytest.mark.parametrize("share", [0.03, 0.1, 0.3, 0.7])
-def test_enough_is_found_among_what_is_allowed(share: float) -> None:
+@approximate
+def test_enough_is_found_among_what_is_allowed(kind: type[Index]) -> None:
     vectors, queries = planted(20_000), planted(100, seed=1)
-    index, _ = build_index(vectors, queries, kind="ivf", recall=0.98)
-    allow = np.random.default_rng(2).random(len(vectors)) < share
-    truth = ExactIndex.build(vectors).search(queries, 10, allow=allow).indices
-    found = index.search(queries, 10, allow=allow).indices
-    assert np.mean([np.isin(one, other).mean() for one, other in zip(truth, found, strict=True)]) >= 0.95
+    index, _ = build_index(vectors, queries, kind=kind.kind, recall=0.98)
+    for share in (0.03, 0.1, 0.3, 0.7):
+        allow = np.random.default_rng(2).random(len(vectors)) < share
+        truth = ExactIndex.build(vectors).search(queries, 10, allow=allow).indices
+        found = index.search(queries, 10, allow=allow).indices
+        assert np.mean([np.isin(one, other).mean() for one, other in zip(truth, found, strict=True)]) >= 0.95
+
+
+@approximate
+@pytest.mark.parametrize("dim", [1, 3, 33])
+def test_any_width_can_be_indexed(kind: type[Index], dim: int, tmp_path: Path) -> None:
+    vectors, queries = planted(2000, dim), planted(50, dim, seed=1)
+    index, figures = build_index(vectors, queries, kind=kind.kind)
+    assert figures.recall >= 0.95
+    index.save(tmp_path)
+    np.testing.assert_array_equal(
+        kind.load(tmp_path, vectors).search(queries, 10).indices, index.search(queries, 10).indices
+    )
+
+
+def test_codes_take_a_tenth_of_the_bytes() -> None:
+    vectors = planted(20_000, dim=64)
+    whole, codes = InvertedIndex.build(vectors), QuantisedIndex.build(vectors)
+    assert whole.nbytes > 264 * 0.98 * len(vectors)
+    tables = 4 * (256 * 64 + 64 * (codes.effort.lists or 0))  # codebooks, and what lists promise
+    assert 24 * 0.98 * len(vectors) < codes.nbytes - tables < 31 * len(vectors)  # a head of whole vectors is in it
+
+
+@approximate
+def test_more_effort_finds_no_less(kind: type[Index]) -> None:
+    vectors, queries = planted(3000), planted(50, seed=1)
+    index = kind.build(vectors)
+    truth = ExactIndex.build(vectors).search(queries, 10).indices
+    found = [np.isin(truth, index.search(queries, 10).indices).mean()]
+    while index.more():
+        found.append(
+            np.mean([np.isin(*rows).mean() for rows in zip(truth, index.search(queries, 10).indices, strict=True)])
+        )
+    assert len(found) >= 2
+    assert found[-1] > 0.99
 
 
 @every
@@ -115,17 +159,34 @@ def test_what_is_added_is_found_at_once_and_goes_on_from_n(kind: type[Index]) ->
 
 
 @every
+@pytest.mark.parametrize("after", [0, 1, 200])
 @pytest.mark.parametrize("n", [0, 1, 2, 3000])
-def test_the_disk_keeps_an_index(kind: type[Index], n: int, tmp_path: Path) -> None:
-    vectors, queries = planted(n), planted(7, seed=1)
-    index = kind.build(vectors)
+def test_the_disk_keeps_an_index_and_what_came_after_it(kind: type[Index], n: int, after: int, tmp_path: Path) -> None:
+    vectors, queries = planted(n + after), planted(7, seed=1)
+    index = kind.build(vectors[:n])
+    index.add(vectors[n:])
+    index.more()
     index.save(tmp_path)
     again = kind.load(tmp_path, vectors)
-    one, other = index.search(queries, 5), again.search(queries, 5)
-    np.testing.assert_array_equal(one.indices, other.indices)
-    np.testing.assert_array_equal(one.scores, other.scores)
-    assert len(again) == n
-    assert again.nbytes == index.nbytes
+    (tmp_path / "again").mkdir()
+    again.save(tmp_path / "again")
+    for found in (again, kind.load(tmp_path / "again", vectors)):
+        one, other = index.search(queries, 5), found.search(queries, 5)
+        np.testing.assert_array_equal(one.indices, other.indices)
+        np.testing.assert_array_equal(one.scores, other.scores)
+        assert (len(found), found.overlay, found.effort) == (n + after, index.overlay, index.effort)
+        assert found.nbytes == index.nbytes
+
+
+@approximate
+def test_what_came_after_is_never_missed(kind: type[Index], tmp_path: Path) -> None:
+    vectors, queries = planted(3000), planted(30, seed=1)
+    kind.build(vectors[:2000]).save(tmp_path)
+    index = kind.load(tmp_path, vectors)
+    truth = ExactIndex.build(vectors).search(queries, 10).indices
+    found = index.search(queries, 10).indices
+    for wanted, there in zip(truth, found, strict=True):
+        assert set(wanted[wanted >= 2000]) <= set(there)
 
 
 @every
@@ -154,6 +215,10 @@ def _far(tables: dict[str, np.ndarray]) -> None:
     tables["head"][0] = 10**12
 
 
+def _beyond(tables: dict[str, np.ndarray]) -> None:
+    tables["head"][0] = 1000  # the first that came after
+
+
 def _other(tables: dict[str, np.ndarray]) -> None:
     tables["promises"] = tables["promises"][:, 1:].copy()
 
@@ -166,8 +231,8 @@ def _still(tables: dict[str, np.ndarray]) -> None:
     tables["reach"][0] = 0
 
 
-def _lost(tables: dict[str, np.ndarray]) -> None:
-    del tables["promises"]
+def _unreached(tables: dict[str, np.ndarray]) -> None:
+    del tables["reach"]
 
 
 def _overflowing(tables: dict[str, np.ndarray]) -> None:
@@ -183,49 +248,202 @@ def _endless(tables: dict[str, np.ndarray]) -> None:
     tables["promises"] = np.full_like(tables["promises"], np.nan)
 
 
-@pytest.mark.parametrize(
-    "spoil", [_grown, _negative, _far, _other, _wide, _still, _lost, _overflowing, _empty, _endless]
-)
-def test_tables_that_lead_astray_are_refused(spoil: Callable[[dict[str, np.ndarray]], None], tmp_path: Path) -> None:
+def _few_words(tables: dict[str, np.ndarray]) -> None:
+    tables["codebooks"] = tables["codebooks"][:, 1:].copy()
+
+
+def _no_words(tables: dict[str, np.ndarray]) -> None:
+    del tables["codebooks"]
+
+
+def _long_words(tables: dict[str, np.ndarray]) -> None:
+    tables["codebooks"] = tables["codebooks"].astype(np.float64)
+
+
+def _endless_words(tables: dict[str, np.ndarray]) -> None:
+    tables["codebooks"][0, 0, 0] = np.inf
+
+
+def _unscored(tables: dict[str, np.ndarray]) -> None:
+    tables["rescored"][0] = -1
+
+
+def _unbounded(tables: dict[str, np.ndarray]) -> None:
+    tables["rescored"][0] = 2**62
+
+
+LISTS_SPOILT = [_grown, _negative, _far, _beyond, _other, _wide, _still, _unreached, _overflowing, _empty]
+WORDS_SPOILT = [_few_words, _no_words, _long_words, _endless_words, _unscored, _unbounded]
+
+
+def _a_step_away(tables: dict[str, np.ndarray]) -> None:
+    tables["neighbours"][7] = 1000
+
+
+def _a_step_back(tables: dict[str, np.ndarray]) -> None:
+    tables["neighbours"][7] = -2
+
+
+def _a_step_into_the_air(tables: dict[str, np.ndarray]) -> None:
+    high, low = int(np.argmax(tables["levels"])), int(np.argmin(tables["levels"]))
+    start = int((tables["levels"][:high].astype(np.int64) + 1).sum()) * 16
+    tables["neighbours"][start + 32] = low  # which does not stand in the second layer
+
+
+def _cut_off(tables: dict[str, np.ndarray]) -> None:
+    tables["neighbours"] = tables["neighbours"][:-1].copy()
+
+
+def _higher(tables: dict[str, np.ndarray]) -> None:
+    tables["levels"][int(np.argmin(tables["levels"]))] += 1
+
+
+def _too_high(tables: dict[str, np.ndarray]) -> None:
+    tables["levels"][:] = 2**31 - 1
+
+
+def _buried(tables: dict[str, np.ndarray]) -> None:
+    tables["levels"][0] = 0
+
+
+def _swapped(tables: dict[str, np.ndarray]) -> None:
+    levels = tables["levels"]
+    levels[:] = np.sort(levels)
+
+
+def _from_nowhere(tables: dict[str, np.ndarray]) -> None:
+    tables["walk"][1] = 1000
+
+
+def _from_before(tables: dict[str, np.ndarray]) -> None:
+    tables["walk"][1] = -1
+
+
+def _from_below(tables: dict[str, np.ndarray]) -> None:
+    tables["walk"][1] = np.argmin(tables["levels"])
+
+
+def _narrow(tables: dict[str, np.ndarray]) -> None:
+    tables["walk"][0] = 1
+
+
+def _broad(tables: dict[str, np.ndarray]) -> None:
+    tables["walk"][0] = 2**40
+
+
+def _unkept(tables: dict[str, np.ndarray]) -> None:
+    tables["walk"][2] = 0
+
+
+def _all_kept(tables: dict[str, np.ndarray]) -> None:
+    tables["walk"][2] = 2**40
+
+
+def _short(tables: dict[str, np.ndarray]) -> None:
+    tables["walk"] = tables["walk"][:2].copy()
+
+
+def _long_steps(tables: dict[str, np.ndarray]) -> None:
+    tables["neighbours"] = tables["neighbours"].astype(np.int64)
+
+
+def _crowded(tables: dict[str, np.ndarray]) -> None:
+    tables["levels"] = np.ones(2000, np.int32)
+    tables["neighbours"] = np.full(64000, -1, np.int32)
+
+
+GRAPH_SPOILT = [_a_step_away, _a_step_back, _a_step_into_the_air, _cut_off, _higher, _too_high, _buried, _swapped]
+GRAPH_SPOILT += [_from_nowhere, _from_before, _from_below, _narrow, _broad, _unkept, _all_kept, _short]
+GRAPH_SPOILT += [_long_steps, _crowded, _far, _beyond]
+SPOILT = [
+    *((kind, spoil) for kind in LISTED for spoil in [*LISTS_SPOILT, _endless]),
+    *((QuantisedIndex, spoil) for spoil in WORDS_SPOILT),
+    *((GraphIndex, spoil) for spoil in GRAPH_SPOILT),
+]
+
+
+@pytest.mark.parametrize(("kind", "spoil"), SPOILT)
+def test_tables_that_lead_astray_are_refused(
+    kind: type[Index], spoil: Callable[[dict[str, np.ndarray]], None], tmp_path: Path
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    vectors = planted(1010)  # the last ten come after
+    kind.build(vectors[:1000]).save(tmp_path)
+    kind.load(tmp_path, vectors)
+    file = tmp_path / FILES[kind.kind][0]
+    tables = load_file(file)
+    spoil(tables)
+    save_file(tables, file)
+    with pytest.raises(BundleError, match="is not an index of these"):
+        kind.load(tmp_path, vectors)
+
+
+@approximate
+@pytest.mark.parametrize("content", [b"", b"not an index", b"\xff" * 64])
+def test_any_bytes_are_refused(kind: type[Index], content: bytes, tmp_path: Path) -> None:
+    vectors = planted(1000)
+    for name in FILES[kind.kind]:
+        kind.build(vectors).save(tmp_path)
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BundleError, match="is not an index of"):
+            kind.load(tmp_path, vectors)
+        (tmp_path / name).unlink()
+        with pytest.raises(BundleError, match=r"is not an index of (lists|a graph)"):
+            kind.load(tmp_path, vectors)
+
+
+@approximate
+def test_a_table_that_is_missing_is_refused(kind: type[Index], tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     vectors = planted(1000)
-    InvertedIndex.build(vectors).save(tmp_path)
-    tables = load_file(tmp_path / "lists.safetensors")
-    spoil(tables)
-    save_file(tables, tmp_path / "lists.safetensors")
-    with pytest.raises(BundleError, match="is not an index of"):
-        InvertedIndex.load(tmp_path, vectors)
+    kind.build(vectors).save(tmp_path)
+    file = tmp_path / FILES[kind.kind][0]
+    tables = load_file(file)
+    for name in tables:
+        save_file({other: table for other, table in tables.items() if other != name}, file)
+        with pytest.raises(BundleError, match="is not an index of"):
+            kind.load(tmp_path, vectors)
 
 
-@pytest.mark.parametrize("name", ["lists.safetensors", "lists.bin"])
-@pytest.mark.parametrize("content", [b"", b"not an index", b"\xff" * 64])
-def test_any_bytes_are_refused(name: str, content: bytes, tmp_path: Path) -> None:
-    vectors = planted(1000)
-    InvertedIndex.build(vectors).save(tmp_path)
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(BundleError, match="is not an index of"):
-        InvertedIndex.load(tmp_path, vectors)
-    (tmp_path / name).unlink()
-    with pytest.raises(BundleError, match="is not an index of lists"):
-        InvertedIndex.load(tmp_path, vectors)
+@approximate
+def test_another_catalogue_is_refused(kind: type[Index], tmp_path: Path) -> None:
+    kind.build(planted(1000)).save(tmp_path)
+    with pytest.raises(BundleError, match="is not an index of these 999"):
+        kind.load(tmp_path, planted(999))
 
 
-def test_another_catalogue_is_refused(tmp_path: Path) -> None:
-    InvertedIndex.build(planted(1000)).save(tmp_path)
-    for other in (planted(1001), planted(1000, dim=8)):
-        with pytest.raises(BundleError, match="is not an index of these"):
-            InvertedIndex.load(tmp_path, other)
+@listed
+def test_lists_of_another_width_are_refused(kind: type[Index], tmp_path: Path) -> None:
+    kind.build(planted(1000)).save(tmp_path)
+    with pytest.raises(BundleError, match="is not an index of these"):
+        kind.load(tmp_path, planted(1000, dim=8))
 
 
-def test_lists_that_name_strange_places_never_answer_with_them(tmp_path: Path) -> None:
-    vectors = planted(1000)
-    InvertedIndex.build(vectors).save(tmp_path)
-    held = np.fromfile(tmp_path / "lists.bin", dtype=np.uint8)
-    held.view(np.int64)[:] = 2**40
-    held.tofile(tmp_path / "lists.bin")
+def _naming(kind: type[Index], place: int, folder: Path) -> Index:
+    """An index of 1000 and 10 vectors, in whose lists any place is this one."""
+    vectors = planted(1010)
+    kind.build(vectors[:1000]).save(folder)
+    held = np.fromfile(folder / "lists.bin", dtype=np.uint8)
+    held.view(np.int64)[:] = place
+    held.tofile(folder / "lists.bin")
+    return kind.load(folder, vectors)
+
+
+@listed
+@pytest.mark.parametrize("place", [2**40, 1000])
+def test_lists_that_name_strange_places_never_answer_with_them(kind: type[Index], place: int, tmp_path: Path) -> None:
+    index = _naming(kind, place, tmp_path)
     with pytest.raises(BundleError, match="name vectors that are not there; build it again"):
-        InvertedIndex.load(tmp_path, vectors).search(planted(3, seed=1), 5)
+        index.search(planted(3, seed=1), 5)
+
+
+@listed
+@pytest.mark.parametrize("place", [2**40, 1000, -(2**40)])
+def test_places_that_are_not_there_are_not_allowed(kind: type[Index], place: int, tmp_path: Path) -> None:
+    found = _naming(kind, place, tmp_path).search(planted(3, seed=1), 5, allow=np.ones(1010, bool)).indices
+    assert ((found >= 0) & (found < 1010)).all()
 
 
 def test_queries_for_nothing_and_equal_vectors_do_not_stand_in_the_way() -> None:

@@ -11,7 +11,13 @@ from tastespace.cli.options import AsJson, ItemColumn, K
 
 def index(
     bundle: Annotated[Path, typer.Argument(help="A model directory.", show_default=False)],
-    kind: Annotated[str, typer.Option(help="exact, ivf, or auto: by the number of items.")] = "auto",
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="exact; ivf, lists of vectors; pq, lists of codes, in a tenth of the memory; hnsw, a graph; or auto: "
+            "exact or ivf, by the number of items."
+        ),
+    ] = "auto",
     recall: Annotated[float, typer.Option(help="Share of the best items that must be found in the mean.")] = 0.95,
     k: K = 10,
     json: AsJson = False,
@@ -27,8 +33,12 @@ def index(
         show.as_json({"bundle": str(bundle), **figures.to_json()})
         return
     show.say(f"{figures.kind} index of {figures.n:,} items, {figures.bytes / 2**20:,.1f} MiB beside the vectors")
-    if figures.lists is not None:
-        show.say(f"a search looks at {figures.reach:,} of {figures.lists:,} lists; built in {figures.seconds:.1f} s")
+    if figures.reach is not None:
+        looks = f"keeps {figures.reach:,} candidates"
+        if figures.lists is not None:
+            looks = f"looks at {figures.reach:,} of {figures.lists:,} lists"
+        again = "" if figures.rescored is None else f" and scores {figures.rescored:,} candidates again"
+        show.say(f"a search {looks}{again}; built in {figures.seconds:.1f} s")
     show.say(
         f"recall@{figures.k} {figures.recall:.4f} against exact search; a query takes {figures.p50_ms:.2f} ms in the "
         f"median, {figures.p95_ms:.2f} ms at the 95th percentile ({figures.queries} users)"

@@ -5,17 +5,31 @@ from typing import TYPE_CHECKING, Any
 from tastespace.index.base import Index, Neighbours
 from tastespace.index.build import Figures, build_index
 from tastespace.index.exact import ExactIndex
+from tastespace.index.kinds import class_of
 
 if TYPE_CHECKING:
+    from tastespace.index.hnsw import GraphIndex
     from tastespace.index.ivf import InvertedIndex
+    from tastespace.index.pq import QuantisedIndex
 
-__all__ = ["ExactIndex", "Figures", "Index", "InvertedIndex", "Neighbours", "build_index"]
+__all__ = [
+    "ExactIndex",
+    "Figures",
+    "GraphIndex",
+    "Index",
+    "InvertedIndex",
+    "Neighbours",
+    "QuantisedIndex",
+    "build_index",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """FAISS is loaded where lists are asked for, not before."""
+    """FAISS is loaded where an approximate index is asked for, not before."""
     if name == "InvertedIndex":
-        from tastespace.index.ivf import InvertedIndex
-
-        return InvertedIndex
+        return class_of("ivf")
+    if name == "QuantisedIndex":
+        return class_of("pq")
+    if name == "GraphIndex":
+        return class_of("hnsw")
     raise AttributeError(name)

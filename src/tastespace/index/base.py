@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from tastespace.errors import OptionError
 
-LIST_FILES = ("lists.safetensors", "lists.bin")  # what an index that is more than the vectors leaves in a folder
-
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
@@ -21,14 +19,35 @@ class Neighbours:
     scores: NDArray[np.float32]  # (B, K)
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How much of what there is a search looks at, where that is not everything."""
+
+    lists: int | None = None  # that there are
+    reach: int | None = None  # lists looked at; or candidates that a walk through a graph keeps
+    rescored: int | None = None  # candidates, beside those wanted, that codes are not trusted with
+
+
 class Index(Protocol):
     """Maximum inner product search over N vectors; among what is found equal scores go to the lower index."""
 
     kind: ClassVar[str]
+    vectors: NDArray[np.float32]  # (N, D)
+
+    @property
+    def overlay(self) -> int:
+        """How many of the last vectors came after the build: they are searched in full."""
 
     @property
     def nbytes(self) -> int:
         """What it holds beside the vectors that it was given."""
+
+    @property
+    def effort(self) -> Effort:
+        """How much of what there is a search looks at."""
+
+    def more(self) -> bool:
+        """Look at twice as much from now on; False where a search looks at all that there is already."""
 
     @classmethod
     def build(cls, vectors: NDArray[np.float32]) -> Self:
@@ -51,14 +70,17 @@ class Index(Protocol):
         """
 
     def add(self, vectors: NDArray[np.float32]) -> None:
-        """Append vectors; their indices go on from N."""
+        """Append vectors; their indices go on from N. Costs a copy of all vectors: build again when they are many."""
 
     def save(self, folder: Path) -> None:
-        """Write what was built to an empty folder; vectors themselves are not part of it."""
+        """Write what was built to an empty folder; vectors themselves, and those added, are not part of it."""
 
     @classmethod
     def load(cls, folder: Path, vectors: NDArray[np.float32]) -> Self:
-        """Open what `save` wrote, for the vectors that it was built from. Raises `BundleError` for anything else."""
+        """Open what `save` wrote, for the vectors (N, D) that it was built from, and those added since, in their order.
+
+        Raises `BundleError` for anything else.
+        """
 
 
 def check_search(width: int, queries: NDArray[np.float32], k: int) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from tastespace.errors import OptionError
 from tastespace.index.base import Index, Neighbours, check_vectors
 from tastespace.index.exact import ExactIndex
+from tastespace.index.kinds import KINDS, Kind, class_of
 from tastespace.suggest import did_you_mean, shown
 
-Kind = Literal["exact", "ivf"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 EXACT_UP_TO = 200_000  # vectors; beyond, exact search takes more than some 10 ms a query
 LEAST_RECALL = 0.95
 _ROUNDING = 1e-5  # of a score
@@ -22,12 +21,18 @@ _QUERIES = 500  # that an index is judged by
 
 @dataclass(frozen=True)
 class Figures:
-    """What an index of N vectors reaches on `queries` queries of `k`; one query at a time, on one thread."""
+    """What an index of N vectors reaches on `queries` queries of `k`; one query at a time, on one thread.
+
+    `overlay` vectors more came after it was built and measured: they are searched in full. `lists`, `reach` and
+    `rescored` say how much of what there is a search looks at (see `Effort`).
+    """
 
     kind: str
     n: int
+    overlay: int
     lists: int | None
     reach: int | None
+    rescored: int | None
     k: int
     queries: int
     recall: float
@@ -42,7 +47,11 @@ class Figures:
 
 
 def suited(n: int) -> Kind:
-    """The kind for N vectors."""
+    """The kind for N vectors.
+
+    Never a graph: of 1,000,000 planted vectors x 64 whose lengths follow a power law of 3, one takes 88 s to build on
+    two cores, lists 9; both find all of the best 10, in 0.67 and 0.40 ms (`benchmarks/answers.py --indexes-only`).
+    """
     return "exact" if n <= EXACT_UP_TO else "ivf"
 
 
@@ -56,9 +65,9 @@ def build_index(
 ) -> tuple[Index, Figures]:
     """An index of `vectors` (N, D) and its figures on up to 500 of `queries` (B, D), such as users' vectors.
 
-    `kind` is one of `KINDS`, or "auto": by N. An approximate index looks at more lists until it finds the share
-    `recall` of the best `k` in the mean. One that finds less when it looks everywhere is refused (`OptionError`), or,
-    where `kind` is "auto", an exact one built instead.
+    `kind` is one of `KINDS`, or "auto": by N. An approximate index looks at more until it finds the share `recall` of
+    the best `k` in the mean. One that finds less at its most is refused (`OptionError`), or, where `kind` is "auto", an
+    exact one built instead.
     """
     vectors = check_vectors(vectors)
     if kind != "auto" and kind not in KINDS:
@@ -67,26 +76,22 @@ def build_index(
         raise OptionError(f"a recall of {recall:g} is asked for, but it lies above 0 and up to 1")
     asked = _some(queries)
     began = time.perf_counter()
-    if (suited(len(vectors)) if kind == "auto" else kind) == "exact":
-        index: Index = ExactIndex.build(vectors)
-        return index, _figures(index, asked, 1.0, k, time.perf_counter() - began)
-    from tastespace.index.ivf import InvertedIndex
-
-    lists = InvertedIndex.build(vectors)
+    index = class_of(suited(len(vectors)) if kind == "auto" else cast("Kind", kind)).build(vectors)
     seconds = time.perf_counter() - began
+    if index.effort.reach is None:
+        return index, _figures(index, asked, 1.0, k, seconds)
     truth = ExactIndex.build(vectors).search(asked, k)
-    reached = _recall(lists, asked, truth)
-    while reached < recall and lists.reach < lists.n_lists:
-        lists.reach *= 2
-        reached = _recall(lists, asked, truth)
+    reached = _recall(index, asked, truth)
+    while reached < recall and index.more():
+        reached = _recall(index, asked, truth)
     if reached < recall and kind == "auto":
         return build_index(vectors, queries, kind="exact", k=k)
     if reached < recall:
         raise OptionError(
-            f"an index of lists finds {reached:.3f} of the best {k} at most, and {recall:g} is asked for; "
+            f"an index of kind {index.kind} finds {reached:.3f} of the best {k} at most, and {recall:g} is asked for; "
             "build an exact one (--kind exact)"
         )
-    return lists, _figures(lists, asked, reached, k, seconds)
+    return index, _figures(index, asked, reached, k, seconds)
 
 
 def _some(queries: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -118,8 +123,10 @@ def _figures(index: Index, queries: NDArray[np.float32], recall: float, k: int, 
     return Figures(
         kind=index.kind,
         n=len(index),
-        lists=getattr(index, "n_lists", None),
-        reach=getattr(index, "reach", None),
+        overlay=index.overlay,
+        lists=index.effort.lists,
+        reach=index.effort.reach,
+        rescored=index.effort.rescored,
         k=k,
         queries=len(queries),
         recall=recall,
