@@ -42,7 +42,7 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
                 .numpy()
                 for start in range(0, len(everyone), _USERS_AT_ONCE)
             ]
-            unmet = unmet_of(items, split.dataset.item_table, histories, split.train.n_items)
+            unmet = unmet_of(items.encode(split.dataset.item_table, split.train.n_items), histories)
             vectors = {"users": np.concatenate(parts), "items": unmet.placed(model.encode_items().cpu().numpy())}
             fold_in = model.fold_in()
         if fold_in is not None:

@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from tastespace import config as configs
 from tastespace.bundle import INDEX_VERSION, Bundle, check_digest, index_files
 from tastespace.cold import People, Unmet
-from tastespace.data.dataset import Table
 from tastespace.data.features import Encoder, Features
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
@@ -86,9 +86,14 @@ class Opened:
         return np.bincount(liked.items, minlength=len(self.bundle.items))
 
     @cached_property
+    def item_features(self) -> sp.csr_matrix:
+        """(N, G) attributes of the items that the model was trained on, to compare others with."""
+        return self.item_encoder.encode(self.bundle.item_table.head(self.bundle.n_known), self.bundle.n_known)
+
+    @cached_property
     def unmet(self) -> Unmet:
         """Items of the catalogue that nobody met: the network does not know where they stand; vectors do."""
-        return unmet_of(self.item_encoder, self.bundle.item_table, self.bundle.histories, self.bundle.n_known)
+        return unmet_of(self.item_features, self.bundle.histories)
 
     @cached_property
     def index(self) -> Index:
@@ -256,12 +261,11 @@ def best_among(scores: NDArray[np.float32], filtered: Filter, k: int) -> tuple[N
     return best, scores[best]
 
 
-def unmet_of(encoder: Encoder, item_table: Table, histories: Histories, n_items: int) -> Unmet:
-    """The items of a catalogue that no history holds, placed by their attributes."""
-    liked = np.bincount(histories.positives().items, minlength=n_items)[:n_items]
-    return Unmet.of(
-        encoder.encode(item_table.head(n_items), n_items), histories.items[histories.items < n_items], liked
-    )
+def unmet_of(features: sp.csr_matrix, histories: Histories) -> Unmet:
+    """Items of a catalogue with features (N, G) that no history holds, placed by them."""
+    n_items, liked = features.shape[0], histories.positives().items
+    met = histories.items[histories.items < n_items]
+    return Unmet.of(features, met, np.bincount(liked[liked < n_items], minlength=n_items))
 
 
 def read_index(bundle: Bundle) -> Index:

@@ -198,10 +198,9 @@ class Recommender:
             raise OptionError("the items of this bundle have no attributes, so nothing says where a new one belongs")
         vocabulary = bundle.items.extended(list(items))
         table = bundle.item_table.extended(list(items.values()))
-        features = encoder.encode(table, len(vocabulary))
-        before = bundle.newcomers
-        n_known = len(bundle.items) if before is None else before.n_known
-        late = Newcomers.of(features[:n_known], features[len(bundle.items) :], self.opened.likes[:n_known])
+        before, n_known = bundle.newcomers, bundle.n_known
+        new = encoder.encode(table.tail(len(bundle.items)), len(vocabulary) - len(bundle.items))
+        late = Newcomers.of(self.opened.item_features, new, self.opened.likes[:n_known])
         like = late.like if before is None else sp.vstack([before.like, late.like], format="csr")
         manifest = {key: value for key, value in bundle.manifest.items() if key not in ("files", "index")}
         manifest["counts"] = {**bundle.manifest["counts"], "items": len(vocabulary)}
@@ -225,6 +224,7 @@ class Recommender:
                 newcomers=Newcomers(like),
             )
         )
+        found.opened.item_features = self.opened.item_features
         if index is not None:
             found.opened.index = index
         return found

@@ -35,6 +35,10 @@ class Table:
         """The first `n` rows."""
         return Table({name: column[:n] for name, column in self.columns.items()})
 
+    def tail(self, start: int) -> "Table":
+        """The rows from `start` on."""
+        return Table({name: column[start:] for name, column in self.columns.items()})
+
     def extended(self, rows: Sequence[Mapping[str, Any]]) -> "Table":
         """The same with more rows; what one does not tell is missing. `OptionError` for a name that is no column."""
         for name in dict.fromkeys(name for row in rows for name in row):
