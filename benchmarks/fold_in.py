@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/fold_in.py
 
 MovieLens 100K. `ridge`: every user of the validation part is ranked twice, by the row that was trained and by their
-history alone (mf, seed 0). `step`: unseen users (`new-users`), by their whole history and by their first five likes, for
-steps up the likelihood of several lengths (mf and lightgcn, mean of seeds 0 to 2). `lean`: the same users by their first
-one, two, five and ten likes, where popularity counts so many times as much as it does (all models, seed 0).
+history alone (mf, seed 0). `step`: unseen users (`new-users`), by their whole history and by their first five likes,
+for steps up the likelihood of several lengths (mf and lightgcn, mean of seeds 0 to 2). `lean`: the same users by their
+first one, two, five and ten likes, where popularity counts so many times as much as it does (all models, seed 0).
 """
 
 import json
