@@ -21,10 +21,12 @@ def main() -> None:
     lines = ["| name | what it is | when to pick it |", "|---|---|---|"]
     lines += [f"| `{name}` | {models.get(name).about} | {models.get(name).pick} |" for name in names]
     shown = [protocol for protocol in PROTOCOLS if protocol in found]
+    days = {one["protocol"]: one["measured"] for one in measured["comparisons"]}
+    dated = " to ".join(sorted({min(days.values()), max(days.values())}))
     lines += [
         "",
         "MovieLens 100K, test rows, Recall@10 / NDCG@10, mean of three seeds, defaults, training seconds of `article`",
-        f"({measured['measured']}; intervals and all protocols: [quality.md](benchmarks/results/quality.md)):",
+        f"({dated}, {measured['measured']}; intervals and all protocols: [quality.md](benchmarks/results/quality.md)):",
         "",
         "| | " + " | ".join(f"`{protocol}`" for protocol in shown) + " | seconds |",
         "|---|" + "---|" * (len(shown) + 1),

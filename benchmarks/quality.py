@@ -3,7 +3,8 @@ and, to look at, quality.html.
 
 .venv/bin/python benchmarks/quality.py [--protocol NAME,...]
 
-Finished runs are kept in the cache folder, so that an interrupted benchmark goes on where it stopped.
+Finished runs are kept in the cache folder, so that an interrupted benchmark goes on where it stopped. With --protocol,
+these alone are measured, and take the place of their figures in the files.
 """
 
 import argparse
@@ -25,7 +26,10 @@ SEEDS = 3
 
 def table(figures: dict) -> list[str]:
     """A protocol's figures as Markdown."""
-    lines = [f"\n{figures['protocol_line']}\n", "| model | Recall@10 | NDCG@10 | coverage | train s | epochs |"]
+    lines = [
+        f"\n{figures['protocol_line']}; measured {figures['measured']}\n",
+        "| model | Recall@10 | NDCG@10 | coverage | train s | epochs |",
+    ]
     lines.append("|---|---|---|---|---|---|")
     for row in sorted(figures["rows"], key=lambda row: -row["ndcg@10"]):
         recall, ndcg = (
@@ -38,24 +42,24 @@ def table(figures: dict) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--protocol", help="these alone; writes no file")
+    parser.add_argument("--protocol", help="these alone, with commas between")
     asked = parser.parse_args().protocol
     data = ts.load_dataset("ml-100k")
     machine = f"{platform.machine()} with 2 cores, one thread a run and other runs beside it"
-    about = f"{time.strftime('%Y-%m-%d')}, {machine}, model seeds 0 to {SEEDS - 1}"
-    lines, found = [f"Measured {about}, by benchmarks/quality.py.\n"], []
+    about = f"{machine}, model seeds 0 to {SEEDS - 1}"
+    kept = json.loads((RESULTS / "quality.json").read_text())["comparisons"] if asked else []
+    found = {one["protocol"]: one for one in kept}
     for protocol in asked.split(",") if asked else names():
         comparison = ts.compare(MODELS, ts.split(data, protocol), seeds=SEEDS, keep=cache_folder() / "quality")
-        found.append(comparison.to_json())
-        told = table(found[-1])
-        print("\n".join(told), flush=True)
-        lines += told
-    if asked is None:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "quality.md").write_text("\n".join(lines) + "\n")
-        document = rounded({"measured": about, "comparisons": found})
-        (RESULTS / "quality.json").write_text(json.dumps(document, separators=(",", ":")) + "\n")
-        write_page(RESULTS / "quality.html", found)
+        found[protocol] = rounded({"measured": time.strftime("%Y-%m-%d"), **comparison.to_json()})
+        print("\n".join(table(found[protocol])), flush=True)
+    made = [found[protocol] for protocol in names() if protocol in found]
+    lines = [f"Measured by benchmarks/quality.py on {about}.\n", *(line for one in made for line in table(one))]
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "quality.md").write_text("\n".join(lines) + "\n")
+    document = {"measured": about, "comparisons": made}
+    (RESULTS / "quality.json").write_text(json.dumps(document, separators=(",", ":")) + "\n")
+    write_page(RESULTS / "quality.html", made)
 
 
 if __name__ == "__main__":

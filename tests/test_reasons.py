@@ -54,9 +54,10 @@ def test_reasons_add_up_or_tell_what_is_lost(
     opened: dict[str, ts.Recommender], name: str, asked: dict[str, Any]
 ) -> None:
     recommender = opened[name]
-    answer = recommender.recommend(**asked, k=2)
-    for item, score in zip(answer.items, answer.scores, strict=True):
+    answer = recommender.recommend(**asked, k=2, reasons=True)
+    for item, score, reasons in zip(answer.items, answer.scores, answer.reasons, strict=True):
         found = recommender.explain(item, **asked)
+        assert found.reasons == reasons
         assert (found.item, found.route) == (item, answer.route)
         assert found.score == pytest.approx(score, rel=1e-4, abs=1e-4)
         sizes = [abs(reason.value) for reason in found.reasons]
@@ -109,6 +110,12 @@ def test_popular_is_said_where_it_is_the_truth(opened: dict[str, ts.Recommender]
         likes = int(((shop.interactions.item == 20) & (shop.interactions.weight > 0)).sum())
         assert found.route == "popular"
         assert [(one.kind, one.name, one.value) for one in found.reasons] == [("popular", None, likes)]
+
+
+def test_reasons_come_with_an_answer_only_where_asked_for(opened: dict[str, ts.Recommender]) -> None:
+    assert opened["mf"].recommend(user=3).reasons == ()
+    alike = opened["mf"].recommend(features={"age": 20}, k=2, reasons=True)
+    assert [[one.kind for one in reasons] for reasons in alike.reasons] == [["people"], ["people"]]
 
 
 def test_questions_without_an_answer_are_refused(opened: dict[str, ts.Recommender]) -> None:

@@ -47,14 +47,16 @@ class Answer:
     """Ids with their scores, best first, and the route that led to them.
 
     Scores are the model's own (comparable within one answer), numbers of likes on the routes `popular` and `features`
-    (there of the 300 users most like the description), cosines for `similar`. `notes` tell what of
-    the question could not be used, that little is known of who asks, and why fewer items came back than were asked for.
+    (there of the 300 users most like the description), cosines for `similar`. `notes` tell what of the question could
+    not be used, that little is known of who asks, and why fewer items came back than were asked for. `reasons`, where
+    they were asked for, say for each item what its score is made of, the strongest first.
     """
 
     items: tuple[Any, ...]
     scores: tuple[float, ...]
     route: Route
     notes: tuple[str, ...] = ()
+    reasons: tuple[tuple[Reason, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +139,7 @@ class Recommender:
         where: str | None = None,
         exclude_seen: bool = True,
         rules: Rules | None = None,
+        reasons: bool = False,
     ) -> Answer:
         """The `k` best items for a known user, a bare history of item ids, a user's attributes, or just anybody.
 
@@ -145,8 +148,9 @@ class Recommender:
         that user. Seen items, and those of the history, are left out unless `exclude_seen` is false; `exclude` never
         comes back, and only what is in `allow` and fits `where` does, where they are given: `where` is a condition on
         item attributes such as "genres = 'Comedy' and year >= 1990" (see `data.where`). Fewer than `k` come back only
-        where fewer are left. `rules` reorder what filters leave (see `Rules`); scores stay the model's. Unknown ids
-        raise `UnknownIdError`, a condition that cannot be read `OptionError`.
+        where fewer are left. `rules` reorder what filters leave (see `Rules`); scores stay the model's. With `reasons`
+        each item comes with why it has its score, as `explain` tells. Unknown ids raise `UnknownIdError`, a condition
+        that cannot be read `OptionError`.
         """
         bundle = self.bundle
         check_k(k, len(bundle.items))
@@ -154,8 +158,9 @@ class Recommender:
         seen = asked.queries.history.items.astype(np.int64) if exclude_seen else np.zeros(0, np.int64)
         filtered = self._filter(seen, exclude, allow, where)
         best, scores, notes = self._listed(asked, filtered, k, rules)
+        told = tuple(self._reasons(asked, place)[0] for place in best.tolist()) if reasons else ()
         return Answer(
-            tuple(bundle.items.ids[best].tolist()), tuple(scores.tolist()), asked.route, (*asked.notes, *notes)
+            tuple(bundle.items.ids[best].tolist()), tuple(scores.tolist()), asked.route, (*asked.notes, *notes), told
         )
 
     def _listed(
@@ -296,18 +301,21 @@ class Recommender:
         """
         place = int(self.bundle.items.index_of([item])[0])
         asked = self._question(user, history, features)
-        identifier = plain(self.bundle.items.ids[place])
+        reasons, adds_up = self._reasons(asked, place)
+        identifier, score = plain(self.bundle.items.ids[place]), self._score_of(asked, place)
+        return Explanation(identifier, score, asked.route, reasons, adds_up, asked.notes)
+
+    def _reasons(self, asked: "_Question", place: int) -> tuple[tuple[Reason, ...], bool]:
+        """Why an item has its score, the strongest reason first, and whether they add up to it."""
         counted = self._counted(asked)
         if counted is not None:
-            likes = float(counted[place])
             kind: ReasonKind = "popular" if asked.route == "popular" else "people"
-            return Explanation(identifier, likes, asked.route, (Reason(kind, None, likes),), True, asked.notes)
+            return (Reason(kind, None, float(counted[place])),), True
         parts, adds_up = self.opened.parts(asked.queries, place), True
         if parts is None:
             parts, adds_up = self.opened.losses(asked.queries, place), False
         met = self.bundle.items.ids[asked.queries.history.items].tolist()
-        score = self.opened.score(asked.queries, place)
-        return Explanation(identifier, score, asked.route, reasons_of(parts, met), adds_up, asked.notes)
+        return reasons_of(parts, met), adds_up
 
     def _question(self, user: Any, history: Sequence[Any] | None, features: Mapping[str, Any] | None) -> "_Question":
         bundle = self.bundle

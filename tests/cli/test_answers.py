@@ -67,7 +67,7 @@ def test_everybody_is_answered_into_a_file(bundle: Path, tmp_path: Path) -> None
     [
         (["--all"], "--all and --out FILE belong together"),
         (["--out", "x.csv"], "--all and --out FILE belong together"),
-        (["--all", "--out", "x.csv", "--user", "3"], "leave --user, --history, --feature and --rules out"),
+        (["--all", "--out", "x.csv", "--user", "3"], "leave --user, --history, --feature, --rules and --reasons out"),
         (["--all", "--out", "x.txt"], "ends in none of .parquet, .csv, .jsonl"),
     ],
 )
@@ -87,6 +87,17 @@ def test_a_score_is_explained(bundle: Path) -> None:
     assert (found["item"], found["route"], found["adds_up"]) == (20, "user", True)
     assert sum(reason["value"] for reason in found["reasons"]) == pytest.approx(found["score"], abs=1e-3)
     assert "so many users like it" in run("explain", bundle, "20").output
+
+
+def test_reasons_stand_beside_what_is_recommended(bundle: Path) -> None:
+    found = json.loads(run("recommend", bundle, "--history", "2,8", "--k", 2, "--reasons", "--json").stdout)
+    named = {reason["name"] for item in found["items"] for reason in item["reasons"] if reason["kind"] == "history"}
+    assert named == {2, 8}
+    told = run("recommend", bundle, "--history", "2,8", "--k", 2, "--reasons").output
+    assert "because of" in told
+    assert "Film 2" in told
+    assert "2 likes are little to go by, so what everybody likes counts too" in told
+    assert "because of" not in run("recommend", bundle, "--history", "2,8", "--k", 2).output
 
 
 def test_an_index_tells_what_it_reaches(bundle: Path) -> None:

@@ -39,6 +39,7 @@ def recommend(
         Path | None, typer.Option(help="With --all: a .parquet, .csv or .jsonl file.", show_default=False)
     ] = None,
     rules: Annotated[Path | None, typer.Option(help="A YAML file of rules.", show_default=False)] = None,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Say of each item because of what.")] = False,
     k: K = 10,
     json: AsJson = False,
 ) -> None:
@@ -50,7 +51,17 @@ def recommend(
     from tastespace.rules import Rules
 
     if everyone or out is not None:
-        _recommend_all(bundle, everyone, out, k, exclude, allow, where, json, alone=(user, history, feature, rules))
+        _recommend_all(
+            bundle,
+            everyone,
+            out,
+            k,
+            exclude,
+            allow,
+            where,
+            json,
+            alone=(user, history, feature, rules, reasons or None),
+        )
         return
     _check_history(history)
     features = parse_features(feature)
@@ -65,6 +76,7 @@ def recommend(
         where=where,
         k=k,
         rules=None if rules is None else Rules.read(rules),
+        reasons=reasons,
     )
     for note in answer.notes:
         show.hint(note)
@@ -91,7 +103,7 @@ def _recommend_all(
     if not everyone or out is None:
         raise OptionError("--all and --out FILE belong together: recommendations for every user go to a file")
     if any(part is not None for part in alone):
-        raise OptionError("--all asks for every user; leave --user, --history, --feature and --rules out")
+        raise OptionError("--all asks for every user; leave --user, --history, --feature, --rules and --reasons out")
     from tastespace.batch import recommend_all
 
     recommender = Recommender.load(bundle)

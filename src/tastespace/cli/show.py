@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tastespace.recommender import Answer, Recommender
 
 
+_REASONS = 2  # that stand beside an item
+
+
 def say(text: str = "") -> None:
     """A line on standard output."""
     typer.echo(text)
@@ -130,12 +133,19 @@ def items(recommender: "Recommender", answer: "Answer") -> None:
     known = recommender.bundle.item_table.columns
     titles, genres = "title" in known, "genres" in known
     rows = []
-    for place, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), 1):
+    for place, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True)):
         told = [recommender.label(item)] if titles else []
         told += [", ".join(map(str, recommender.describe(item).get("genres") or []))] if genres else []
-        rows.append([str(place), str(item), *told, f"{score:.3f}"])
-    about = ["title"] * titles + ["genres"] * genres
+        why = [_shortly(recommender, answer.reasons[place])] if answer.reasons else []
+        rows.append([str(place + 1), str(item), *told, *why, f"{score:.3f}"])
+    about = ["title"] * titles + ["genres"] * genres + ["because of"] * bool(answer.reasons)
     table(["", "id", *about, "score"], rows, numbers_from=2 + len(about))
+
+
+def _shortly(recommender: "Recommender", reasons: "tuple[Reason, ...]") -> str:
+    """The strongest reasons that speak for an item, in a few words."""
+    speaking = [one for one in reasons if one.value > 0 and one.kind != "user"][:_REASONS]
+    return "; ".join(_told(recommender, one) for one in speaking) or "-"
 
 
 def answer_to_json(recommender: "Recommender", answer: "Answer", **asked: Any) -> dict[str, Any]:
@@ -145,10 +155,19 @@ def answer_to_json(recommender: "Recommender", answer: "Answer", **asked: Any) -
         "route": answer.route,
         **({"notes": list(answer.notes)} if answer.notes else {}),
         "items": [
-            {"item": item, "score": score, **recommender.describe(item)}
-            for item, score in zip(answer.items, answer.scores, strict=True)
+            {"item": item, "score": score, **_reasons_of(answer, place), **recommender.describe(item)}
+            for place, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True))
         ],
     }
+
+
+def _reasons_of(answer: "Answer", place: int) -> dict[str, Any]:
+    return {"reasons": reasons_to_json(answer.reasons[place])} if answer.reasons else {}
+
+
+def reasons_to_json(reasons: "Sequence[Reason]") -> list[dict[str, Any]]:
+    """Reasons as plain values."""
+    return [{"kind": one.kind, "name": one.name, "value": one.value} for one in reasons]
 
 
 def explanation(recommender: "Recommender", found: "Explanation", k: int) -> None:
@@ -185,5 +204,5 @@ def explanation_to_json(found: "Explanation") -> dict[str, Any]:
         "route": found.route,
         "adds_up": found.adds_up,
         **({"notes": list(found.notes)} if found.notes else {}),
-        "reasons": [{"kind": one.kind, "name": one.name, "value": one.value} for one in found.reasons],
+        "reasons": reasons_to_json(found.reasons),
     }
