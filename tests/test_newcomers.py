@@ -271,6 +271,36 @@ def test_a_vocabulary_keeps_its_indices_when_it_grows(late: list[int]) -> None:
         Vocabulary(np.array([1, 2, 1]), "item", appended=1)
 
 
+def test_weights_are_shares_whatever_the_signs_of_the_features() -> None:
+    rng = np.random.default_rng(0)
+    known, new = (sp.csr_matrix(rng.normal(size=(n, 4)).astype(np.float32)) for n in (30, 20))
+    new[0] = -known[:12].sum(axis=0)
+    like = Newcomers.of(known, new, np.arange(30)).like
+    assert like.min() >= 0
+    np.testing.assert_allclose(np.asarray(like.sum(axis=1)).ravel(), 1, rtol=1e-5)
+    assert np.diff(like.indptr).max() <= cold.LIKE_IT
+    opposite = Newcomers.of(known[:2], sp.csr_matrix(-known[:2].sum(axis=0)), np.array([5, 2]))
+    assert opposite.like.toarray().sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["mf", "spectral"])
+def test_what_strangers_get_of_the_items_before_stays(opened: dict[str, ts.Recommender], name: str) -> None:
+    asked: dict[str, Any] = {"history": [2, 8, 14], "k": 20, "allow": list(range(60))}
+    before, after = opened[name].recommend(**asked), opened[name].with_items(NEW).recommend(**asked)
+    assert before.items == after.items
+    np.testing.assert_allclose(before.scores, after.scores, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mf", "ease"])
+def test_a_new_item_is_as_popular_as_its_like_for_one_and_for_all(
+    opened: dict[str, ts.Recommender], name: str, tmp_path: Path
+) -> None:
+    grown = opened[name].with_items(NEW)
+    assert grown.popular()[60] > 0
+    one = grown.recommend(k=62)
+    assert dict(zip(one.items, one.scores, strict=True))[EVEN] == pytest.approx(grown.popular()[60])
+
+
 @pytest.fixture(scope="module")
 def opening(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
     """Trained without a tenth of the items, which are in the catalogue all the same."""

@@ -149,7 +149,7 @@ def _scorer(recommender: Recommender, route: str, blocked: NDArray[np.bool_]) ->
     """Scores of all items, -inf where none may come back."""
     out = torch.from_numpy(blocked) if blocked.any() else None
     if route == "popular":
-        likes = torch.from_numpy(recommender.opened.likes.astype(np.float32))
+        likes = torch.from_numpy(recommender.popular())
         found: Scorer = lambda queries: likes.repeat(len(queries), 1)  # noqa: E731
     elif "items" in recommender.bundle.vectors:
         users, items = (torch.from_numpy(np.asarray(recommender.bundle.vectors[name])) for name in ("users", "items"))

@@ -38,6 +38,7 @@ _FILES = (
 _NEWCOMERS = "newcomers.safetensors"
 _DAMAGE = (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError, TypeError, ValueError)
 _LARGEST_MANIFEST = 16 * 2**20
+_LARGEST = 1e30  # number of a fold-in
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +72,10 @@ class Bundle:
         if told is None or "fold" not in self.vectors:
             return None
         parts = [(int(width), float(length)) for width, length in told["parts"]]
-        tail, little = (np.array(told.get(name, told["tail"]), dtype=np.float32) for name in ("tail", "little"))
+        tail = np.array(told["tail"], dtype=np.float32)
+        little = np.array(told["little"], dtype=np.float32) if "little" in told else None
         items = self.vectors["items"] if told.get("step", False) else None
-        return FoldIn(self.vectors["fold"], parts, tail, little, items)
+        return FoldIn(self.vectors["fold"], parts, tail, little, items, self.n_known)
 
 
 def write_bundle(
@@ -226,7 +228,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _is_fold_in(told: Any) -> bool:
     def numbers(value: Any, count: int | None = None) -> bool:
         fits = isinstance(value, list) and (count is None or len(value) == count)
-        return fits and all(isinstance(one, int | float) for one in value)
+        return fits and all(isinstance(one, int | float) and abs(one) <= _LARGEST for one in value)
 
     if not isinstance(told, dict) or not numbers(told.get("tail")) or not isinstance(told.get("parts"), list):
         return False
@@ -254,6 +256,7 @@ def _check_shapes(
     if "items" in vectors and "users" in vectors:
         sound &= vectors["items"].shape[1:] == vectors["users"].shape[1:]
         sound &= 0 <= manifest["bias_coordinates"] <= vectors["items"].shape[1]
+    sound &= "fold" not in vectors or "items" in vectors
     if "fold" in vectors and manifest.get("fold_in") is not None and "items" in vectors:
         sound &= vectors["fold"].shape[1] + len(manifest["fold_in"]["tail"]) == vectors["items"].shape[1]
     if not sound:
@@ -297,7 +300,8 @@ def _read_newcomers(path: Path, n_items: Any) -> Newcomers:
     n_known = n_items - len(lists) if isinstance(n_items, int) else -1
     sound = n_known > 0 and (len(lists.items) == 0 or (lists.items.min() >= 0 and lists.items.max() < n_known))
     sums = np.bincount(lists.rows, lists.weights, minlength=len(lists))
-    if not sound or not (np.isfinite(lists.weights).all() and np.allclose(sums, 1, atol=1e-3)):
+    sound &= bool(np.isfinite(lists.weights).all() and (lists.weights >= 0).all())
+    if not sound or not np.allclose(sums, 1, atol=1e-3):
         raise BundleError(f"{path} is damaged: its newcomers do not fit its items")
     return Newcomers(sp.csr_matrix((lists.weights, lists.items, lists.offsets), shape=(len(lists), n_known)))
 

@@ -26,6 +26,7 @@ _AT_MOST = 3  # of so many people one is alike: of few, not all are
 LIKE_IT = 10  # items; with 30 a new one is placed less well (MovieLens 100K, new-items, validation rows)
 _CANDIDATES = 20_000  # items with the most likes, which others may be like: of a large catalogue the best known part
 _CELLS_AT_ONCE = 2**22
+_FULL = 0.1  # of the cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,18 @@ def unit(features: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix(sp.diags_array(1.0 / np.maximum(lengths, 1e-12)) @ features)
 
 
+def _dense_if_full(features: sp.csr_matrix) -> sp.csr_matrix | NDArray[np.float32]:
+    """Rows of many numbers, such as vectors, as an array, which is multiplied faster; sparse ones stay."""
+    return features.toarray() if features.nnz > _FULL * np.prod(features.shape) else features
+
+
+def _products(some: sp.csr_matrix, others: sp.csr_matrix | NDArray[np.float32]) -> NDArray[np.float32]:
+    """(b, V) of rows (b, G) with rows (V, G)."""
+    if isinstance(others, np.ndarray):
+        return np.asarray(some.toarray() @ others.T)
+    return np.asarray((some @ others.T).toarray())
+
+
 def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
     """(B, V) where the `k` largest of each row are; of equal ones the first."""
     if values.shape[1] <= k:
@@ -90,10 +103,10 @@ class Newcomers:
         most = np.argsort(-likes, kind="stable")
         candidates = np.sort(most[: min(_CANDIDATES, np.count_nonzero(likes))])
         popular = np.flatnonzero(np.isin(candidates, most[:LIKE_IT]))
-        theirs, rows = unit(known[candidates]), []
+        theirs, rows = _dense_if_full(unit(known[candidates])), []
         at_once = max(1, _CELLS_AT_ONCE // max(1, len(candidates)))
         for start in range(0, new.shape[0], at_once):
-            alike = (unit(new[start : start + at_once]) @ theirs.T).toarray()  # (b, V)
+            alike = np.maximum(_products(unit(new[start : start + at_once]), theirs), 0.0)  # (b, V)
             alike *= _largest(alike, LIKE_IT)
             alike[np.ix_(np.flatnonzero(alike.sum(axis=1) <= 0), popular)] = 1.0
             rows.append(sp.csr_matrix(alike / alike.sum(axis=1, keepdims=True)))
@@ -151,11 +164,18 @@ class Unmet:
         return cls(places, Newcomers.of(features, features[places], likes).like)
 
     @classmethod
+    def of_histories(cls, features: sp.csr_matrix, histories: Histories) -> "Unmet":
+        """Those of the items with features (N, G) that no history holds."""
+        n_items, liked = features.shape[0], histories.positives().items
+        met = histories.items[histories.items < n_items]
+        return cls.of(features, met, np.bincount(liked[liked < n_items], minlength=n_items))
+
+    @classmethod
     def of_split(cls, split: Split) -> "Unmet":
-        """Those of a split's training rows, by the attributes in its item table."""
-        table, rows = split.dataset.item_table, split.train
-        likes = np.bincount(rows.positives().item, minlength=rows.n_items)
-        return cls.of(Encoder.fit(table).encode(table, rows.n_items), rows.item, likes)
+        """Those that are in no training row of a split, by the attributes in its item table."""
+        table = split.dataset.item_table
+        features = Encoder.fit(table).encode(table, split.train.n_items)
+        return cls.of_histories(features, split.train.histories())
 
     def __len__(self) -> int:
         return len(self.places)

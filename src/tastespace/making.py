@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from tastespace import config as configs
 from tastespace.bundle import INDEX_VERSION, Bundle, describe_run, read_bundle, write_bundle
+from tastespace.cold import Unmet
 from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries
 from tastespace.errors import BundleError
 from tastespace.index import Figures, Index, build_index
-from tastespace.opened import unmet_of
 
 if TYPE_CHECKING:
     from tastespace.training import Fit
@@ -35,14 +35,13 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
     fold_in = None
     if isinstance(model, Factored):
         with torch.no_grad():
-            everyone = np.arange(split.train.n_users)
+            everyone, encode = np.arange(split.train.n_users), model.encoder()
             parts = [
-                model.encode_queries(Queries.of_users(everyone[start : start + _USERS_AT_ONCE], histories))
-                .cpu()
-                .numpy()
+                encode(Queries.of_users(everyone[start : start + _USERS_AT_ONCE], histories)).cpu().numpy()
                 for start in range(0, len(everyone), _USERS_AT_ONCE)
             ]
-            unmet = unmet_of(items.encode(split.dataset.item_table, split.train.n_items), histories)
+            features = items.encode(split.dataset.item_table, split.train.n_items)
+            unmet = Unmet.of_histories(features, histories)
             vectors = {"users": np.concatenate(parts), "items": unmet.placed(model.encode_items().cpu().numpy())}
             fold_in = model.fold_in()
         if fold_in is not None:

@@ -93,7 +93,7 @@ class Opened:
     @cached_property
     def unmet(self) -> Unmet:
         """Items of the catalogue that nobody met: the network does not know where they stand; vectors do."""
-        return unmet_of(self.item_features, self.bundle.histories)
+        return Unmet.of_histories(self.item_features, self.bundle.histories)
 
     @cached_property
     def index(self) -> Index:
@@ -261,13 +261,6 @@ def best_among(scores: NDArray[np.float32], filtered: Filter, k: int) -> tuple[N
     return best, scores[best]
 
 
-def unmet_of(features: sp.csr_matrix, histories: Histories) -> Unmet:
-    """Items of a catalogue with features (N, G) that no history holds, placed by them."""
-    n_items, liked = features.shape[0], histories.positives().items
-    met = histories.items[histories.items < n_items]
-    return Unmet.of(features, met, np.bincount(liked[liked < n_items], minlength=n_items))
-
-
 def read_index(bundle: Bundle) -> Index:
     """The index of a bundle's item vectors: what was built and stored with it, else an exact one."""
     told = bundle.manifest.get("index")
@@ -326,7 +319,11 @@ def load_model(bundle: Bundle, features: Features | None) -> "Model":
         with sizes_alone():  # shapes alone, whatever they claim to be
             planned = cls(config, shapes).state_dict()
         if _shapes_of(planned) != _shapes_of(weights):
-            raise BundleError(f"the weights of this {name} bundle do not fit its config")
+            missing = ", ".join(sorted(set(planned) - set(weights)))
+            why = (
+                f" ({missing} missing: was it made by another version of tastespace? train it anew)" if missing else ""
+            )
+            raise BundleError(f"the weights of this {name} bundle do not fit its config{why}")
         model = cls(config, shapes)
         if features is not None:
             model.describe(features)

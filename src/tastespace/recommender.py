@@ -24,6 +24,7 @@ from tastespace.filters import Filter
 from tastespace.index import ExactIndex, Figures
 from tastespace.index.build import LEAST_RECALL
 from tastespace.making import bundle_of, is_kept, overlap_with, write_indexed, write_kept
+from tastespace.models.evidence import distinct_likes
 from tastespace.opened import Opened, best_among
 from tastespace.reasons import Explanation, Reason, reasons_of
 from tastespace.reasons import Kind as ReasonKind
@@ -47,9 +48,9 @@ class Answer:
     """Ids with their scores, best first, and the route that led to them.
 
     Scores are the model's own (comparable within one answer), numbers of likes on the routes `popular` and `features`
-    (there of the 300 users most like the description), cosines for `similar`. `notes` tell what of the question could
-    not be used, that little is known of who asks, and why fewer items came back than were asked for. `reasons`, where
-    they were asked for, say for each item what its score is made of, the strongest first.
+    (there of the 300 users most like the description, or of a third of few), cosines for `similar`. `notes` tell what
+    of the question could not be used, that little is known of who asks, and why fewer items came back than were asked
+    for. `reasons`, where they were asked for, say for each item what its score is made of, the strongest first.
     """
 
     items: tuple[Any, ...]
@@ -279,11 +280,17 @@ class Recommender:
 
     def _counted(self, asked: "_Question") -> NDArray[np.float32] | None:
         """(N,) likes, where they are the answer: of everybody, or of people alike; None where the model answers."""
-        counted = self.opened.likes.astype(np.float32) if asked.route == "popular" else asked.likes
+        if asked.route == "popular":
+            return self.popular()
+        return None if asked.likes is None else self._with_newcomers(asked.likes)
+
+    def popular(self) -> NDArray[np.float32]:
+        """(N,) how many users like each item; of new ones, the mean of those most like them."""
+        return self._with_newcomers(self.opened.likes.astype(np.float32))
+
+    def _with_newcomers(self, counted: NDArray[np.float32]) -> NDArray[np.float32]:
         newcomers = self.bundle.newcomers
-        if counted is None or newcomers is None:
-            return counted
-        return newcomers.scored(counted[None, : newcomers.n_known])[0]
+        return counted if newcomers is None else newcomers.scored(counted[None, : newcomers.n_known])[0]
 
     def explain(
         self,
@@ -331,7 +338,7 @@ class Recommender:
         queries = Queries(np.array([query_row]), known)
         if told is not None and route == "features":
             return _Question(queries, route, notes, self.opened.people.likes_of_the_nearest(told.values))
-        likes = int((known.weights > 0).sum())
+        likes = int(distinct_likes(known)[0])
         if query_row < 0 and 0 < likes <= _LITTLE:
             liked = f"{likes} like is" if likes == 1 else f"{likes} likes are"
             notes = (*notes, f"{liked} little to go by, so what everybody likes counts too")

@@ -239,13 +239,13 @@ def _at_mean(score: Scorer, labels: sp.csr_matrix, new: NDArray[np.int64], likes
     of_label = sp.csr_matrix(liked @ sp.diags_array(1.0 / np.maximum(counts, 1)))  # (N, L) columns of means
     theirs = labels[new].multiply(counts > 0).tocsr()  # (M, L)
     share = sp.diags_array(1.0 / np.maximum(np.asarray(theirs.sum(axis=1)).ravel(), 1)) @ theirs
-    mean = sp.csr_matrix(share @ of_label.T)  # (M, N)
-    without = np.diff(mean.indptr) == 0  # of no label that is liked
+    without = np.diff(theirs.indptr) == 0  # of no label that is liked
     places = torch.from_numpy(new)
 
     def asked(queries: Queries) -> Tensor:
         scores = score(queries).detach().numpy()
-        found = np.asarray((mean @ scores.T).T, dtype=np.float32)
+        of_labels = np.asarray(of_label.T @ scores.T)  # (L, B)
+        found = np.asarray((share @ of_labels).T, dtype=np.float32)
         found[:, without] = scores[:, likes > 0].mean(axis=1, keepdims=True)
         whole = torch.full(scores.shape, -torch.inf)
         return whole.index_copy_(1, places, torch.from_numpy(found))

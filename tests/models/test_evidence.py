@@ -9,7 +9,7 @@ from tastespace import models
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.data.split import whole
-from tastespace.models.evidence import left_to_everybody, popular_scores, with_popular
+from tastespace.models.evidence import distinct_likes, left_to_everybody, popular_scores, with_popular
 from tests.build import dataset
 
 PERSONAL = sorted(set(models.names()) - {"popularity", "recent_popularity"})
@@ -28,8 +28,13 @@ def test_dislikes_are_no_likes() -> None:
     assert left_to_everybody(Queries.of_histories(history)).tolist() == [1.0]
 
 
-def test_known_users_are_never_mixed_with_everybody() -> None:
-    assert not left_to_everybody(asked([], [3], user=0)).any()
+def test_an_item_that_comes_up_again_is_no_more_evidence() -> None:
+    assert left_to_everybody(asked([5, 5, 5], [5, 6, 5, 6])).tolist() == [1.0, 0.5]
+    assert distinct_likes(Histories.of([[5, 5], [], [1, 0]], [[1, -1], [], [1, 2]])).tolist() == [1, 0, 2]
+
+
+def test_known_users_are_not_mixed_with_everybody_unless_they_like_nothing() -> None:
+    assert left_to_everybody(asked([], [3], user=0)).tolist() == [1.0, 0.0]
     scores = np.ones((2, 3), np.float32)
     assert with_popular(scores, asked([0], [1], user=0), np.arange(3, dtype=np.float32)) is scores
 

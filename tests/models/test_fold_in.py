@@ -88,6 +88,17 @@ def test_among_very_many_items_a_sample_stands_for_those_that_are_left_out(monke
     assert np.abs(ask() - exact).mean() < 0.25 * np.abs(plain - exact).mean()
 
 
+def test_items_that_come_later_change_no_answer_about_those_before() -> None:
+    rng = np.random.default_rng(0)
+    items = rng.normal(size=(60, 5)).astype(np.float32)
+    asked = Queries.of_histories(Histories.of([[3, 1, 4], [59]]))
+    few, more = (
+        FoldIn(part[:, :4], [(4, 1.0)], np.ones(1, np.float32), items=part, n_rivals=50)(asked)
+        for part in (items, np.concatenate([items, items * 3]))
+    )
+    np.testing.assert_allclose(few, more)
+
+
 @pytest.mark.parametrize("history", [[], [7], [3, 1, 4, 1, 5]])
 @pytest.mark.parametrize("step", [True, False])
 def test_parts_add_up_to_the_score(history: list[int], step: bool) -> None:

@@ -174,19 +174,29 @@ class Factored(Model):
 
     def encode_queries(self, queries: Queries) -> Tensor:
         """(B, D) query vectors: a user's row where there is one, else their history folded in."""
-        known = np.flatnonzero(self.has_row(queries))
-        users = torch.from_numpy(queries.users[known])
-        if len(known) == len(queries) > 0:
-            return self.encode_users(users)
+        return self.encoder()(queries)
+
+    def encoder(self) -> Callable[[Queries], Tensor]:
+        """`encode_queries` for many batches against frozen weights: what does not depend on the query is done once."""
+        if type(self).encode_queries is not Factored.encode_queries:
+            return self.encode_queries
         fold_in = self.fold_in()
         if fold_in is None:
             raise OptionError(f"{type(self).__name__} must say how a history becomes a vector")
-        folded = torch.from_numpy(fold_in(queries))
-        if len(known) == 0:
-            return folded.to(next(chain(self.parameters(), self.buffers())).device)
-        rows = self.encode_users(users)
-        encoded = folded.to(rows.device)
-        encoded[known] = rows
+        return lambda queries: self._by_row_or_history(queries, fold_in)
+
+    def _by_row_or_history(self, queries: Queries, fold_in: FoldIn) -> Tensor:
+        known = self.has_row(queries)
+        device = next(chain(self.parameters(), self.buffers())).device
+        if not known.any():
+            return torch.from_numpy(fold_in(queries)).to(device)
+        rows = self.encode_users(torch.from_numpy(queries.users[known]))
+        if known.all():
+            return rows
+        encoded = rows.new_empty(len(queries), rows.shape[1])
+        encoded[torch.from_numpy(np.flatnonzero(known)).to(device)] = rows
+        strangers = np.flatnonzero(~known)
+        encoded[torch.from_numpy(strangers).to(device)] = torch.from_numpy(fold_in(queries.take(strangers))).to(device)
         return encoded
 
     def has_row(self, queries: Queries) -> np.ndarray:
@@ -199,8 +209,8 @@ class Factored(Model):
 
     def scorer(self) -> Callable[[Queries], Tensor]:
         """Scores with the items encoded once."""
-        items = self.encode_items().detach().contiguous()
-        return lambda queries: products(self.encode_queries(queries).detach(), items)
+        items, encode = self.encode_items().detach().contiguous(), self.encoder()
+        return lambda queries: products(encode(queries).detach(), items)
 
     def score_pairs(self, queries: Queries, items: Tensor) -> Tensor:
         """(B, C) scores of the candidate `items` (B, C) alone."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
-from tastespace.models.evidence import left_to_everybody
+from tastespace.models.evidence import distinct_likes, left_to_everybody
 
 _RIDGE = 0.03  # of the mean square of a coordinate; benchmarks/fold_in.py
 _FARTHEST, _HALF_WAY = 3.0, 30  # of the step, and likes; benchmarks/fold_in.py
@@ -57,7 +57,8 @@ class FoldIn:
     `parts` lists (width, length) pairs that together span D: the mean's coordinates of each part are scaled to that
     length; empty means no scaling. Then one step up the likelihood of the liked items among all: the mean of their
     ranked vectors, less the mean of all vectors in proportion to the softmax of their scores. `items` (N, D + n_bias)
-    are the vectors as ranked. The step grows with the number of likes T, as 3 T / (T + 30), and lengths stay.
+    are the vectors as ranked, of which the first `n_rivals` (all) compete: items that come later change no answer about
+    those before. The step grows with the number of likes T, as 3 T / (T + 30), and lengths stay.
 
     `tail` (n_bias,) are the last coordinates, which meet the item biases, and `little` (n_bias,) what is added to them
     in the proportion that is left to everybody (see `evidence`).
@@ -68,6 +69,7 @@ class FoldIn:
     tail: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     little: NDArray[np.float32] | None = None
     items: NDArray[np.float32] | None = None
+    n_rivals: int | None = None
 
     def __call__(self, queries: Queries) -> NDArray[np.float32]:
         """(B, D + n_bias) query vectors; an empty history gives zeros and the tail."""
@@ -80,7 +82,7 @@ class FoldIn:
         if self.items is not None and found.shape[1]:
             width = found.shape[1]
             wanted = np.asarray(share @ self.items[:, :width], dtype=np.float32)
-            step = _step(liked.lengths)[:, None]
+            step = _step(np.diff(likes.indptr))[:, None]
             found = self._to_lengths(found + step * (wanted - self._expected(found)))
         return np.concatenate([found, self._tails(queries)], axis=1).astype(np.float32)
 
@@ -109,7 +111,7 @@ class FoldIn:
         All of them up to some ten thousand. Of more those with the highest biases, and a sample of the others, each of
         which stands for as many as were left out.
         """
-        items, width = cast("NDArray[np.float32]", self.items), self.vectors.shape[1]
+        items, width = cast("NDArray[np.float32]", self.items)[: self.n_rivals], self.vectors.shape[1]
         constant = items[:, width:] @ self.tail
         if len(constant) <= 2 * _RIVALS:
             return np.ascontiguousarray(items[:, :width]), constant
@@ -146,7 +148,7 @@ class FoldIn:
         everybody = float(self._tails(query)[0] @ item[width:])
         if self.items is not None and width:
             found = rows.sum(axis=0, keepdims=True)
-            step = float(_step((liked > 0).sum()))
+            step = float(_step(distinct_likes(history))[0])
             rows += step * share * self.items[history.items, :width]
             less = step * self._expected(found.astype(np.float32)).astype(np.float64)
             scale = self._scales(rows.sum(axis=0, keepdims=True) - less)[0]

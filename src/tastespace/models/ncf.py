@@ -214,27 +214,40 @@ class NCF(Model):
     def _paths(self) -> dict[str, bool]:
         return {"gmf": self.config.paths != "mlp", "mlp": self.config.paths != "gmf"}
 
-    def _asked(self, queries: Queries) -> Tensor:
+    def _asker(self) -> Callable[[Queries], Tensor]:
         """(B, D) vectors of users: their rows, or what their histories fold in to."""
-        likes = self.likes.cpu().numpy()[queries.users]
-        known = (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
-        folded = self._folded(queries)
-        rows = torch.from_numpy(np.maximum(queries.users, 0)).to(self.user.device)
-        keep = torch.from_numpy(known).to(self.user.device)[:, None]
-        return torch.where(keep, self.user[rows], torch.from_numpy(folded).to(self.user.device))
+        fold: list[Callable[[Queries], NDArray[np.float32]]] = []  # made for the first who needs it
+
+        def asked(queries: Queries) -> Tensor:
+            likes = self.likes.cpu().numpy()[queries.users]
+            known = (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
+            rows = torch.from_numpy(np.maximum(queries.users, 0)).to(self.user.device)
+            found = self.user[rows]
+            strangers = np.flatnonzero(~known)
+            if len(strangers):
+                if not fold:
+                    fold.append(self._folder())
+                folded = torch.from_numpy(fold[0](queries.take(strangers))).to(found)
+                found = found.index_copy(0, torch.from_numpy(strangers).to(found.device), folded)
+            return found
+
+        return asked
+
+    def _asked(self, queries: Queries) -> Tensor:
+        return self._asker()(queries)
 
     @torch.no_grad()
-    def _folded(self, queries: Queries) -> NDArray[np.float32]:
+    def _folder(self) -> Callable[[Queries], NDArray[np.float32]]:
         """(B, D) users from their histories: of both paths the mean, of the GMF path a step further too."""
         fold, width = self.fold.cpu().numpy(), self.gmf_width
         if not self.config.by_angle or self.config.paths == "mlp":
-            return FoldIn(fold)(queries)
+            return FoldIn(fold)
         ones = self.user.new_ones(1, self.config.dim)
         ranked = self._factors(self.item) * (self._products(ones) / self._factors(ones))  # (N, D/2)
         items = torch.cat([ranked, self.item_bias[:, None]], dim=1).cpu().numpy()
-        one = np.ones(1, np.float32)
-        stepped = FoldIn(fold[:, :width], self._gmf_config.parts, one, items=items)(queries)[:, :width]
-        return np.concatenate([stepped, FoldIn(fold[:, width:])(queries)], axis=1)
+        stepped = FoldIn(fold[:, :width], self._gmf_config.parts, np.ones(1, np.float32), items=items)
+        mean = FoldIn(fold[:, width:])
+        return lambda queries: np.concatenate([stepped(queries)[:, :width], mean(queries)], axis=1)
 
     @torch.no_grad()
     def finish(self, train: Interactions) -> None:
@@ -265,7 +278,8 @@ class NCF(Model):
             return below.scatter(1, best, fine)
 
         score = reranked if shortlist and all(paths.values()) else exact
-        return lambda queries: score(self._asked(queries), self._meets_bias(queries))
+        asked = self._asker()
+        return lambda queries: score(asked(queries), self._meets_bias(queries))
 
     def score_pairs(self, queries: Queries, items: Tensor) -> Tensor:
         """(B, C) scores of the candidate `items` (B, C) alone."""
