@@ -6,7 +6,8 @@ MovieLens 100K, NDCG@10 on test rows by `tastespace.measure_routes`. Of unseen u
 saw them, asked with their history (session), or with the first few likes of it, beside one that was trained on it too
 (warm); asked with their attributes alone, beside what is most liked. Of unseen films (`new-items`), ranked among
 themselves: placed by their attributes, beside the mean of their genres' films and films placed at random. Epochs are
-chosen on validation rows by NDCG@10, the metric that is reported.
+chosen on validation rows by NDCG@10, the metric that is reported. With --models, these alone are measured, and take the
+place of their rows in the files.
 """
 
 import argparse
@@ -37,10 +38,16 @@ def main() -> None:
         began = time.perf_counter()
         rows.append(ts.measure_routes(name, data, seeds=asked.seeds, k=K, settings=settings).to_json())
         print(name, f"{time.perf_counter() - began:.0f} s", rounded(rows[-1]), flush=True)
-    document = {"measured": time.strftime("%Y-%m-%d"), "k": K, "rows": rows}
-    if asked.models == ",".join(MODELS):
-        write_text(RESULTS / "cold_start.json", json.dumps(rounded(document), indent=1) + "\n")
-        write_text(RESULTS / "cold_start.md", "\n".join(page(document)) + "\n")
+    file = RESULTS / "cold_start.json"
+    found = {row["model"]: row for row in json.loads(file.read_text())["rows"]} if file.exists() else {}
+    found |= {row["model"]: row for row in rounded(rows)}
+    document = {
+        "measured": time.strftime("%Y-%m-%d"),
+        "k": K,
+        "rows": [found[name] for name in MODELS if name in found],
+    }
+    write_text(file, json.dumps(document, indent=1) + "\n")
+    write_text(RESULTS / "cold_start.md", "\n".join(page(document)) + "\n")
     print("\n".join(page(document)))
 
 

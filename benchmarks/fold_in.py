@@ -4,8 +4,9 @@
 
 MovieLens 100K. `ridge`: every user of the validation part is ranked twice, by the row that was trained and by their
 history alone (mf, seed 0). `step`: unseen users (`new-users`), by their whole history and by their first five likes,
-for steps up the likelihood of several lengths (mf and lightgcn, mean of seeds 0 to 2). `lean`: the same users by their
-first one, two, five and ten likes, where popularity counts so many times as much as it does (all models, seed 0).
+for steps up the likelihood of several lengths (mf, lightgcn and two_tower, mean of seeds 0 to 2). `lean`: the same
+users by their first one, two, five and ten likes, where popularity counts so many times as much as it does (all models,
+seed 0).
 """
 
 import json
@@ -25,7 +26,7 @@ from tastespace import models
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.evaluation import Evaluator
-from tastespace.models import evidence, fold_in
+from tastespace.models import climb, evidence, fold_in
 
 RESULTS = Path(__file__).parent / "results" / "fold_in.json"
 Scorer = Callable[[Queries], Tensor]
@@ -81,10 +82,10 @@ def ridges(data: ts.Dataset) -> dict[str, Any]:
 
 def steps(part: Split) -> dict[str, Any]:
     evaluator, found = Evaluator(part), {}
-    for name in ("mf", "lightgcn"):
+    for name in ("mf", "lightgcn", "two_tower"):
         trained = [ts.train(name, part, seed=seed, metric="ndcg@10").model for seed in range(3)]
         for farthest, half_way in STEPS:
-            with patch.multiple(fold_in, _FARTHEST=farthest, _HALF_WAY=half_way):
+            with patch.multiple(climb, _FARTHEST=farthest, _HALF_WAY=half_way):
                 values = [
                     [evaluator.mean(score, "ndcg") for score in (model.scorer(), first(model.scorer(), 5))]
                     for model in trained

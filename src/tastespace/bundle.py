@@ -74,8 +74,9 @@ class Bundle:
         parts = [(int(width), float(length)) for width, length in told["parts"]]
         tail = np.array(told["tail"], dtype=np.float32)
         little = np.array(told["little"], dtype=np.float32) if "little" in told else None
-        items = self.vectors["items"] if told.get("step", False) else None
-        return FoldIn(self.vectors["fold"], parts, tail, little, items, self.n_known)
+        if told.get("step", False):
+            return FoldIn.ranked(self.vectors["fold"], parts, tail, self.vectors["items"], self.n_known)
+        return FoldIn(self.vectors["fold"], parts, tail, little)
 
 
 def write_bundle(
@@ -258,6 +259,8 @@ def _check_shapes(
         sound &= 0 <= manifest["bias_coordinates"] <= vectors["items"].shape[1]
     sound &= "fold" not in vectors or "items" in vectors
     if "fold" in vectors and manifest.get("fold_in") is not None and "items" in vectors:
+        widths = [part[0] for part in manifest["fold_in"]["parts"]]
+        sound &= not widths or (min(widths) >= 0 and sum(widths) == vectors["fold"].shape[1])
         sound &= vectors["fold"].shape[1] + len(manifest["fold_in"]["tail"]) == vectors["items"].shape[1]
     if not sound:
         raise BundleError(f"{path} is damaged: its tables, histories and vectors do not fit each other")

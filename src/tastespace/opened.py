@@ -171,7 +171,7 @@ class Opened:
         import torch
 
         with torch.no_grad():
-            return cast("Factored", self.model).encode_queries(self._known_only(queries))[0].numpy()
+            return np.asarray(self.encoder(self._known_only(queries))[0].numpy())
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:
         """(B, N) from the network."""
@@ -179,6 +179,11 @@ class Opened:
 
         with torch.no_grad():
             return np.asarray(self.scorer(queries).numpy(), dtype=np.float32)
+
+    @cached_property
+    def encoder(self) -> "Callable[[Queries], Tensor]":
+        """Vectors of many queries by the model itself; needs torch."""
+        return cast("Factored", self.model).encoder()
 
     @cached_property
     def scorer(self) -> "Callable[[Queries], Tensor]":

@@ -1,5 +1,7 @@
 """Fold-in: a bare history lands where a trained user with the same likes stands."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from tastespace.data.dataset import Dataset
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.data.split import whole
-from tastespace.models import fold_in
+from tastespace.models import climb
 from tastespace.models.fold_in import FoldIn, fit_fold_in
 
 
@@ -57,8 +59,8 @@ def test_a_user_with_newer_events_is_folded_in(board: Dataset) -> None:
 def test_a_step_makes_the_liked_items_likelier_and_keeps_lengths() -> None:
     rng = np.random.default_rng(0)
     items = rng.normal(size=(50, 5)).astype(np.float32)
-    plain = FoldIn(items[:, :4], [(2, 1.5), (2, 0.8)], np.ones(1, np.float32))
-    stepped = FoldIn(items[:, :4], [(2, 1.5), (2, 0.8)], np.ones(1, np.float32), items=items)
+    stepped = FoldIn.ranked(items[:, :4], [(2, 1.5), (2, 0.8)], np.ones(1, np.float32), items)
+    plain = replace(stepped, climb=None)
     asked = Queries.of_histories(Histories.of([rng.choice(50, 6, replace=False).tolist() for _ in range(40)]))
     found = stepped(asked)
     np.testing.assert_allclose(np.linalg.norm(found[:, :2], axis=1), 1.5, rtol=1e-5)
@@ -80,10 +82,10 @@ def test_among_very_many_items_a_sample_stands_for_those_that_are_left_out(monke
     asked = Queries.of_histories(Histories.of([rng.choice(4000, 30, replace=False).tolist() for _ in range(20)]))
 
     def ask() -> np.ndarray:
-        return FoldIn(items[:, :4], [(4, 1.0)], np.ones(1, np.float32), items=items)(asked)
+        return FoldIn.ranked(items[:, :4], [(4, 1.0)], np.ones(1, np.float32), items)(asked)
 
     exact = ask()
-    monkeypatch.setattr(fold_in, "_RIVALS", 1000)
+    monkeypatch.setattr(climb, "_RIVALS", 1000)
     plain = FoldIn(items[:, :4], [(4, 1.0)], np.ones(1, np.float32))(asked)
     assert np.abs(ask() - exact).mean() < 0.25 * np.abs(plain - exact).mean()
 
@@ -93,7 +95,7 @@ def test_items_that_come_later_change_no_answer_about_those_before() -> None:
     items = rng.normal(size=(60, 5)).astype(np.float32)
     asked = Queries.of_histories(Histories.of([[3, 1, 4], [59]]))
     few, more = (
-        FoldIn(part[:, :4], [(4, 1.0)], np.ones(1, np.float32), items=part, n_rivals=50)(asked)
+        FoldIn.ranked(part[:, :4], [(4, 1.0)], np.ones(1, np.float32), part, 50)(asked)
         for part in (items, np.concatenate([items, items * 3]))
     )
     np.testing.assert_allclose(few, more)
@@ -105,7 +107,8 @@ def test_parts_add_up_to_the_score(history: list[int], step: bool) -> None:
     rng = np.random.default_rng(0)
     items, ones = rng.normal(size=(9, 5)).astype(np.float32), np.ones(1, np.float32)
     vectors = rng.normal(size=(9, 4)).astype(np.float32)
-    fold = FoldIn(vectors, [(1, 0.7), (3, 1.1)], ones, little=ones, items=items if step else None)
+    fold = FoldIn.ranked(vectors, [(1, 0.7), (3, 1.1)], ones, items)
+    fold = fold if step else replace(fold, climb=None)
     weights = [1.0, -1.0, 2.0, 0.0, 0.5][: len(history)]
     asked = Queries.of_histories(Histories.of([history], [weights]))
     parts = fold.parts_of(asked, items[2])

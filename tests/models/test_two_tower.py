@@ -12,6 +12,7 @@ from tastespace.data.features import Features
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.data.split import whole
+from tastespace.models import climb
 from tastespace.models.base import Shapes
 from tastespace.models.two_tower import Bags, TwoTower, TwoTowerConfig
 from tests.build import log
@@ -116,7 +117,8 @@ def test_a_query_without_anything_is_anybody() -> None:
     torch.testing.assert_close(found[0, :-1].detach(), expected)
 
 
-def test_a_known_user_is_their_row_features_and_history() -> None:
+def test_a_known_user_is_their_row_features_and_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(climb, "_FARTHEST", 0.0)  # the step that strangers go on
     data = described()
     model = prepared(data).eval()
     with torch.no_grad():
@@ -131,6 +133,24 @@ def test_a_known_user_is_their_row_features_and_history() -> None:
     torch.testing.assert_close(without_row[:, :-1], stranger[:, :-1])
     assert without_row[0, -1] == 1 < stranger[0, -1]  # of a stranger, popularity counts more
     assert not torch.allclose(whole_user, stranger)
+
+
+def test_strangers_go_a_step_up_the_likelihood_of_their_likes_and_known_users_do_not(board: ts.Dataset) -> None:
+    fit = ts.train("two_tower", whole(board), dim=8, epochs=3)
+    lists = board.interactions.histories().take(np.arange(20))
+    asked = Queries.of_histories(lists)
+    with torch.no_grad():
+        items, stranger = fit.model.encode_items(), fit.model.encode_queries(asked)
+        fit.model.user.zero_()
+        known = fit.model.encode_queries(Queries(np.arange(20), lists))
+    widths = [width for width, _ in fit.model.config.parts]
+    for one, other in zip(stranger[:, :-1].split(widths, 1), known[:, :-1].split(widths, 1), strict=True):
+        torch.testing.assert_close(one.norm(dim=1), other.norm(dim=1))
+    likely = [
+        torch.log_softmax(vectors[:, :-1] @ items[:, :-1].T + items[:, -1], 1)[lists.rows, lists.items].mean()
+        for vectors in (stranger, known)
+    ]
+    assert likely[0] > likely[1]
 
 
 def test_items_that_nobody_liked_are_their_features_alone() -> None:

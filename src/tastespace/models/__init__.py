@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tastespace.models.base import Model
 
 _SHARED_PARTS = frozenset(
-    ["base", "evidence", "fold_in", "layers", "losses", "negatives", "objective", "products", "sizes", "start"]
+    ["base", "climb", "evidence", "fold_in", "layers", "losses", "negatives", "objective", "products", "sizes", "start"]
 )
 
 

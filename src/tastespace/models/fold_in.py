@@ -2,20 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, cast
+from typing import Any, Self
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
-from tastespace.models.evidence import distinct_likes, left_to_everybody
+from tastespace.models.climb import Climb, shares
+from tastespace.models.evidence import left_to_everybody
 
 _RIDGE = 0.03  # of the mean square of a coordinate; benchmarks/fold_in.py
-_FARTHEST, _HALF_WAY = 3.0, 30  # of the step, and likes; benchmarks/fold_in.py
-_RIVALS = 8192  # items that a step looks at by their bias, and as many at random
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,46 +48,42 @@ def mean_of(several: Sequence[Parts], weights: Sequence[float]) -> Parts:
 
 @dataclass(frozen=True, eq=False)
 class FoldIn:
-    """A query vector from the liked items of a history, in two moves; the second only where `items` are given.
+    """A query vector from the liked items of a history: the mean of one vector for each, weighted as the likes are.
 
-    First the mean of one vector for each, weighted as the likes are. `vectors` (N, D) is what each item stands for.
-    `parts` lists (width, length) pairs that together span D: the mean's coordinates of each part are scaled to that
-    length; empty means no scaling. Then one step up the likelihood of the liked items among all: the mean of their
-    ranked vectors, less the mean of all vectors in proportion to the softmax of their scores. `items` (N, D + n_bias)
-    are the vectors as ranked, of which the first `n_rivals` (all) compete: items that come later change no answer about
-    those before. The step grows with the number of likes T, as 3 T / (T + 30), and lengths stay.
-
-    `tail` (n_bias,) are the last coordinates, which meet the item biases, and `little` (n_bias,) what is added to them
-    in the proportion that is left to everybody (see `evidence`).
+    `vectors` (N, D) is what each item stands for. `parts` lists (width, length) pairs that together span D: the
+    mean's coordinates of each part are scaled to that length; empty means no scaling. Where there is a `climb`, it
+    goes a step on from there. `tail` (n_bias,) are the last coordinates, which meet the item biases, and `little`
+    (n_bias,) what is added to them in the proportion that is left to everybody (see `evidence`).
     """
 
     vectors: NDArray[np.float32]
     parts: Sequence[tuple[int, float]] = ()
     tail: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     little: NDArray[np.float32] | None = None
-    items: NDArray[np.float32] | None = None
-    n_rivals: int | None = None
+    climb: Climb | None = None
+
+    @classmethod
+    def ranked(
+        cls,
+        vectors: NDArray[np.float32],
+        parts: Sequence[tuple[int, float]],
+        tail: NDArray[np.float32],
+        items: NDArray[np.float32],
+        n_rivals: int | None = None,
+    ) -> Self:
+        """With a climb among ranked `items` (N, D + n_bias), and biases that count more while little is known."""
+        return cls(vectors, parts, tail, tail, Climb(items, [width for width, _ in parts], tail, n_rivals))
 
     def __call__(self, queries: Queries) -> NDArray[np.float32]:
         """(B, D + n_bias) query vectors; an empty history gives zeros and the tail."""
-        liked = queries.history.positives()
-        likes = liked.matrix(len(self.vectors))
-        share = sp.csr_matrix(
-            sp.diags_array(1.0 / np.maximum(np.asarray(likes.sum(axis=1), np.float32).ravel(), 1e-12)) @ likes
-        )
-        found = self._to_lengths(np.asarray(share @ self.vectors, dtype=np.float32))  # (B, D)
-        if self.items is not None and found.shape[1]:
-            width = found.shape[1]
-            wanted = np.asarray(share @ self.items[:, :width], dtype=np.float32)
-            step = _step(np.diff(likes.indptr))[:, None]
-            found = self._to_lengths(found + step * (wanted - self._expected(found)))
+        history = queries.history
+        mean = np.asarray(shares(history, len(self.vectors)) @ self.vectors, dtype=np.float32)  # (B, D)
+        found = mean * self._scales(mean)
+        if self.climb is not None:
+            found = self.climb(found, history)
         return np.concatenate([found, self._tails(queries)], axis=1).astype(np.float32)
 
-    def _to_lengths(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The vectors (B, D), each part at its length."""
-        return vectors * self._scales(vectors)
-
-    def _scales(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _scales(self, vectors: NDArray[np.floating]) -> NDArray[np.floating]:
         """(B, D) what brings each part of the vectors to its length."""
         scales, start = np.ones_like(vectors), 0
         for width, length in self.parts:
@@ -104,62 +97,29 @@ class FoldIn:
         little = np.zeros_like(self.tail) if self.little is None else self.little
         return self.tail + left_to_everybody(queries)[:, None] * little
 
-    @cached_property
-    def _rivals(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vectors (S, D) that liked ones compete with, and (S,) the constant part of their scores.
-
-        All of them up to some ten thousand. Of more those with the highest biases, and a sample of the others, each of
-        which stands for as many as were left out.
-        """
-        items, width = cast("NDArray[np.float32]", self.items)[: self.n_rivals], self.vectors.shape[1]
-        constant = items[:, width:] @ self.tail
-        if len(constant) <= 2 * _RIVALS:
-            return np.ascontiguousarray(items[:, :width]), constant
-        order = np.argsort(-constant, kind="stable")
-        others = np.random.default_rng(0).choice(order[_RIVALS:], _RIVALS, replace=False)
-        held = np.concatenate([order[:_RIVALS], others])
-        standing_for = np.repeat([0.0, np.log((len(order) - _RIVALS) / _RIVALS)], _RIVALS)
-        return np.ascontiguousarray(items[held, :width]), (constant[held] + standing_for).astype(np.float32)
-
-    def _expected(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, D) the mean of all ranked vectors in proportion to the softmax of their scores for `found` (B, D)."""
-        vectors, constant = self._rivals
-        scores = found @ vectors.T + constant  # (B, S)
-        np.exp(scores - scores.max(axis=1, keepdims=True), out=scores)
-        return (scores @ vectors) / scores.sum(axis=1, keepdims=True)
-
     def to_json(self) -> dict[str, Any]:
         """All but the vectors, as plain values."""
+        little = np.zeros_like(self.tail) if self.little is None else self.little
         return {
             "parts": [list(part) for part in self.parts],
             "tail": self.tail.tolist(),
-            "little": self.tail.tolist() if self.little is None else self.little.tolist(),
-            "step": self.items is not None,
+            "little": little.tolist(),
+            "step": self.climb is not None,
         }
 
     def parts_of(self, query: Queries, item: NDArray[np.float32]) -> Parts:
         """What the score of an item's vector (D + n_bias,) for one query is the sum of, its user's row aside."""
-        history = query.history
+        history, width = query.history, self.vectors.shape[1]
         liked = np.maximum(history.weights, 0.0).astype(np.float64)
         share = (liked / max(float(liked.sum()), 1e-12))[:, None]
-        width = self.vectors.shape[1]
         rows = self.vectors[history.items].astype(np.float64) * share  # (T, D)
         rows *= self._scales(rows.sum(axis=0, keepdims=True))
-        everybody = float(self._tails(query)[0] @ item[width:])
-        if self.items is not None and width:
-            found = rows.sum(axis=0, keepdims=True)
-            step = float(_step(distinct_likes(history))[0])
-            rows += step * share * self.items[history.items, :width]
-            less = step * self._expected(found.astype(np.float32)).astype(np.float64)
-            scale = self._scales(rows.sum(axis=0, keepdims=True) - less)[0]
-            rows *= scale
-            everybody -= float((less[0] * scale) @ item[:width])
-        return Parts(rows @ item[:width].astype(np.float64), everybody=everybody)
-
-
-def _step(likes: NDArray[np.int64]) -> NDArray[np.float32]:
-    """How far T likes lead up their likelihood; benchmarks/fold_in.py."""
-    return np.asarray(_FARTHEST * likes / (likes + _HALF_WAY), dtype=np.float32)
+        towards, everybody = item[:width].astype(np.float64), float(self._tails(query)[0] @ item[width:])
+        if self.climb is not None:
+            added, less, scale = self.climb.terms(rows.sum(axis=0), history)
+            rows = (rows + added) * scale
+            everybody -= float((less * scale) @ towards)
+        return Parts(rows @ towards, everybody=everybody)
 
 
 def fit_fold_in(items: NDArray[np.float32], users: NDArray[np.float32], history: Histories) -> NDArray[np.float32]:

@@ -142,7 +142,7 @@ class LightGCN(Factored):
         if not self.config.by_angle:
             return FoldIn(self.fold.cpu().numpy(), tail=tail, little=tail)
         items = self.encode_items().detach().cpu().numpy()
-        return FoldIn(self.fold.cpu().numpy(), self.config.parts, tail, little=tail, items=items)
+        return FoldIn.ranked(self.fold.cpu().numpy(), self.config.parts, tail, items)
 
 
 class _Graph:

@@ -245,7 +245,7 @@ class NCF(Model):
         ones = self.user.new_ones(1, self.config.dim)
         ranked = self._factors(self.item) * (self._products(ones) / self._factors(ones))  # (N, D/2)
         items = torch.cat([ranked, self.item_bias[:, None]], dim=1).cpu().numpy()
-        stepped = FoldIn(fold[:, :width], self._gmf_config.parts, np.ones(1, np.float32), items=items)
+        stepped = FoldIn.ranked(fold[:, :width], self._gmf_config.parts, np.ones(1, np.float32), items)
         mean = FoldIn(fold[:, width:])
         return lambda queries: np.concatenate([stepped(queries)[:, :width], mean(queries)], axis=1)
 

@@ -7,8 +7,8 @@ the sum of the item vectors themselves. Any of it may be missing at an answer, s
 (Volkovs et al. 2017, "DropoutNet"); an item that a user is asked about is never in the history that is read.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models import objective
 from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.climb import Climb
 from tastespace.models.evidence import left_to_everybody
 from tastespace.models.fold_in import Parts
 from tastespace.models.objective import Batches, Objective
@@ -270,8 +271,15 @@ class TwoTower(Factored):
         scaled = self.config.scaled(whole[None, :])[0]
         gain = self._gain()
         scaled = scaled if gain is None else scaled * gain
-        shares = (raw * torch.where(whole == 0, 0.0, scaled / whole)) @ vector
-        return self._named(shares.double().numpy(), history, told, everybody)
+        found = raw * torch.where(whole == 0, 0.0, scaled / whole)
+        climb = self._climb()
+        if climb is None or query.users[0] >= 0:
+            return self._named((found @ vector).double().numpy(), history, told, everybody)
+        added, less, scale = climb.terms(scaled.double().numpy(), history)
+        towards = scale * vector.double().numpy()
+        shares = found.double().numpy() @ towards
+        named = self._named(shares, history, told, everybody - float(less @ towards))
+        return replace(named, history=named.history + added @ towards)
 
     def _named(self, shares: NDArray[np.float64], history: Histories, told: sp.csr_matrix, everybody: float) -> Parts:
         """`shares`: of anybody, the user's own vector, liked items, items met, features."""
@@ -301,15 +309,35 @@ class TwoTower(Factored):
         return torch.cat([self.config.scaled(items), bias[:, None]], dim=1)
 
     def encode_queries(self, queries: Queries) -> Tensor:
-        """(B, D + 1) vectors of whatever a query holds, and a coordinate of 1 that meets the item biases."""
-        device = self.item.device
-        own, told = self._known_of(queries)
-        pooled = self._pooled(queries.history, device)
-        users = self.config.scaled(self._users(own, Bags.of(told, device), *pooled))
-        gain = self._gain()
-        users = users if gain is None else users * gain
-        meets_bias = 1.0 + torch.from_numpy(left_to_everybody(queries)).to(device)
-        return torch.cat([users, meets_bias[:, None]], dim=1)
+        """(B, D + 1) vectors of whatever a query holds, and a coordinate that meets the item biases."""
+        return self.encoder()(queries)
+
+    def encoder(self) -> Callable[[Queries], Tensor]:
+        """`encode_queries` for many batches; strangers, without a vector of their own, go a step on."""
+        device, climb = self.item.device, self._climb()
+
+        def encode(queries: Queries) -> Tensor:
+            own, told = self._known_of(queries)
+            users = self.config.scaled(self._users(own, Bags.of(told, device), *self._pooled(queries.history, device)))
+            gain = self._gain()
+            users = users if gain is None else users * gain
+            strangers = np.flatnonzero(queries.users < 0)
+            if climb is not None and len(strangers):
+                place = torch.from_numpy(strangers).to(device)
+                moved = climb(users[place].detach().cpu().numpy(), queries.history.take(strangers))
+                users = users.index_copy(0, place, torch.from_numpy(moved).to(users))
+            meets_bias = 1.0 + torch.from_numpy(left_to_everybody(queries)).to(device)
+            return torch.cat([users, meets_bias[:, None]], dim=1)
+
+        return encode
+
+    @torch.no_grad()
+    def _climb(self) -> Climb | None:
+        """How strangers go on, where vectors are compared by angle."""
+        if not self.config.by_angle:
+            return None
+        items = self.encode_items().cpu().numpy()
+        return Climb(items, [width for width, _ in self.config.parts], np.ones(1, dtype=np.float32))
 
 
 def _network(dim: int, hidden: int) -> nn.Sequential:
