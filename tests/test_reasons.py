@@ -65,6 +65,8 @@ def test_reasons_add_up_or_tell_what_is_lost(
         assert found.adds_up == (name in SUMS)
         if found.adds_up:
             assert sum(reason.value for reason in found.reasons) == pytest.approx(score, rel=1e-3, abs=1e-3)
+        if "user" not in asked:
+            assert "user" not in [reason.kind for reason in found.reasons]
         known = asked.get("history", [])
         if "user" in asked:
             row = recommender.bundle.histories.take(np.array([3]))

@@ -223,7 +223,7 @@ class Opened:
             sums = [parts for parts in found_each if parts is not None]
             return mean_of(sums, weights.tolist()) if sums else None
         found = fold_in.parts_of(queries, self.bundle.vectors["items"][place])
-        return replace(found, user=self.score(queries, place) - found.total)
+        return replace(found, user=self.score(queries, place) - found.total) if queries.users[0] >= 0 else found
 
     def losses(self, queries: Queries, place: int) -> Parts:
         """What the score of an item loses without each item of the history, the user's own row aside."""

@@ -143,9 +143,10 @@ def items(recommender: "Recommender", answer: "Answer") -> None:
 
 
 def _shortly(recommender: "Recommender", reasons: "tuple[Reason, ...]") -> str:
-    """The strongest reasons that speak for an item, in a few words."""
-    speaking = [one for one in reasons if one.value > 0 and one.kind != "user"][:_REASONS]
-    return "; ".join(_told(recommender, one) for one in speaking) or "-"
+    """The strongest reasons that speak for an item, in a few words; of nothing but what is popular, that."""
+    speaking = [one for one in reasons if one.value > 0 and one.kind != "user"]
+    own = [one for one in speaking if one.kind != "everybody"]
+    return "; ".join(_told(recommender, one) for one in (own or speaking)[:_REASONS]) or "-"
 
 
 def answer_to_json(recommender: "Recommender", answer: "Answer", **asked: Any) -> dict[str, Any]:

@@ -224,6 +224,8 @@ class Factored(Model):
             return None
         vector = self.encode_items()[item]
         found = fold_in.parts_of(query, vector.cpu().numpy())
+        if query.users[0] < 0:
+            return found
         return replace(found, user=float(self.encode_queries(query)[0] @ vector) - found.total)
 
     def item_space(self) -> Tensor:
