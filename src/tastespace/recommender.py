@@ -338,8 +338,8 @@ class Recommender:
         queries = Queries(np.array([query_row]), known)
         if told is not None and route == "features":
             return _Question(queries, route, notes, self.opened.people.likes_of_the_nearest(told.values))
-        likes = int(distinct_likes(known)[0])
-        if query_row < 0 and 0 < likes <= _LITTLE:
+        likes = int(distinct_likes(known)[0]) if query_row < 0 else 0
+        if 0 < likes <= _LITTLE:
             liked = f"{likes} like is" if likes == 1 else f"{likes} likes are"
             notes = (*notes, f"{liked} little to go by, so what everybody likes counts too")
         if told is None:
@@ -496,6 +496,8 @@ def check_list(name: str, listed: object) -> None:
 
 def _extended(past: Histories, newer: NDArray[np.int64]) -> Histories:
     """One history with newer liked items at its end."""
+    if len(newer) == 0:
+        return past
     items = np.concatenate([past.items, newer]).astype(np.int32)
     weights = np.concatenate([past.weights, np.ones(len(newer), np.float32)]).astype(np.float32)
     return Histories(items, np.array([0, len(items)], dtype=np.int64), weights)

@@ -97,6 +97,8 @@ class Vocabulary:
         self, ids: Sequence[Any] | NDArray[Any], unknown: Literal["raise", "minus-one"] = "raise"
     ) -> NDArray[np.int64]:
         """The index of each id, as int64; an unknown id raises `UnknownIdError` or becomes -1."""
+        if len(ids) == 0:
+            return np.zeros(0, dtype=np.int64)
         if self.is_text:
             table = self._index_of_text
             found = np.array([table.get(v, -1) if isinstance(v, str) else -1 for v in ids], dtype=np.int64)
