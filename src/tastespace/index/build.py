@@ -49,8 +49,9 @@ class Figures:
 def suited(n: int) -> Kind:
     """The kind for N vectors.
 
-    Never a graph: of 1,000,000 planted vectors x 64 whose lengths follow a power law of 3, one takes 88 s to build on
-    two cores, lists 9; both find all of the best 10, in 0.67 and 0.40 ms (`benchmarks/answers.py --indexes-only`).
+    Never a graph: of 1,000,000 planted vectors x 64, one takes 53 to 62 s to build on two cores and lists 8, and with
+    200 seen ones hidden it finds 1.00 of the best 10 in 1.1 ms (lengths follow a power law of 3) or 0.97 in 7.0 ms (of
+    10), where lists find 1.00 in 0.7 ms or 0.98 in 0.5 ms (benchmarks/answers.py).
     """
     return "exact" if n <= EXACT_UP_TO else "ivf"
 
