@@ -71,14 +71,19 @@ def test_a_new_item_is_found_where_its_like_are(opened: dict[str, ts.Recommender
         assert scores[item] == pytest.approx(mean, rel=1e-3, abs=1e-3)
 
 
+def check_explained(recommender: ts.Recommender, item: Any, user: Any) -> None:
+    """An item's reasons are about the score that its user is told, and add up to it where they say so."""
+    found = recommender.explain(item, user=user)
+    everything = recommender.recommend(user=user, k=len(recommender.bundle.items), exclude_seen=False)
+    assert found.score == pytest.approx(everything.scores[everything.items.index(item)], rel=1e-3, abs=1e-3)
+    if found.adds_up:
+        assert sum(reason.value for reason in found.reasons) == pytest.approx(found.score, rel=1e-3, abs=1e-3)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "popularity"])
 def test_a_new_item_takes_part_in_everything(opened: dict[str, ts.Recommender], name: str, tmp_path: Path) -> None:
     grown = opened[name].with_items(NEW)
-    found = grown.explain(EVEN, user=3)
-    everything = grown.recommend(user=3, k=62, exclude_seen=False)
-    assert found.score == pytest.approx(everything.scores[everything.items.index(EVEN)], rel=1e-3, abs=1e-3)
-    if found.adds_up:
-        assert sum(reason.value for reason in found.reasons) == pytest.approx(found.score, rel=1e-3, abs=1e-3)
+    check_explained(grown, EVEN, user=3)
     assert sum(item % 2 == 0 for item in grown.similar_items(EVEN, k=6).items) >= 5
     assert EVEN in grown.similar_items(2, k=61).items
     session = grown.recommend(history=[EVEN], k=5)
@@ -325,11 +330,7 @@ def test_items_of_the_catalogue_that_nobody_met_stand_where_their_like_are(
     )
     assert set(best.items) == even
     item = best.items[0]
-    found = recommender.explain(item, user=2)
-    everything = recommender.recommend(user=2, k=60, exclude_seen=False)
-    assert found.score == pytest.approx(everything.scores[everything.items.index(item)], rel=1e-3, abs=1e-3)
-    if found.adds_up:
-        assert sum(reason.value for reason in found.reasons) == pytest.approx(found.score, rel=1e-3, abs=1e-3)
+    check_explained(recommender, item, user=2)
     assert sum(other % 2 == 0 for other in recommender.similar_items(item, k=6).items) >= 5
     report = recommender.evaluate(ts.split(shop, "new-items"))
     assert report.mean("recall@10") > 0.8

@@ -21,8 +21,8 @@ from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries, check_k
 from tastespace.data.split import Split, ready_split, split
 from tastespace.errors import OptionError
-from tastespace.evaluation import Evaluator, metrics
-from tastespace.evaluation.ranking import Rankings, Scorer, rank
+from tastespace.evaluation import Evaluator
+from tastespace.evaluation.ranking import Scorer
 from tastespace.evaluation.significance import Estimate, bootstrap
 from tastespace.models.base import Options
 from tastespace.progress import Ticker, track
@@ -142,32 +142,32 @@ class _Asked:
             ready_split(strangers.dataset.name, strangers.told, strangers.test, strangers.dataset),
             hidden=strangers.hidden,
         )
-        yield "warm", "trained on their history", self._ndcg(given, self._scorer(given))
-        cold = self._scorer(strangers)
-        yield "session", "their history, folded in", self._ndcg(strangers, cold)
+        yield "warm", "trained on their history", _ndcg(Evaluator(given, self.k), self._scorer(given))
+        asked, cold = Evaluator(strangers, self.k), self._scorer(strangers)
+        yield "session", "their history, folded in", _ndcg(asked, cold)
         for n in FEW:
             about = f"their first {n} likes, folded in" if n > 1 else "their first like, folded in"
-            yield f"session of {n}", about, self._ndcg(strangers, _told_of(cold, n))
+            yield f"session of {n}", about, _ndcg(asked, _told_of(cold, n))
         likes = np.bincount(strangers.train.positives().item, minlength=strangers.train.n_items)
         alike = _by_attributes(strangers)
         if alike is not None:
-            values = self._ndcg(strangers, alike, by_index=True)
-            yield "features", "their attributes alone, by people alike", values
+            known = Queries.of_users(asked.users, strangers.told.histories())  # by index, to look attributes up
+            yield "features", "their attributes alone, by people alike", _ndcg(asked, alike, known)
         popular = torch.from_numpy(likes.astype(np.float32))
-        yield "popular", "nothing", self._ndcg(strangers, lambda queries: popular.repeat(len(queries), 1))
+        yield "popular", "nothing", _ndcg(asked, lambda queries: popular.repeat(len(queries), 1))
 
     def of_items(self, films: Split, seed: int) -> Iterator[_Row]:
         """NDCG over the unseen items alone of each user who liked one, by where they are placed."""
-        score, unmet = self._scorer(films), Unmet.of_split(films)
+        asked, score, unmet = Evaluator(films, self.k), self._scorer(films), Unmet.of_split(films)
         new = np.unique(films.test.positives().item).astype(np.int64)
         likes = np.bincount(films.train.positives().item, minlength=films.train.n_items)
-        yield "placed", "by their attributes", self._ndcg(films, _standing_for(unmet.around(score), new, new))
+        yield "placed", "by their attributes", _ndcg(asked, _standing_for(unmet.around(score), new, new))
         kinds = _kinds(films.dataset.item_table, films.train.n_items)
         if kinds is not None:
             column, labels = kinds
-            yield "kind", f"at the mean of their {column}", self._ndcg(films, _at_mean(score, labels, new, likes))
+            yield "kind", f"at the mean of their {column}", _ndcg(asked, _at_mean(score, labels, new, likes))
         rng, liked = np.random.default_rng(seed), np.flatnonzero(likes > 0)
-        draws = [self._ndcg(films, _standing_for(score, new, rng.choice(liked, len(new)))) for _ in range(_DRAWS)]
+        draws = [_ndcg(asked, _standing_for(score, new, rng.choice(liked, len(new)))) for _ in range(_DRAWS)]
         yield "random", "where any other item stands", np.mean(draws, axis=0)
 
     def _scorer(self, on: Split) -> Scorer:
@@ -175,14 +175,10 @@ class _Asked:
         self.done()
         return found
 
-    def _ndcg(self, on: Split, score: Scorer, *, by_index: bool = False) -> NDArray[np.float64]:
-        """(R,) of each user with a relevant test item; `by_index`: the scorer is told who strangers are."""
-        evaluator = Evaluator(on, self.k)
-        users = evaluator.users
-        asked = Queries.of_users(users, on.told.histories()) if by_index else on.queries(users)
-        hidden = on.hidden_items().take(users)
-        found = rank(score, asked, hidden, n_items=on.train.n_items, k=self.k)
-        return metrics.ndcg(evaluator.hits(Rankings(users, found)), on.relevant_items().take(users).lengths)
+
+def _ndcg(asked: Evaluator, score: Scorer, queries: Queries | None = None) -> NDArray[np.float64]:
+    """(R,) of each user with a relevant test item."""
+    return asked.values(asked.rank(score, queries=queries), "ndcg")
 
 
 def _told_of(score: Scorer, n: int) -> Scorer:
@@ -214,13 +210,18 @@ def _by_attributes(strangers: Split) -> Scorer | None:
 
 def _standing_for(score: Scorer, new: NDArray[np.int64], others: NDArray[np.int64]) -> Scorer:
     """Scores of the items `new` alone: each that of its other."""
-    places, theirs = torch.from_numpy(new), torch.from_numpy(others)
+    theirs = torch.from_numpy(others)
 
     def asked(queries: Queries) -> Tensor:
         scores = score(queries).detach()
-        return torch.full_like(scores, -torch.inf).index_copy_(1, places, scores[:, theirs])
+        return _alone(scores, new, scores[:, theirs])
 
     return asked
+
+
+def _alone(scores: Tensor, new: NDArray[np.int64], values: Tensor) -> Tensor:
+    """(B, N) the values (B, M) of the items `new`, and -inf for all others."""
+    return torch.full_like(scores, -torch.inf).index_copy_(1, torch.from_numpy(new), values)
 
 
 def _kinds(table: Table, n_items: int) -> tuple[str, sp.csr_matrix] | None:
@@ -240,14 +241,12 @@ def _at_mean(score: Scorer, labels: sp.csr_matrix, new: NDArray[np.int64], likes
     theirs = labels[new].multiply(counts > 0).tocsr()  # (M, L)
     share = sp.diags_array(1.0 / np.maximum(np.asarray(theirs.sum(axis=1)).ravel(), 1)) @ theirs
     without = np.diff(theirs.indptr) == 0  # of no label that is liked
-    places = torch.from_numpy(new)
 
     def asked(queries: Queries) -> Tensor:
-        scores = score(queries).detach().numpy()
-        of_labels = np.asarray(of_label.T @ scores.T)  # (L, B)
+        scores = score(queries).detach()
+        of_labels = np.asarray(of_label.T @ scores.numpy().T)  # (L, B)
         found = np.asarray((share @ of_labels).T, dtype=np.float32)
-        found[:, without] = scores[:, likes > 0].mean(axis=1, keepdims=True)
-        whole = torch.full(scores.shape, -torch.inf)
-        return whole.index_copy_(1, places, torch.from_numpy(found))
+        found[:, without] = scores.numpy()[:, likes > 0].mean(axis=1, keepdims=True)
+        return _alone(scores, new, torch.from_numpy(found))
 
     return asked

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError, TooLittleDataError
 from tastespace.evaluation import metrics
@@ -60,11 +61,12 @@ class Evaluator:
         self._queries = split.queries(self.users)
         self._hidden = split.hidden_items().take(self.users)
 
-    def rank(self, score: Scorer, *, progress: bool | None = False) -> Rankings:
-        """The K best unhidden items of every user with a relevant test item."""
+    def rank(self, score: Scorer, *, queries: Queries | None = None, progress: bool | None = False) -> Rankings:
+        """The K best unhidden items of every user with a relevant test item; `queries` (R) in place of the split's."""
+        asked = self._queries if queries is None else queries
         with track("ranking users", total=len(self.users), enabled=progress) as tick:
             n_items = self.split.train.n_items
-            items = rank(score, self._queries, self._hidden, n_items=n_items, k=self.k, tick=tick)
+            items = rank(score, asked, self._hidden, n_items=n_items, k=self.k, tick=tick)
         return Rankings(self.users, items)
 
     def hits(self, found: Rankings) -> metrics.Hits:
@@ -73,7 +75,11 @@ class Evaluator:
 
     def mean(self, score: Scorer, metric: str) -> float:
         """One metric's mean over users, e.g. "recall" at this evaluator's K."""
-        return float(metrics.PER_USER[metric](self.hits(self.rank(score)), self._wanted.lengths).mean())
+        return float(self.values(self.rank(score), metric).mean())
+
+    def values(self, found: Rankings, metric: str) -> NDArray[np.float64]:
+        """(R,) one metric of each user."""
+        return metrics.PER_USER[metric](self.hits(found), self._wanted.lengths)
 
     def report(self, score: Scorer, *, progress: bool | None = False) -> Report:
         """All metrics, per user and overall."""

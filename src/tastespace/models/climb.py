@@ -1,6 +1,6 @@
 """Climb: one step of a query vector up the likelihood of the liked items among all, in numpy alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,18 @@ def shares(history: Histories, n_items: int) -> sp.csr_matrix:
     likes = history.positives().matrix(n_items)
     total = np.maximum(np.asarray(likes.sum(axis=1), dtype=np.float32).ravel(), 1e-12)
     return sp.csr_matrix(sp.diags_array(1.0 / total) @ likes)
+
+
+def scales(
+    vectors: NDArray[np.floating], parts: Iterable[tuple[int, float | NDArray[np.floating]]]
+) -> NDArray[np.floating]:
+    """(B, D) what brings each part of the vectors, of a width, to a length: one for all, or (B, 1) their own."""
+    found, start = np.ones_like(vectors), 0
+    for width, length in parts:
+        part = slice(start, start + width)
+        found[:, part] = length / np.maximum(np.linalg.norm(vectors[:, part], axis=1, keepdims=True), 1e-12)
+        start += width
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +71,9 @@ class Climb:
 
     def _scales(self, before: NDArray[np.floating], after: NDArray[np.floating]) -> NDArray[np.floating]:
         """(B, D) what brings each part back to the length that it had."""
-        scales, start = np.ones_like(after), 0
-        for width in self.widths:
-            part = slice(start, start + width)
-            length, now = (np.linalg.norm(one[:, part], axis=1, keepdims=True) for one in (before, after))
-            scales[:, part] = length / np.maximum(now, 1e-12)
-            start += width
-        return scales
+        parts = np.split(before, np.cumsum(self.widths)[:-1], axis=1)
+        lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+        return scales(after, zip(self.widths, lengths, strict=True))
 
     @cached_property
     def _rivals(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -22,8 +22,8 @@ _CELLS_AT_ONCE = 2**22
 def distinct_likes(history: Histories) -> NDArray[np.int64]:
     """(B,) how many items are liked in each list; one that comes up again is no more evidence."""
     liked = history.positives()
-    pairs = np.unique(liked.pairs(int(liked.items.max(initial=0)) + 1))
-    return np.bincount(pairs // (int(liked.items.max(initial=0)) + 1), minlength=len(liked))
+    n_items = int(liked.items.max(initial=0)) + 1
+    return np.bincount(np.unique(liked.pairs(n_items)) // n_items, minlength=len(liked))
 
 
 def left_to_everybody(queries: Queries) -> NDArray[np.float32]:

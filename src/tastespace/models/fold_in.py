@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
-from tastespace.models.climb import Climb, shares
+from tastespace.models.climb import Climb, scales, shares
 from tastespace.models.evidence import left_to_everybody
 
 _RIDGE = 0.03  # of the mean square of a coordinate; benchmarks/fold_in.py
@@ -78,19 +78,10 @@ class FoldIn:
         """(B, D + n_bias) query vectors; an empty history gives zeros and the tail."""
         history = queries.history
         mean = np.asarray(shares(history, len(self.vectors)) @ self.vectors, dtype=np.float32)  # (B, D)
-        found = mean * self._scales(mean)
+        found = mean * scales(mean, self.parts)
         if self.climb is not None:
             found = self.climb(found, history)
         return np.concatenate([found, self._tails(queries)], axis=1).astype(np.float32)
-
-    def _scales(self, vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-        """(B, D) what brings each part of the vectors to its length."""
-        scales, start = np.ones_like(vectors), 0
-        for width, length in self.parts:
-            part = slice(start, start + width)
-            scales[:, part] = length / np.maximum(np.linalg.norm(vectors[:, part], axis=1, keepdims=True), 1e-12)
-            start += width
-        return scales
 
     def _tails(self, queries: Queries) -> NDArray[np.float32]:
         """(B, n_bias)."""
@@ -113,7 +104,7 @@ class FoldIn:
         liked = np.maximum(history.weights, 0.0).astype(np.float64)
         share = (liked / max(float(liked.sum()), 1e-12))[:, None]
         rows = self.vectors[history.items].astype(np.float64) * share  # (T, D)
-        rows *= self._scales(rows.sum(axis=0, keepdims=True))
+        rows *= scales(rows.sum(axis=0, keepdims=True), self.parts)
         towards, everybody = item[:width].astype(np.float64), float(self._tails(query)[0] @ item[width:])
         if self.climb is not None:
             added, less, scale = self.climb.terms(rows.sum(axis=0), history)

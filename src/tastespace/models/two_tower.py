@@ -257,7 +257,8 @@ class TwoTower(Factored):
         """The sum that the user tower is, each part as long as it is in the whole; None with a hidden layer."""
         if self.config.hidden:
             return None
-        towards, history = self.encode_items()[item], query.history
+        items, history = self.encode_items(), query.history
+        towards = items[item]
         vector = towards[: self.config.dim]
         everybody = (1.0 + float(left_to_everybody(query)[0])) * float(towards[self.config.dim])
         own, told = self._known_of(query)
@@ -272,7 +273,7 @@ class TwoTower(Factored):
         gain = self._gain()
         scaled = scaled if gain is None else scaled * gain
         found = raw * torch.where(whole == 0, 0.0, scaled / whole)
-        climb = self._climb()
+        climb = self._climb(items)
         if climb is None or query.users[0] >= 0:
             return self._named((found @ vector).double().numpy(), history, told, everybody)
         added, less, scale = climb.terms(scaled.double().numpy(), history)
@@ -314,7 +315,9 @@ class TwoTower(Factored):
 
     def encoder(self) -> Callable[[Queries], Tensor]:
         """`encode_queries` for many batches; strangers, without a vector of their own, go a step on."""
-        device, climb = self.item.device, self._climb()
+        device = self.item.device
+        with torch.no_grad():
+            climb = self._climb(self.encode_items())
 
         def encode(queries: Queries) -> Tensor:
             own, told = self._known_of(queries)
@@ -331,13 +334,11 @@ class TwoTower(Factored):
 
         return encode
 
-    @torch.no_grad()
-    def _climb(self) -> Climb | None:
-        """How strangers go on, where vectors are compared by angle."""
+    def _climb(self, items: Tensor) -> Climb | None:
+        """How strangers go on among item vectors (N, D + 1), where these are compared by angle."""
         if not self.config.by_angle:
             return None
-        items = self.encode_items().cpu().numpy()
-        return Climb(items, [width for width, _ in self.config.parts], np.ones(1, dtype=np.float32))
+        return Climb(items.cpu().numpy(), [width for width, _ in self.config.parts], np.ones(1, dtype=np.float32))
 
 
 def _network(dim: int, hidden: int) -> nn.Sequential:
