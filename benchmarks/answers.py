@@ -23,12 +23,12 @@ import torch
 
 import tastespace as ts
 from figures import rounded
-from tastespace.atomic import write_text
-from tastespace.bundle import Bundle, write_bundle
+from tastespace._atomic import write_text
 from tastespace.data.dataset import Table
 from tastespace.data.histories import Histories
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.index import ExactIndex, Index, build_index
+from tastespace.serving.bundle import Bundle, write_bundle
 
 RESULTS = Path(__file__).parent / "results"
 DIM, SEEN, ASKED = 64, 200, 300

@@ -19,7 +19,7 @@ from typing import Any
 import tastespace as ts
 from figures import rounded
 from tastespace import models
-from tastespace.atomic import write_text
+from tastespace._atomic import write_text
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = ("mf", "lightgcn", "two_tower", "ncf", "bert4rec", "sasrec", "ials", "spectral", "ease", "item_knn")

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import tastespace as ts
-from tastespace.atomic import fresh_folder, write_text
+from tastespace._atomic import fresh_folder, write_text
 from tastespace.data.interactions import Interactions
 from tastespace.data.sources import cache_folder
 from tastespace.data.split import Split

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import tastespace
-from tastespace.report_page.svg import MUTED, PAPER, SERIES, Drawing
+from tastespace.experiments.report.svg import MUTED, PAPER, SERIES, Drawing
 
 BUDGETS = (1, 3, 10, 30, 60, 120, 300, 600, 1200, 1800)  # seconds
 _MARKERS = "osD^vPX"

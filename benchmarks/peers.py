@@ -28,7 +28,7 @@ import tastespace as ts
 from figures import rounded
 from peer_jobs import InstallError, Outcome, Part, Task, built, do, hand_over, home, lists_of, machine
 from peer_settings import KINDS, NOT_ASKED, OURS, PEERS, RANX, Kind, Settings
-from tastespace.atomic import write_text
+from tastespace._atomic import write_text
 from tastespace.data.lines import read_ready_split
 from tastespace.data.split import Split, ready_split
 from tastespace.evaluation import metrics

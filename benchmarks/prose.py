@@ -20,8 +20,8 @@ import numpy as np
 
 import tastespace as ts
 from cold_start import among
-from tastespace.atomic import write_text
-from tastespace.cold import Newcomers
+from tastespace._atomic import write_text
+from tastespace.cold_start import Newcomers
 from tastespace.data import features
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.features import Column, Encoder

@@ -17,7 +17,7 @@ import tastespace as ts
 from figures import rounded
 from tastespace.data.sources import cache_folder
 from tastespace.data.split import names
-from tastespace.report_page import write_page
+from tastespace.experiments.report import write_page
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = ["mf", "ncf", "lightgcn", "bert4rec", "two_tower", "sasrec", "ials", "spectral"]

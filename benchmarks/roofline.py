@@ -25,12 +25,13 @@ from torch.utils.flop_counter import flop_registry
 
 import tastespace as ts
 from figures import median_seconds
-from tastespace import models, training
-from tastespace.adam import Adam
+from tastespace import models
 from tastespace.data.features import Features
 from tastespace.data.split import Split
 from tastespace.evaluation import Evaluator
 from tastespace.models.base import Factored, Model, Options
+from tastespace.training import fit as training
+from tastespace.training.optimizer import Adam
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "roofline.json"
@@ -174,11 +175,11 @@ def step(name: str, on: Split) -> dict[str, float]:
 def evaluation(fit: training.Fit, on: Split) -> dict[str, float]:
     """Operations, bytes and seconds of ranking all test users."""
     evaluator = Evaluator(on, 10)
-    model = fit.model
+    model = training.model
     scores = len(evaluator.users) * on.train.n_items
     read = 0  # bytes of item-item weights, a row of them for each like of a history
-    if fit.name == "ease":
-        read = 4 * on.train.n_items * int(fit.queries(evaluator.users).history.positives().lengths.sum())
+    if training.name == "ease":
+        read = 4 * on.train.n_items * int(training.queries(evaluator.users).history.positives().lengths.sum())
     with torch.no_grad(), Counter() as counter:
         evaluator.rank(model.scorer())
     with torch.no_grad():
@@ -198,13 +199,13 @@ def answer(fit: training.Fit, on: Split) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         recommender = ts.Recommender.build(fit, Path(folder) / "bundle")
     user, counter = on.train.users.ids[row], Counter()
-    space = fit.model.item_space()
+    space = training.model.item_space()
     width = on.train.n_items if space is None else space.shape[1]
-    if isinstance(fit.model, Factored):  # a bundle keeps the vectors of known users: no network is run
-        counter.flop = 2 * on.train.n_items * (width + fit.model.n_bias)
+    if isinstance(training.model, Factored):  # a bundle keeps the vectors of known users: no network is run
+        counter.flop = 2 * on.train.n_items * (width + training.model.n_bias)
     else:
         with torch.no_grad(), counter:
-            fit.model.scorer()(fit.queries(np.array([row])))
+            training.model.scorer()(training.queries(np.array([row])))
     return {
         "MFLOP": counter.flop / 1e6,
         "M exponentials": counter.exponentials / 1e6,

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tastespace.atomic import fresh_folder, write_text
+from tastespace._atomic import fresh_folder, write_text
 
 
 def _filled(folder: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import claim
 import pytest
 
-from tastespace.training import configure
+from tastespace.training.fit import configure
 
 FOLDER = Path(claim.__file__).parent
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*_*.py"))

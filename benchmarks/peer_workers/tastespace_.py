@@ -19,7 +19,7 @@ from tastespace.data.split import Split
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.evaluation import evaluate
 from tastespace.evaluation.ranking import rank
-from tastespace.training import Fit
+from tastespace.training.fit import Fit
 
 
 def log(job: Job, rows: Rows) -> Interactions:

@@ -24,13 +24,14 @@ import torch
 
 import tastespace as ts
 from tastespace import config as configs
-from tastespace import kept, models
-from tastespace.atomic import write_text
+from tastespace import models
+from tastespace._atomic import write_text
 from tastespace.data.lines import read_ready_split
 from tastespace.data.sources import cache_folder, open_data
 from tastespace.data.split import Split, ready_split
+from tastespace.experiments import results
 from tastespace.models.base import Options
-from tastespace.training import Fit, configure, fit
+from tastespace.training.fit import Fit, configure, fit
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "published"
@@ -108,7 +109,7 @@ def train_once(claim: Claim, split: Split, config: Any, options: Options, checkp
 def measure(claim: Claim, split: Split, seed: int) -> dict[str, Any]:
     """Figures of one seed on the test rows, with 95 % bootstrap intervals over users."""
     config, options = configure(claim.model, {**claim.settings, "seed": seed})
-    identity = kept.identify(claim.model, split, config, options, claim.k)
+    identity = results.identify(claim.model, split, config, options, claim.k)
     folder = cache_folder() / "published"
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{claim.name}-{seed}.json"

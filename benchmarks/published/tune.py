@@ -16,7 +16,7 @@ from typing import Any
 from claim import DATA, RESULTS, ROOT, machine
 
 import tastespace as ts
-from tastespace.atomic import write_text
+from tastespace._atomic import write_text
 
 FILE = RESULTS.parent / "published_tuning.json"
 

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 from tastespace.errors import TastespaceError
 
 if TYPE_CHECKING:
-    from tastespace.batch import recommend_all
-    from tastespace.comparison import Comparison, compare, evaluate
     from tastespace.data.dataset import Dataset, Table
     from tastespace.data.interactions import Interactions
     from tastespace.data.queries import Queries
@@ -25,44 +23,46 @@ if TYPE_CHECKING:
     from tastespace.data.vocabulary import Vocabulary
     from tastespace.evaluation.evaluate import Report
     from tastespace.evaluation.leaks import find_leaks
-    from tastespace.judging import judge_rules
-    from tastespace.reasons import Explanation, Reason
-    from tastespace.recommender import Answer, Recommender
-    from tastespace.routes import Routes, measure_routes
-    from tastespace.rules import Rules
-    from tastespace.training import Fit, fit, train
+    from tastespace.experiments.cold_start import Routes, measure_routes
+    from tastespace.experiments.comparison import Comparison, compare, evaluate
+    from tastespace.experiments.rule_impact import judge_rules
+    from tastespace.serving.batch import recommend_all
+    from tastespace.serving.explanations import Explanation, Reason
+    from tastespace.serving.recommender import Answer, Recommender
+    from tastespace.serving.rules import Rules
+    from tastespace.training.fit import Fit, fit, train
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Answer": "recommender",
-    "Comparison": "comparison",
+    "Answer": "serving.recommender",
+    "Comparison": "experiments.comparison",
     "Dataset": "data.dataset",
-    "Explanation": "reasons",
-    "Fit": "training",
+    "Explanation": "serving.explanations",
+    "Fit": "training.fit",
     "Interactions": "data.interactions",
     "Queries": "data.queries",
-    "Reason": "reasons",
-    "Recommender": "recommender",
+    "Reason": "serving.explanations",
+    "Recommender": "serving.recommender",
     "Report": "evaluation.evaluate",
-    "Routes": "routes",
-    "Rules": "rules",
+    "Routes": "experiments.cold_start",
+    "Rules": "serving.rules",
     "Split": "data.split",
     "Table": "data.dataset",
     "Vocabulary": "data.vocabulary",
-    "compare": "comparison",
-    "evaluate": "comparison",
+    "compare": "experiments.comparison",
+    "evaluate": "experiments.comparison",
     "fetch": "data.sources",
     "find_leaks": "evaluation.leaks",
-    "fit": "training",
-    "judge_rules": "judging",
+    "fit": "training.fit",
+    "judge_rules": "experiments.rule_impact",
     "load_dataset": "data.sources",
-    "measure_routes": "routes",
+    "measure_routes": "experiments.cold_start",
     "open_data": "data.sources",
     "read": "data.readers",
-    "recommend_all": "batch",
+    "recommend_all": "serving.batch",
     "split": "data.split",
-    "train": "training",
+    "train": "training.fit",
 }
 
 __all__ = [

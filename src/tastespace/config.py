@@ -8,8 +8,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from tastespace._messages import did_you_mean, shown
 from tastespace.errors import OptionError
-from tastespace.suggest import did_you_mean, shown
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from tastespace.cli import app
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.split import whole
 from tastespace.data.synthetic import checkerboard
-from tastespace.recommender import Recommender
-from tastespace.training import train
+from tastespace.serving.recommender import Recommender
+from tastespace.training.fit import train
 
 runner = CliRunner()
 

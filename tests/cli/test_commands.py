@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from tastespace import comparison
-from tastespace.cli import app, guard
+from tastespace.cli import app
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.split import names, whole
 from tastespace.data.synthetic import checkerboard
-from tastespace.recommender import Recommender
-from tastespace.training import train
+from tastespace.experiments import comparison
+from tastespace.serving.recommender import Recommender
+from tastespace.training.fit import train
 
 runner = CliRunner()
 
@@ -373,7 +373,7 @@ def test_every_error_has_an_exit_code_of_its_own() -> None:
     from tastespace import errors
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    assert {guard._code(kind("x")) for kind in kinds} == {1, 2, 3, 4, 5, 6, 7, 8, 9}
+    assert {errors._code(kind("x")) for kind in kinds} == {1, 2, 3, 4, 5, 6, 7, 8, 9}
 
 
 @pytest.mark.parametrize("delay", [0.3, 1.0])

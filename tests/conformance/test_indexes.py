@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tastespace.errors import BundleError, OptionError
 from tastespace.index import ExactIndex, GraphIndex, Index, InvertedIndex, QuantisedIndex, build_index
-from tastespace.index.kinds import FILES
+from tastespace.index.files import FILES
 
 KINDS: list[type[Index]] = [ExactIndex, InvertedIndex, QuantisedIndex, GraphIndex]
 APPROXIMATE: list[type[Index]] = [kind for kind in KINDS if kind is not ExactIndex]

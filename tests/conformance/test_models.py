@@ -8,7 +8,7 @@ import torch
 
 import tastespace as ts
 from tastespace import config as configs
-from tastespace import models, training
+from tastespace import models
 from tastespace.data.features import Features
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
@@ -19,7 +19,8 @@ from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import MemoryLimitError
 from tastespace.evaluation import Evaluator, evaluate
 from tastespace.models.base import Factored, Model, Shapes
-from tastespace.training import Fit, configure, fit
+from tastespace.training import fit as training
+from tastespace.training.fit import Fit, configure, fit
 from tests.conformance.throwaway import Network, Transformer
 
 THROWAWAY = {"throwaway-transformer": Transformer, "throwaway-network": Network}

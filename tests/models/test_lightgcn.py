@@ -9,7 +9,7 @@ from tastespace.data.synthetic import checkerboard
 from tastespace.errors import OptionError
 from tastespace.models.base import Shapes
 from tastespace.models.lightgcn import LightGCN, LightGCNConfig
-from tastespace.training import train
+from tastespace.training.fit import train
 
 LOSSES = ["softmax", "sampled-softmax", "bpr", "bce"]
 

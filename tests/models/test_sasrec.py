@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastespace.data.histories import Histories
-from tastespace.models import layers
+from tastespace.models.parts import transformer
 from tests.models.sequences import made
 
 
@@ -15,7 +15,7 @@ def after(model: object, items: list[int]) -> torch.Tensor:
     """(1 + T, D) vectors after START and after every item."""
     history = Histories.of([items])
     with torch.no_grad():
-        return model._after(layers.lay_out(history, layers.from_end(history)))[0]  # type: ignore[attr-defined]
+        return model._after(transformer.lay_out(history, transformer.from_end(history)))[0]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("place", [1, 2, 3, 4])

@@ -6,7 +6,7 @@ import torch
 
 from tastespace.data.split import split
 from tastespace.data.synthetic import checkerboard
-from tastespace.training import train
+from tastespace.training.fit import train
 from tests.build import log
 from tests.models.sequences import LOSSES, TINY, made, one_epoch, trained, vectors
 

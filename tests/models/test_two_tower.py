@@ -12,8 +12,8 @@ from tastespace.data.features import Features
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.data.split import whole
-from tastespace.models import climb
 from tastespace.models.base import Shapes
+from tastespace.models.parts import likelihood_step
 from tastespace.models.two_tower import Bags, TwoTower, TwoTowerConfig
 from tests.build import log
 
@@ -118,7 +118,7 @@ def test_a_query_without_anything_is_anybody() -> None:
 
 
 def test_a_known_user_is_their_row_features_and_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(climb, "_FARTHEST", 0.0)  # the step that strangers go on
+    monkeypatch.setattr(likelihood_step, "_FARTHEST", 0.0)  # the step that strangers go on
     data = described()
     model = prepared(data).eval()
     with torch.no_grad():

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from tastespace.cli import ask, cold, demo, keep, learn, stock
-from tastespace.cli.guard import guarded
+from tastespace.cli import bundle, cold_start, demo, info, recommend, train
+from tastespace.cli.errors import guarded
 
 app = typer.Typer(
     name="tastespace",
@@ -18,19 +18,19 @@ app = typer.Typer(
 
 for command in (
     demo.demo,
-    stock.fetch,
-    learn.train,
-    learn.evaluate,
-    learn.compare,
-    cold.cold_start,
-    ask.recommend,
-    ask.explain,
-    ask.similar_items,
-    ask.similar_users,
-    keep.index,
-    keep.add_items,
-    stock.models,
-    stock.doctor,
+    info.fetch,
+    train.train,
+    train.evaluate,
+    train.compare,
+    cold_start.cold_start,
+    recommend.recommend,
+    recommend.explain,
+    recommend.similar_items,
+    recommend.similar_users,
+    bundle.index,
+    bundle.add_items,
+    info.models,
+    info.doctor,
 ):
     app.command(command.__name__.replace("_", "-"))(guarded(command))
 

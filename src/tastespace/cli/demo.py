@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tastespace.cli import show
+from tastespace.cli import output
 
 _USER = 42
 _FILMS = ("Toy Story", "Star Wars")
@@ -19,41 +19,41 @@ def demo(
 
     Example: tastespace demo
     """
-    from tastespace.comparison import compare
     from tastespace.data.sources import fetch, load_dataset
     from tastespace.data.split import split, whole
-    from tastespace.recommender import Recommender
-    from tastespace.training import fit
+    from tastespace.experiments.comparison import compare
+    from tastespace.serving.recommender import Recommender
+    from tastespace.training.fit import fit
 
     started = time.perf_counter()
     found = fetch("ml-100k")
     for line in found.tried:
-        show.hint(f"asked in vain: {line}")
-    show.say(f"MovieLens 100K served by {found.served_by}, checksum verified, kept in {found.folder}")
+        output.hint(f"asked in vain: {line}")
+    output.say(f"MovieLens 100K served by {found.served_by}, checksum verified, kept in {found.folder}")
     dataset = load_dataset("ml-100k")
     log = dataset.interactions
     liked = len(log.positives())
-    show.say(f"{log.n_users} users, {log.n_items} films, {len(log):,} ratings, {liked:,} of them 4 stars or more\n")
+    output.say(f"{log.n_users} users, {log.n_items} films, {len(log):,} ratings, {liked:,} of them 4 stars or more\n")
 
-    show.say("How good is it? Test on a fifth of the likes, held out:")
-    show.comparison(compare(["mf"], split(dataset, "article")))
+    output.say("How good is it? Test on a fifth of the likes, held out:")
+    output.comparison(compare(["mf"], split(dataset, "article")))
 
-    show.say("\nNow train on every rating, to recommend:")
-    fitted = fit("mf", whole(dataset), tell=lambda forecast: show.say(f"mf: {forecast}"))
+    output.say("\nNow train on every rating, to recommend:")
+    fitted = fit("mf", whole(dataset), tell=lambda forecast: output.say(f"mf: {forecast}"))
     recommender = Recommender.build(fitted, out, force=True)
-    show.say(f"trained in {fitted.seconds:.1f} s, {fitted.best_epoch} epochs")
+    output.say(f"trained in {fitted.seconds:.1f} s, {fitted.best_epoch} epochs")
 
-    show.say(f"\nTen films for user {_USER}, who rated {int((log.user == log.users.index_of([_USER])[0]).sum())}:")
-    show.items(recommender, recommender.recommend(user=_USER, k=10))
+    output.say(f"\nTen films for user {_USER}, who rated {int((log.user == log.users.index_of([_USER])[0]).sum())}:")
+    output.items(recommender, recommender.recommend(user=_USER, k=10))
     alike = recommender.similar_users(_USER, k=5)
     told = ", ".join(f"{user} ({score:.2f})" for user, score in zip(alike.items, alike.scores, strict=True))
-    show.say(f"\nUsers of the same taste: {told}")
+    output.say(f"\nUsers of the same taste: {told}")
     for film in _FILMS:
         identifier = recommender.find_item(film)
-        show.say(f"\nFilms like {recommender.label(identifier)}:")
-        show.items(recommender, recommender.similar_items(identifier, k=5))
+        output.say(f"\nFilms like {recommender.label(identifier)}:")
+        output.items(recommender, recommender.similar_items(identifier, k=5))
 
-    show.say(f"\nDone in {time.perf_counter() - started:.1f} s. The model lies in {out}. Try next:")
-    show.say(f'  tastespace similar-items {out} "Fargo"')
-    show.say(f"  tastespace recommend {out} --history 50,172,181")
-    show.say("  tastespace compare --data ml-100k --protocol leave-last-out --models mf,spectral")
+    output.say(f"\nDone in {time.perf_counter() - started:.1f} s. The model lies in {out}. Try next:")
+    output.say(f'  tastespace similar-items {out} "Fargo"')
+    output.say(f"  tastespace recommend {out} --history 50,172,181")
+    output.say("  tastespace compare --data ml-100k --protocol leave-last-out --models mf,spectral")

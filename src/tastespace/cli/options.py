@@ -112,7 +112,7 @@ def parse_settings_of_models(texts: list[str] | None) -> dict[str, dict[str, str
 
 def check_can_write_file(file: Path) -> None:
     """Raise `OptionError` before the work rather than after it where a file cannot be written."""
-    from tastespace.atomic import nearest_folder, probe
+    from tastespace._atomic import nearest_folder, probe
 
     try:
         if file.is_dir():
@@ -147,7 +147,7 @@ def parse_features(texts: list[str] | None) -> dict[str, str | list[str]]:
 
 def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise `OptionError` for a value that is not among the choices."""
-    from tastespace.suggest import did_you_mean, shown
+    from tastespace._messages import did_you_mean, shown
 
     if value not in choices:
         raise OptionError(f"{option} {shown(value)} is not possible{did_you_mean(value, choices)}")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tastespace._messages import did_you_mean, shown
 from tastespace.errors import DataError
-from tastespace.suggest import did_you_mean, shown
 
 Role = Literal["user", "item", "value", "time"]
 

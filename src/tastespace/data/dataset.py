@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace._messages import did_you_mean, shown
 from tastespace.data.interactions import Interactions
 from tastespace.errors import DataError, OptionError, UnknownIdError
-from tastespace.suggest import did_you_mean, shown
 
 
 @dataclass(frozen=True, eq=False)

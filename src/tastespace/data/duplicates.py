@@ -5,9 +5,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace._messages import did_you_mean, shown
 from tastespace.data.interactions import Interactions
 from tastespace.errors import DataError, OptionError
-from tastespace.suggest import did_you_mean, shown
 
 Duplicates = Literal["error", "keep", "first", "last", "max"]
 

@@ -14,9 +14,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from tastespace._messages import did_you_mean, shown
 from tastespace.data.dataset import Dataset, Table, is_list, is_vector, shown_cell, vector_of
 from tastespace.errors import DataError, OptionError
-from tastespace.suggest import did_you_mean, shown
 
 Kind = Literal["number", "category", "labels", "words", "vector"]
 _KINDS: tuple[Kind, ...] = get_args(Kind)

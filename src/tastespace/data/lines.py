@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace._messages import shown
 from tastespace.data.interactions import Interactions
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import DataError, OptionError
-from tastespace.suggest import shown
 
 
 def read_lines(path: Path, *, encoding: str = "utf-8") -> Interactions:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace._messages import shown
 from tastespace.data.histories import Histories
 from tastespace.errors import DataError, OptionError
-from tastespace.suggest import shown
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace._messages import did_you_mean, shown
 from tastespace.data import sql
 from tastespace.data.columns import Roles, find_role, find_roles
 from tastespace.data.dataset import Dataset, Table, is_list, is_vector, shown_cell, vector_of
@@ -28,7 +29,6 @@ from tastespace.data.lines import read_lines
 from tastespace.data.signals import SignalKind, derive_weights
 from tastespace.data.vocabulary import Vocabulary, plain
 from tastespace.errors import DataError, OptionError
-from tastespace.suggest import did_you_mean, shown
 
 Format = Literal["csv", "tsv", "parquet", "jsonl", "lines"]
 _SUFFIXES: dict[str, Format] = {

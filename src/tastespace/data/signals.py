@@ -6,9 +6,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace._messages import did_you_mean, shown
 from tastespace.config import check, option
 from tastespace.errors import DataError, OptionError
-from tastespace.suggest import did_you_mean, shown
 
 SignalKind = Literal["auto", "ratings", "ones"]
 _STARS = 5.0

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from tastespace.atomic import fresh_folder
+from tastespace._atomic import fresh_folder
+from tastespace._messages import did_you_mean, shown
+from tastespace._progress import track
 from tastespace.data import readers
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.interactions import Interactions
 from tastespace.data.movielens import Films, members_of, members_of_zip, parse_100k, parse_latest_small
 from tastespace.data.signals import Ratings
 from tastespace.errors import DataError, FetchError, OptionError
-from tastespace.progress import track
-from tastespace.suggest import did_you_mean, shown
 
 _UNREACHABLE_AFTER = 3.0  # seconds
 _LARGEST_DOWNLOAD = 64 * 2**20

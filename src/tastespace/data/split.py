@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace._messages import did_you_mean, shown
 from tastespace.data.dataset import Dataset
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import DataError, OptionError, TooLittleDataError
-from tastespace.suggest import did_you_mean, shown
 
 Hidden = Literal["positives", "seen"]
 Mask = NDArray[np.bool_]

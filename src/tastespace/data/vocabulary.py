@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace._messages import nearest, shown
 from tastespace.errors import DataError, UnknownIdError
-from tastespace.suggest import nearest, shown
 
 _SUGGEST_UP_TO = 200_000  # comparing spellings costs about 10 microseconds a name
 

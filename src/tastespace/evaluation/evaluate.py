@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace._progress import track
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError, TooLittleDataError
 from tastespace.evaluation import metrics
 from tastespace.evaluation.ranking import Rankings, Scorer, rank
 from tastespace.evaluation.significance import Estimate, bootstrap
-from tastespace.progress import track
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from tastespace.index.base import Index, Neighbours
-from tastespace.index.build import Figures, build_index
+from tastespace.index.build import Figures, build_index, class_of
 from tastespace.index.exact import ExactIndex
-from tastespace.index.kinds import class_of
 
 if TYPE_CHECKING:
     from tastespace.index.hnsw import GraphIndex

@@ -7,11 +7,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from tastespace._messages import did_you_mean, shown
 from tastespace.errors import OptionError
 from tastespace.index.base import Index, Neighbours, check_vectors
 from tastespace.index.exact import ExactIndex
-from tastespace.index.kinds import KINDS, Kind, class_of
-from tastespace.suggest import did_you_mean, shown
+from tastespace.index.files import KINDS, Kind
 
 EXACT_UP_TO = 200_000  # vectors; beyond, exact search takes more than some 10 ms a query
 LEAST_RECALL = 0.95
@@ -44,6 +44,23 @@ class Figures:
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)
+
+
+def class_of(kind: Kind) -> type[Index]:
+    """The class of an index of this kind. FAISS is loaded here, where one needs it."""
+    if kind == "ivf":
+        from tastespace.index.ivf import InvertedIndex
+
+        return InvertedIndex
+    if kind == "pq":
+        from tastespace.index.pq import QuantisedIndex
+
+        return QuantisedIndex
+    if kind == "hnsw":
+        from tastespace.index.hnsw import GraphIndex
+
+        return GraphIndex
+    return ExactIndex
 
 
 def suited(n: int) -> Kind:

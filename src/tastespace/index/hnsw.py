@@ -39,7 +39,7 @@ from tastespace.index.approximate import (
     together,
 )
 from tastespace.index.base import Effort, check_vectors
-from tastespace.index.kinds import GRAPH_FILES
+from tastespace.index.files import GRAPH_FILES
 
 _GRAPH = GRAPH_FILES[0]
 _WIDTH, _BUILD_REACH = 16, 40  # neighbours of a vector, and candidates among which a build looks for them

@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 
 from tastespace.errors import BundleError
 from tastespace.index.approximate import Places, Vectors, directions, head_and_tail
-from tastespace.index.kinds import LIST_FILES
+from tastespace.index.files import LIST_FILES
 
 _TABLES, _LISTS = LIST_FILES
 _PIECES = (0.08, 0.25, 1.0)  # a cluster's longest vectors up to these shares form a list

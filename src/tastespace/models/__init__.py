@@ -1,4 +1,5 @@
-"""The architectures, one file each. A file here that is not a shared part is a model; nothing else lists them.
+"""The architectures, one file each. Every file here but `base` is a model, and nothing else lists them;
+`parts` holds what several share.
 
 Importing this package loads no torch: `get` does, for the one model it is asked for.
 """
@@ -7,20 +8,18 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
+from tastespace._messages import did_you_mean, shown
 from tastespace.errors import OptionError
-from tastespace.suggest import did_you_mean, shown
 
 if TYPE_CHECKING:
     from tastespace.models.base import Model
 
-_SHARED_PARTS = frozenset(
-    ["base", "climb", "evidence", "fold_in", "layers", "losses", "negatives", "objective", "products", "sizes", "start"]
-)
-
 
 def names() -> list[str]:
     """Every model's name, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _SHARED_PARTS)
+    return sorted(
+        module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg and module.name != "base"
+    )
 
 
 def get(name: str) -> "type[Model]":

@@ -19,9 +19,9 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
-from tastespace.models.fold_in import FoldIn, Parts
-from tastespace.models.products import products
-from tastespace.models.sizes import sizes_alone
+from tastespace.models.parts.fold_in import FoldIn, Parts
+from tastespace.models.parts.matmul import products
+from tastespace.models.parts.meta_device import sizes_alone
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,14 @@ from tastespace.config import option
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models import layers, objective
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.layers import Block, Table, Tokens
-from tastespace.models.objective import Batches
+from tastespace.models.parts import objective, transformer
+from tastespace.models.parts.objective import Batches
+from tastespace.models.parts.transformer import Block, Table, Tokens
 
 
 @dataclass(frozen=True)
-class BERT4RecConfig(layers.Sequence):
+class BERT4RecConfig(transformer.Sequence):
     """A transformer's options, and how histories are masked."""
 
     mask_share: float = option(0.5, "share of a history that is masked", usual=(0.2, 0.8), above=0, below=1)
@@ -70,7 +70,7 @@ class BERT4Rec(Factored):
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the activations of a step's histories, and the scores of its questions."""
-        return super().memory_bytes(config, shapes, n_rows, batch_size) + layers.step_bytes(
+        return super().memory_bytes(config, shapes, n_rows, batch_size) + transformer.step_bytes(
             config, shapes, n_rows, batch_size
         )
 
@@ -84,13 +84,13 @@ class BERT4Rec(Factored):
         lists = self._batches.lists
         users = np.flatnonzero(lists.lengths >= 2)
         lengths = np.minimum(lists.lengths[users], self.config.length + 1)
-        for part in layers.by_length(lengths, batch_size, rng):
+        for part in transformer.by_length(lengths, batch_size, rng):
             yield self.masked(users[part], lists.take(users[part]), rng)
 
     def masked(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> Masked:
         """Gaps drawn into lists of two items or more: at least one, and never all."""
-        lists = layers.crop_anywhere(lists, self.config.length + 1, rng)
-        place, starts = layers.from_end(lists), lists.offsets[:-1]
+        lists = transformer.crop_anywhere(lists, self.config.length + 1, rng)
+        place, starts = transformer.from_end(lists), lists.offsets[:-1]
         draw = rng.random(len(lists.items))
         last_alone = rng.random(len(lists)) < self.config.last_share
         gap = np.where(last_alone[lists.rows], place == 0, draw < self.config.mask_share)
@@ -99,13 +99,13 @@ class BERT4Rec(Factored):
         gap &= ~(every[lists.rows] & (draw == np.maximum.reduceat(draw, starts)[lists.rows]))
         hidden = lists.keep(gap)
         shown = lists.keep(~gap)
-        visible = layers.lay_out(shown, place[~gap])
+        visible = transformer.lay_out(shown, place[~gap])
         if self.config.asks_anywhere:  # one question a list
             places = np.zeros((len(lists), 1), np.int64)
             asker = asked = np.arange(len(lists))
             answers = hidden
         else:  # one question a gap
-            column = layers.from_end(hidden)
+            column = transformer.from_end(hidden)
             places = np.zeros((len(lists), int(hidden.lengths.max(initial=1))), np.int64)
             places[hidden.rows, column] = place[gap]
             asker, asked = hidden.rows, hidden.rows * places.shape[1] + column
@@ -142,7 +142,7 @@ class BERT4Rec(Factored):
         """(B, D + 1) what answers the question after the newest item, or the one without a place."""
 
         def encode(history: Histories) -> Tensor:
-            visible = layers.lay_out(history, layers.from_end(history) + 1).to(self.mask.device)
+            visible = transformer.lay_out(history, transformer.from_end(history) + 1).to(self.mask.device)
             return self._answers(visible, visible.items.new_zeros(len(history), 1))[:, 0]
 
         return self.tokens.answer(queries, encode)

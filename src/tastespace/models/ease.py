@@ -16,8 +16,8 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import TrainingError
 from tastespace.models.base import Model, Shapes
-from tastespace.models.evidence import left_to_everybody, popular_scores, with_popular
-from tastespace.models.fold_in import Parts
+from tastespace.models.parts.fold_in import Parts
+from tastespace.models.parts.popularity_prior import left_to_everybody, popular_scores, with_popular
 
 
 @dataclass(frozen=True)

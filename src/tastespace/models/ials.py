@@ -15,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tastespace._progress import track
 from tastespace.config import check, option
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import TrainingError
 from tastespace.models.base import Factored, Shapes
-from tastespace.models.evidence import left_to_everybody, popular_scores
-from tastespace.models.fold_in import Parts
-from tastespace.progress import track
+from tastespace.models.parts.fold_in import Parts
+from tastespace.models.parts.popularity_prior import left_to_everybody, popular_scores
 
 _CELLS = 2**22  # floats of the vectors, and of the matrices, that are gathered at a time
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models import objective
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.fold_in import FoldIn, fit_fold_in
-from tastespace.models.objective import Batch, Batches, Objective
+from tastespace.models.parts import objective
+from tastespace.models.parts.fold_in import FoldIn, fit_fold_in
+from tastespace.models.parts.objective import Batch, Batches, Objective
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from torch.nn import functional as F
 from tastespace.config import option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models import losses, objective
 from tastespace.models.base import Model, Options, Shapes
-from tastespace.models.evidence import left_to_everybody
-from tastespace.models.fold_in import FoldIn, fit_fold_in
-from tastespace.models.losses import Targets
-from tastespace.models.objective import Batch, Batches, Objective
+from tastespace.models.parts import losses, objective
+from tastespace.models.parts.fold_in import FoldIn, fit_fold_in
+from tastespace.models.parts.losses import Targets
+from tastespace.models.parts.objective import Batch, Batches, Objective
+from tastespace.models.parts.popularity_prior import left_to_everybody
 
 _LAYERS = (64, 32, 16)  # of the MLP path, as in the paper
 _PAIR_BYTES = 8 * 2**20  # of the widest layer of the pairs that are scored at a time; more leaves the cache (1.7x)

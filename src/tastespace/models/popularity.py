@@ -13,7 +13,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import DataError
 from tastespace.models.base import Model, Shapes
-from tastespace.models.fold_in import Parts
+from tastespace.models.parts.fold_in import Parts
 
 _DAY = 86_400.0  # seconds
 

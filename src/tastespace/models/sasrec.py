@@ -17,16 +17,16 @@ from torch.nn import functional as F
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models import layers, objective
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.layers import Block, Table, Tokens
-from tastespace.models.objective import Batches
+from tastespace.models.parts import objective, transformer
+from tastespace.models.parts.objective import Batches
+from tastespace.models.parts.transformer import Block, Table, Tokens
 
 _ASKED = 0.1  # share of the places, where each asks for all that is left
 
 
 @dataclass(frozen=True)
-class SASRecConfig(layers.Sequence):
+class SASRecConfig(transformer.Sequence):
     """A transformer's options."""
 
 
@@ -62,7 +62,7 @@ class SASRec(Factored):
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the activations of a step's histories, and the scores of its questions."""
-        return super().memory_bytes(config, shapes, n_rows, batch_size) + layers.step_bytes(
+        return super().memory_bytes(config, shapes, n_rows, batch_size) + transformer.step_bytes(
             config, shapes, n_rows, batch_size
         )
 
@@ -76,25 +76,25 @@ class SASRec(Factored):
         lists = self._batches.lists
         users = np.flatnonzero(lists.lengths >= 2)
         lengths = np.minimum(lists.lengths[users], self.config.length + 1)
-        for part in layers.by_length(lengths, batch_size, rng):
+        for part in transformer.by_length(lengths, batch_size, rng):
             yield self.shifted(users[part], lists.take(users[part]), rng)
 
     def shifted(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> Shifted:
         """Every place asks for the item after it."""
-        lists = layers.crop_anywhere(lists, self.config.length + 1, rng)
+        lists = transformer.crop_anywhere(lists, self.config.length + 1, rng)
         if self.config.asks_anywhere:
-            lists = layers.shuffled(lists, rng)
-        place = layers.from_end(lists)
+            lists = transformer.shuffled(lists, rng)
+        place = transformer.from_end(lists)
         read = lists.keep(place > 0)
-        table = layers.lay_out(read, layers.from_end(read))
+        table = transformer.lay_out(read, transformer.from_end(read))
         width = 1 + table.items.shape[1]
         first = place == np.repeat(lists.lengths - 1, lists.lengths)
         asked = lists.rows * width + np.where(first, 0, width - 1 - place)  # what comes first is asked of START
         answers = Histories(lists.items, np.arange(len(lists.items) + 1), lists.weights)
-        told, askers, device = layers.before_each(lists), users[lists.rows], self.tokens.item.device
+        told, askers, device = transformer.before_each(lists), users[lists.rows], self.tokens.item.device
         if self.config.asks_anywhere:
             some = self._some(lists, rng)
-            answers, told = layers.from_each(lists).take(some), told.take(some)
+            answers, told = transformer.from_each(lists).take(some), told.take(some)
             askers, asked = askers[some], asked[some]
         batch = self._batches.asking(askers, answers, rng, device, told)
         return Shifted(table.to(device), torch.from_numpy(asked).to(device), batch)
@@ -127,7 +127,7 @@ class SASRec(Factored):
         """(B, D + 1) the vector after the newest item, and a coordinate of 1 that meets the item biases."""
 
         def encode(history: Histories) -> Tensor:
-            table = layers.lay_out(history, layers.from_end(history)).to(self.tokens.item.device)
+            table = transformer.lay_out(history, transformer.from_end(history)).to(self.tokens.item.device)
             return self._after(table)[:, -1]
 
         return self.tokens.answer(queries, encode)

@@ -16,8 +16,8 @@ from torch import Tensor
 from tastespace.config import check, option
 from tastespace.data.interactions import Interactions
 from tastespace.models.base import Factored, Shapes
-from tastespace.models.evidence import popular_scores
-from tastespace.models.fold_in import FoldIn
+from tastespace.models.parts.fold_in import FoldIn
+from tastespace.models.parts.popularity_prior import popular_scores
 
 _SPARE = 32  # directions beyond those asked for, so that the last of these converge as well
 _DENSE_UP_TO = 500  # a full decomposition of so small a side costs less than the iteration, and never fails

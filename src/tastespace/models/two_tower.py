@@ -23,12 +23,12 @@ from tastespace.data.features import Features
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models import objective
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.climb import Climb
-from tastespace.models.evidence import left_to_everybody
-from tastespace.models.fold_in import Parts
-from tastespace.models.objective import Batches, Objective
+from tastespace.models.parts import objective
+from tastespace.models.parts.fold_in import Parts
+from tastespace.models.parts.likelihood_step import Climb
+from tastespace.models.parts.objective import Batches, Objective
+from tastespace.models.parts.popularity_prior import left_to_everybody
 
 
 @dataclass(frozen=True)

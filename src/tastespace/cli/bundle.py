@@ -1,0 +1,77 @@
+"""Commands that change a model directory: index, add-items."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tastespace.cli import output
+from tastespace.cli.options import AsJson, ItemColumn, K
+
+
+def index(
+    bundle: Annotated[Path, typer.Argument(help="A model directory.", show_default=False)],
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="exact; ivf, lists of vectors; pq, lists of codes, in a tenth of the memory; hnsw, a graph; or auto: "
+            "exact or ivf, by the number of items."
+        ),
+    ] = "auto",
+    recall: Annotated[float, typer.Option(help="Share of the best items that must be found in the mean.")] = 0.95,
+    k: K = 10,
+    json: AsJson = False,
+) -> None:
+    """Build the index of a model's items anew, and tell what it reaches.
+
+    Example: tastespace index models/shop --recall 0.98
+    """
+    from tastespace.serving.recommender import Recommender
+
+    _, figures = Recommender.reindex(bundle, kind=kind, recall=recall, k=k)
+    if json:
+        output.as_json({"bundle": str(bundle), **figures.to_json()})
+        return
+    output.say(f"{figures.kind} index of {figures.n:,} items, {figures.bytes / 2**20:,.1f} MiB beside the vectors")
+    if figures.reach is not None:
+        looks = f"keeps {figures.reach:,} candidates"
+        if figures.lists is not None:
+            looks = f"looks at {figures.reach:,} of {figures.lists:,} lists"
+        again = "" if figures.rescored is None else f" and scores {figures.rescored:,} candidates again"
+        output.say(f"a search {looks}{again}; built in {figures.seconds:.1f} s")
+    output.say(
+        f"recall@{figures.k} {figures.recall:.4f} against exact search; a query takes {figures.p50_ms:.2f} ms in the "
+        f"median, {figures.p95_ms:.2f} ms at the 95th percentile ({figures.queries} users)"
+    )
+
+
+def add_items(
+    bundle: Annotated[Path, typer.Argument(help="A model directory.", show_default=False)],
+    items: Annotated[Path, typer.Argument(help="A table of items with their attributes.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the model with them goes; its own place with --force.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
+    item_column: ItemColumn = None,
+    json: AsJson = False,
+) -> None:
+    """Add new items by their attributes, recommendable at once; nothing is trained.
+
+    Rows of items that the model knows are left out.
+
+    Example: tastespace add-items models/shop new.csv --force
+    """
+    from tastespace.data.readers import read_new
+    from tastespace.serving.bundle import check_can_write
+    from tastespace.serving.recommender import Recommender
+
+    target = out or bundle
+    check_can_write(target, force=force)
+    recommender = Recommender.load(bundle)
+    new = read_new(items, recommender.bundle.items, "item", item_column)
+    grown = recommender.with_items(new).write(target, force=force)
+    if json:
+        output.as_json({"bundle": str(target), "added": len(new), "items": len(grown.bundle.items)})
+        return
+    output.say(f"{len(new):,} items added; the model in {target} holds {len(grown.bundle.items):,}")

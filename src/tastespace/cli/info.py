@@ -1,0 +1,137 @@
+"""Commands about what there is: data, models, the installation."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tastespace.cli import output
+from tastespace.cli.options import AsJson
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="ml-100k or ml-latest-small.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A zip or folder that holds it already.", show_default=False)
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Bring a public data set into the cache.
+
+    Example: tastespace fetch ml-100k
+    """
+    from tastespace.data.sources import fetch as fetch_data
+
+    found = fetch_data(name, source)
+    if json:
+        output.as_json(
+            {
+                "name": name,
+                "folder": str(found.folder),
+                "served_by": found.served_by,
+                "tried": list(found.tried),
+            }
+        )
+        return
+    for line in found.tried:
+        output.hint(f"asked in vain: {line}")
+    output.say(f"{name}: served by {found.served_by}, kept in {found.folder}")
+
+
+def models(json: AsJson = False) -> None:
+    """List the models with their options.
+
+    Example: tastespace models
+    """
+    import dataclasses
+
+    from tastespace import models as registry
+    from tastespace.config import describe_type
+
+    found: dict[str, dict[str, Any]] = {}
+    for name in registry.names():
+        cls = registry.get(name)
+        found[name] = {
+            "about": cls.about,
+            "pick": cls.pick,
+            "trained": "by gradient" if cls.learns_by_gradient() else "in closed form",
+            "options": {
+                field.name: {
+                    "default": field.default,
+                    "takes": describe_type(cls.Config, field.name),
+                    "usual": list(field.metadata["usual"]) if field.metadata.get("usual") else None,
+                    "about": field.metadata.get("doc", ""),
+                }
+                for field in dataclasses.fields(cls.Config)
+            },
+        }
+    if json:
+        output.as_json(found)
+        return
+    for name, told in found.items():
+        output.say(f"{name}: {told['about']}")
+        output.say(f"    {told['pick']}")
+        for option, about in told["options"].items():
+            usual = f", usual {about['usual'][0]:g} to {about['usual'][1]:g}" if about["usual"] else ""
+            output.say(f"    --set {option}={about['default']}  {about['about']}{usual}")
+
+
+def doctor(json: AsJson = False) -> None:
+    """Tell what is installed and where data lie.
+
+    Example: tastespace doctor
+    """
+    import importlib.metadata
+    import importlib.util
+    import os
+    import platform
+
+    import tastespace
+    from tastespace.data.sources import SOURCES, cache_folder
+    from tastespace.training.memory import free_memory
+
+    packages: dict[str, str | None] = {}
+    for package in (
+        "torch",
+        "numpy",
+        "scipy",
+        "duckdb",
+        "safetensors",
+        "typer",
+        "rich",
+        "pandas",
+        "polars",
+        "pyarrow",
+        "matplotlib",
+    ):
+        try:
+            packages[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            packages[package] = None
+    free = free_memory()
+    report = {
+        "tastespace": tastespace.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "free_memory_bytes": free,
+        "packages": packages,
+        "cache": str(cache_folder()),
+        "data": {name: (cache_folder() / name).is_dir() for name in SOURCES},
+    }
+    if json:
+        output.as_json(report)
+        return
+    output.say(
+        f"tastespace {report['tastespace']}, Python {report['python']}, {report['system']}, {report['cores']} cores"
+    )
+    if free is not None:
+        output.say(f"free memory: {free / 2**30:.1f} GiB")
+    needed = {"torch", "numpy", "scipy", "duckdb", "safetensors", "typer", "rich"}
+    for package, version in packages.items():
+        missing = "missing: pip install tastespace" if package in needed else "not installed (only to read its frames)"
+        output.say(f"  {package:12} {version or missing}")
+    output.say(f"data are kept in {report['cache']} (set TASTESPACE_CACHE to move them)")
+    for name, source in SOURCES.items():
+        here = "here" if (cache_folder() / name).is_dir() else f"not fetched: tastespace fetch {name}"
+        output.say(f"  {name:16} {here} ({source.about})")

@@ -1,0 +1,1 @@
+"""Offline experiments: comparisons, cold start, the impact of rules, and their report."""

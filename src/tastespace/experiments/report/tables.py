@@ -1,0 +1,162 @@
+"""Tables: the figures themselves, the pairwise tests and the embedding health."""
+
+from collections.abc import Sequence
+
+from tastespace.experiments.report import markup
+from tastespace.experiments.report.markup import DASH, Cell, text
+from tastespace.experiments.report.reading import SIGNIFICANT, Figures, Row, number
+from tastespace.experiments.report.words import name
+
+_QUALITY = {"ndcg": "NDCG", "recall": "Recall", "hit": "Hit", "mrr": "MRR", "map": "MAP", "precision": "Precision"}
+
+
+def results(figures: Figures, ident: str) -> str:
+    """Every model's figures, the best of each column marked."""
+    k = figures.k
+    quality = [(f"{metric}@{k}", f"{label}@{k}") for metric, label in _QUALITY.items()]
+    columns = [
+        "model",
+        *(f"{label} ↑" for _, label in quality[:2]),
+        "training ↓",
+        "ranking ↓",
+        "parameters",
+        f"coverage@{k} ↑",
+        "popularity ↓<small>mean likes</small>",
+        "Gini ↓",
+        f"novelty@{k} ↑<small>bits</small>",
+        "vectors",
+        *(f"{label} ↑" for _, label in quality[2:]),
+    ]
+    rows = []
+    for row in figures.rows:
+        cells = [_quality(figures, row, metric) for metric, _ in quality[:2]]
+        cells += [_seconds(figures, row, key) for key in ("train_seconds", "evaluate_seconds")]
+        cells.append(Cell(_parameters(row)))
+        cells.append(_share(figures, row, f"coverage@{k}"))
+        cells.append(_plain(figures, row, f"popularity@{k}", places=0, lowest=True))
+        cells.append(_plain(figures, row, f"gini@{k}", places=3, lowest=True))
+        cells.append(_plain(figures, row, f"novelty@{k}", places=2))
+        cells.append(Cell(_health(row)))
+        cells += [_quality(figures, row, metric, seeds=False) for metric, _ in quality[2:]]
+        about = "<small>reference</small>" if row.reference else _epochs(row)
+        rows.append((f"{name(row)}{about}", cells))
+    caption = (
+        "Means over users and seeds; under them the 95 % interval over users, then the lowest and highest seed. "
+        '<span class="star" aria-hidden="true">★</span> best of its column; ↑ more is better, ↓ less is better.'
+    )
+    return markup.table(ident, caption, columns, rows)
+
+
+def tests(figures: Figures, ident: str) -> str:
+    """Every pair of models with its p-value, before and after correction."""
+    rows = []
+    for test in figures.tests:
+        p, corrected = number(test.get("p")), number(test.get("p_corrected"))
+        rows.append(
+            (
+                f"{name(str(test.get('a')))} against {name(str(test.get('b')))}",
+                [
+                    Cell(text(markup.decimal(number(test.get("difference"))))),
+                    Cell(text(_p(p))),
+                    Cell(text(_p(corrected))),
+                    Cell(DASH if corrected is None else "yes" if corrected < SIGNIFICANT else "no"),
+                ],
+            )
+        )
+    caption = f"Paired Wilcoxon signed-rank tests over users on NDCG@{figures.k}, Holm-corrected for all pairs."
+    return markup.table(ident, caption, ["pair", "difference", "p", "p, Holm", "significant at 0.05"], rows)
+
+
+def health(figures: Figures, ident: str) -> str:
+    """Figures of each model's vectors."""
+    rows = []
+    for row in figures.rows:
+        for noun, space in row.spaces.items():
+            rank, dim, dead = (number(space.get(key)) for key in ("effective_rank", "dim", "dead_rows"))
+            looked = number(space.get("sampled_rows"))
+            said = [one for one in row.warnings if f"{noun[:-1]} vectors" in one]
+            rows.append(
+                (
+                    f"{name(row)}<small>{noun[:-1]} vectors</small>",
+                    [
+                        Cell(f"{markup.decimal(rank, 1)} of {markup.decimal(dim, 0)}"),
+                        Cell(f"{markup.decimal(dead, 0)} of {markup.decimal(looked, 0)}"),
+                        Cell(markup.decimal(number(space.get("norm_popularity")), 2)),
+                        Cell(markup.decimal(number(space.get("spread")), 3)),
+                        Cell("; ".join(text(one, 200) for one in said) or "well"),
+                    ],
+                )
+            )
+    columns = ["model", "effective rank", "dead rows", "length against popularity", "spread", "verdict"]
+    caption = (
+        "Effective rank: dimensions that the vectors spread over. Dead: no length to speak of. Length against "
+        "popularity: Spearman's correlation. Spread: share of squared length left after "
+        "centring; 0 where all vectors are equal."
+    )
+    return markup.table(ident, caption, columns, rows, words=1) if rows else ""
+
+
+def overview(all_figures: Sequence[Figures], ident: str) -> str:
+    """NDCG of every model under every protocol, the best of each marked."""
+    names = list(dict.fromkeys(row.name for figures in all_figures for row in figures.rows))
+    rows = []
+    for model in names:
+        cells = []
+        for figures in all_figures:
+            row = next((row for row in figures.rows if row.name == model), None)
+            cells.append(Cell(DASH) if row is None else _quality(figures, row, figures.metric, seeds=False))
+        rows.append((name(model), cells))
+    columns = ["model", *(f"{text(figures.protocol, 30)}<small>NDCG@{figures.k} ↑</small>" for figures in all_figures)]
+    caption = (
+        "NDCG under each protocol. Figures of different protocols answer different questions: compare within a column."
+    )
+    return markup.table(ident, caption, columns, rows)
+
+
+def _quality(figures: Figures, row: Row, metric: str, *, seeds: bool = True) -> Cell:
+    ends, spread = row.interval(metric), row.spread(metric)
+    notes = [f"{ends[0]:.4f} to {ends[1]:.4f}"] if ends else []
+    if seeds and spread:
+        notes.append(f"seeds {spread[0]:.4f} to {spread[1]:.4f}")
+    value = row.figure(metric)
+    return Cell(markup.decimal(value), notes, value is not None and value == figures.best(metric))
+
+
+def _seconds(figures: Figures, row: Row, key: str) -> Cell:
+    value = row.figure(key)
+    return Cell(text(markup.seconds(value)), (), value is not None and value == figures.best(key, lowest=True))
+
+
+def _share(figures: Figures, row: Row, key: str) -> Cell:
+    value = row.figure(key)
+    told = DASH if value is None else f"{100 * value:.1f} %"
+    return Cell(told, (), value is not None and value == figures.best(key))
+
+
+def _plain(figures: Figures, row: Row, key: str, *, places: int, lowest: bool = False) -> Cell:
+    value = row.figure(key)
+    return Cell(markup.decimal(value, places), (), value is not None and value == figures.best(key, lowest=lowest))
+
+
+def _parameters(row: Row) -> str:
+    value = row.figure("parameters")
+    return "closed form" if value == 0 else markup.decimal(value, 0)
+
+
+def _epochs(row: Row) -> str:
+    value, seeds = row.figure("epochs"), len(row.seeds)
+    told = [f"{value:.0f} epochs"] if value else []
+    told += [f"{seeds} seeds"] if seeds > 1 else []
+    return "".join(f"<small>{one}</small>" for one in told)
+
+
+def _health(row: Row) -> str:
+    if not row.spaces:
+        return DASH
+    if row.collapsed:
+        return "collapsed"
+    return "see warnings" if row.warnings else "well"
+
+
+def _p(value: float | None) -> str:
+    return DASH if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,101 @@
+"""Judging: what rules do to quality, coverage and variety on the test rows of a split."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastespace._progress import track
+from tastespace.data.queries import check_k
+from tastespace.data.split import Split
+from tastespace.errors import OptionError
+from tastespace.evaluation import Evaluator, metrics
+from tastespace.serving.recommender import Recommender
+from tastespace.serving.rules import Rules
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What lists are like under some rules ("none", "all", or those of one kind): means over users with a test row.
+
+    `diversity` is the mean of 1 - cosine over the pairs of a list, None for models without vectors; `coverage` the
+    share of the catalogue that comes up in any list; `short` how many users got fewer than K items.
+    """
+
+    rules: str
+    recall: float
+    ndcg: float
+    coverage: float
+    diversity: float | None
+    popularity: float
+    short: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(self.__dict__)
+
+
+def judge_rules(
+    recommender: Recommender, split: Split, rules: Rules, *, k: int = 10, progress: bool | None = None
+) -> list[Effect]:
+    """The lists of a bundle without rules, with all of them, and with those of each kind alone.
+
+    Raises what `Recommender.check_split` does.
+    """
+    check_k(k, len(recommender.bundle.items))
+    recommender.check_split(split)
+    if not rules.names:
+        raise OptionError("the file holds no rule, so there is nothing to judge")
+    judge = _Judge(recommender, split, k)
+    asked = {"none": Rules(), "all": rules, **{kind: rules.only(kind) for kind in rules.names}}
+    if len(rules.names) == 1:
+        del asked[rules.names[0]]
+    with track("judging rules", total=len(asked) * len(judge.evaluator.users), enabled=progress) as tick:
+        found = []
+        for place, (name, some) in enumerate(asked.items()):
+            base = place * len(judge.evaluator.users)
+            found.append(judge.effect(name, some, lambda done, base=base: tick(base + done)))
+    return found
+
+
+class _Judge:
+    def __init__(self, recommender: Recommender, split: Split, k: int) -> None:
+        self.recommender, self.split, self.k = recommender, split, k
+        self.evaluator = Evaluator(split, k)
+        users = self.evaluator.users
+        self._queries, self._hidden = split.queries(users), split.hidden_items().take(users)
+        self._relevant = split.relevant_items().take(users)
+        self._directions = recommender.item_directions()
+
+    def effect(self, name: str, rules: Rules, tick: Any) -> Effect:
+        users = self.evaluator.users
+        lists = np.full((len(users), self.k), -1, dtype=np.int64)
+        for row in range(len(users)):
+            hidden = self._hidden.take(np.array([row])).items.astype(np.int64)
+            found = self.recommender.listed(self._queries.take(np.array([row])), hidden, self.k, rules)
+            lists[row, : len(found)] = found
+            tick(row + 1)
+        hits = metrics.find_hits(lists, self._relevant, self.split.train.n_items)
+        wanted = self._relevant.lengths
+        shown = lists[lists >= 0]
+        return Effect(
+            rules=name,
+            recall=float(metrics.recall(hits, wanted).mean()),
+            ndcg=float(metrics.ndcg(hits, wanted).mean()),
+            coverage=len(np.unique(shown)) / self.split.train.n_items,
+            diversity=None if self._directions is None else _diversity(lists, self._directions),
+            popularity=float(self.recommender.opened.likes[shown].mean()) if len(shown) else 0.0,
+            short=int((lists[:, -1] < 0).sum()),
+        )
+
+
+def _diversity(lists: NDArray[np.int64], directions: NDArray[np.float32]) -> float:
+    """Mean over lists of the mean over pairs of 1 - cosine; lists of fewer than two items do not count."""
+    found = []
+    for places in lists:
+        own = directions[places[places >= 0]].astype(np.float64)
+        if len(own) > 1:
+            total = float(np.square(own.sum(axis=0)).sum()) - float(np.square(own).sum())
+            found.append(1 - total / (len(own) * (len(own) - 1)))
+    return float(np.mean(found)) if found else 0.0

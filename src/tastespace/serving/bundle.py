@@ -1,0 +1,319 @@
+"""Bundle: a trained model on disk, in a documented and versioned format (docs/formats.md), never a pickle."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from tastespace._atomic import fresh_folder, nearest_folder, probe
+from tastespace.cold_start import Newcomers
+from tastespace.data import sql
+from tastespace.data.dataset import Dataset, Table
+from tastespace.data.histories import Histories
+from tastespace.data.vocabulary import Vocabulary
+from tastespace.errors import BundleError, DataError
+from tastespace.index.files import FILES, KINDS
+from tastespace.models.parts.fold_in import FoldIn
+
+FORMAT, VERSION = "tastespace-bundle", 1
+INDEX_VERSION = 1
+_FILES = (
+    "users.parquet",
+    "items.parquet",
+    "histories.safetensors",
+    "vectors.safetensors",
+    "weights.safetensors",
+)
+_NEWCOMERS = "newcomers.safetensors"
+_DAMAGE = (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError, TypeError, ValueError)
+_LARGEST_MANIFEST = 16 * 2**20
+_LARGEST = 1e30  # number of a fold-in
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """What a model directory holds. `vectors` is empty for models without an inner product.
+
+    `vectors`: "users" (U, D) and "items" (N, D) float32, biases in the last `bias_coordinates` coordinates, and
+    "fold" (N, D - biases) where a history folds in without the network. `weights`: the model's tensors by name.
+    """
+
+    manifest: Mapping[str, Any]
+    users: Vocabulary
+    items: Vocabulary
+    user_table: Table
+    item_table: Table
+    histories: Histories
+    vectors: Mapping[str, NDArray[np.float32]]
+    weights: Mapping[str, NDArray[Any]]
+    folder: Path | None = None  # where it was read from
+    newcomers: Newcomers | None = None  # the last items, which came after the training
+
+    @property
+    def n_known(self) -> int:
+        """Items that the model was trained on."""
+        return len(self.items) if self.newcomers is None else self.newcomers.n_known
+
+    @cached_property
+    def fold_in(self) -> FoldIn | None:
+        """How a history becomes a query vector, where that needs no network."""
+        told = self.manifest.get("fold_in")
+        if told is None or "fold" not in self.vectors:
+            return None
+        parts = [(int(width), float(length)) for width, length in told["parts"]]
+        tail = np.array(told["tail"], dtype=np.float32)
+        little = np.array(told["little"], dtype=np.float32) if "little" in told else None
+        if told.get("step", False):
+            return FoldIn.ranked(self.vectors["fold"], parts, tail, self.vectors["items"], self.n_known)
+        return FoldIn(self.vectors["fold"], parts, tail, little)
+
+
+def write_bundle(
+    path: Path, bundle: Bundle, *, force: bool = False, save_index: Callable[[Path], None] | None = None
+) -> None:
+    """Write a bundle so that a reader never sees half of one; `save_index` adds the files of an index to its folder.
+
+    An existing one is replaced only with `force`; anything else in its place never is.
+    """
+    _check_place(path, force)
+    _check_finite(path, bundle.vectors, bundle.weights)
+    try:
+        with fresh_folder(path) as folder:
+            _write_table(folder / "users.parquet", bundle.users, bundle.user_table)
+            _write_table(folder / "items.parquet", bundle.items, bundle.item_table)
+            lists = bundle.histories
+            save_file(
+                {"items": lists.items, "offsets": lists.offsets, "weights": lists.weights},
+                folder / "histories.safetensors",
+            )
+            save_file(_contiguous(bundle.vectors), folder / "vectors.safetensors")
+            save_file(_contiguous(bundle.weights), folder / "weights.safetensors")
+            if bundle.newcomers is not None:
+                like = bundle.newcomers.like
+                arrays = {"items": like.indices, "offsets": like.indptr.astype(np.int64), "weights": like.data}
+                save_file(_contiguous(arrays), folder / _NEWCOMERS)
+            if save_index is not None:
+                save_index(folder)
+            files = {file.name: _digest(file) for file in sorted(folder.iterdir())}
+            manifest = {"format": FORMAT, "format_version": VERSION, **bundle.manifest, "files": files}
+            (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+    except (OSError, SafetensorError, duckdb.IOException) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise BundleError(f"cannot write the bundle {path} ({reason}); nothing was changed there") from error
+
+
+def check_can_write(path: Path, *, force: bool) -> None:
+    """Raise `BundleError` before the work rather than after it, where `write_bundle` would refuse the place."""
+    _check_place(path, force)
+    folder = nearest_folder(path)
+    try:
+        probe(folder)
+    except OSError as error:
+        raise BundleError(f"cannot write in {folder} ({error.strerror}); choose another place for the model") from error
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Open a bundle; version, checksums and shapes are verified before anything of it is used."""
+    manifest = _read_manifest(path)
+    try:
+        newer = [_NEWCOMERS] if _NEWCOMERS in manifest["files"] else []
+        for name in (*_FILES, *index_files(manifest), *newer):
+            check_digest(path, name, manifest)
+        users, user_table = _read_table(path / "users.parquet", "user")
+        newcomers = _read_newcomers(path, manifest["counts"].get("items")) if newer else None
+        items, item_table = _read_table(path / "items.parquet", "item", 0 if newcomers is None else len(newcomers))
+        lists = load_file(path / "histories.safetensors")
+        histories = Histories(lists["items"], lists["offsets"], lists["weights"])
+        vectors = load_file(path / "vectors.safetensors")
+        weights = load_file(path / "weights.safetensors")
+    except FileNotFoundError as error:
+        raise BundleError(f"{path} is not a whole bundle: {Path(error.filename or '').name} is missing") from error
+    except _DAMAGE as error:
+        raise BundleError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    _check_shapes(path, manifest, len(users), len(items), histories, vectors)
+    _check_finite(path, vectors, weights)
+    return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights, path, newcomers)
+
+
+def describe_run(
+    *,
+    model: str,
+    config: Mapping[str, Any],
+    options: Mapping[str, Any],
+    dataset: Dataset,
+    protocol: str,
+    seed: int,
+) -> dict[str, Any]:
+    """The part of a manifest that says how the model came to be."""
+    log = dataset.interactions
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "model": model,
+        "config": dict(config),
+        "options": dict(options),
+        "counts": {"users": log.n_users, "items": log.n_items, "rows": len(log)},
+        "data": {"name": dataset.name, "fingerprint": log.fingerprint(), "signal": list(dataset.notes)},
+        "split": {"protocol": protocol, "seed": seed},
+    }
+
+
+def index_files(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files of a bundle's index, none where it is the vectors themselves, or of a version that is not read here."""
+    told = manifest.get("index")
+    if not isinstance(told, dict) or told.get("format_version") != INDEX_VERSION:
+        return ()
+    kind = told.get("kind")
+    return FILES[kind] if kind in KINDS else ()
+
+
+def check_digest(path: Path, name: str, manifest: Mapping[str, Any]) -> None:
+    """Raise `BundleError` for a file that is not the one that the manifest tells of, `OSError` for none."""
+    if _digest(path / name) != manifest["files"].get(name):
+        raise BundleError(f"{path / name} is damaged: its checksum is not the one in the manifest")
+
+
+def _check_place(path: Path, force: bool) -> None:
+    if not path.exists():
+        return
+    if not (path / "manifest.json").is_file():
+        raise BundleError(f"{path} exists and is not a bundle; choose another place for the model")
+    if not force:
+        raise BundleError(
+            f"{path} holds a model already; replace it with --force (force=True), or choose another place"
+        )
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / "manifest.json"
+    try:
+        if file.stat().st_size > _LARGEST_MANIFEST:
+            raise BundleError(f"{file} is too large to be a manifest")
+        manifest = json.loads(file.read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BundleError(f"there is no bundle at {path} (no manifest.json); train one with --out {path}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{file} cannot be read as JSON") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(f"{path} is not a tastespace bundle")
+    if manifest.get("format_version") != VERSION:
+        raise BundleError(
+            f"{path} has format version {manifest.get('format_version')!r}; this tastespace reads version {VERSION}"
+        )
+    expected = {
+        "model": str,
+        "config": dict,
+        "counts": dict,
+        "split": dict,
+        "files": dict,
+        "bias_coordinates": int,
+    }
+    for key, kind in expected.items():
+        if not isinstance(manifest.get(key), kind):
+            raise BundleError(f"{file} has no valid entry {key!r}")
+    if manifest.get("fold_in") is not None and not _is_fold_in(manifest["fold_in"]):
+        raise BundleError(f"{file} has no valid entry 'fold_in'")
+    return manifest
+
+
+def _is_fold_in(told: Any) -> bool:
+    def numbers(value: Any, count: int | None = None) -> bool:
+        fits = isinstance(value, list) and (count is None or len(value) == count)
+        return fits and all(isinstance(one, int | float) and abs(one) <= _LARGEST for one in value)
+
+    if not isinstance(told, dict) or not numbers(told.get("tail")) or not isinstance(told.get("parts"), list):
+        return False
+    if not numbers(told.get("little", told["tail"]), len(told["tail"])) or not isinstance(
+        told.get("step", False), bool
+    ):
+        return False
+    return all(numbers(part, 2) for part in told["parts"])
+
+
+def _check_shapes(
+    path: Path,
+    manifest: Mapping[str, Any],
+    n_users: int,
+    n_items: int,
+    histories: Histories,
+    vectors: Mapping[str, NDArray[np.float32]],
+) -> None:
+    sound = manifest["counts"].get("users") == n_users and manifest["counts"].get("items") == n_items
+    sound &= len(histories) == n_users
+    if len(histories.items):
+        sound &= bool(histories.items.min() >= 0 and histories.items.max() < n_items)
+    sizes = {"users": n_users, "items": n_items, "fold": n_items}
+    sound &= all(array.ndim == 2 and len(array) == sizes.get(name, -1) for name, array in vectors.items())
+    if "items" in vectors and "users" in vectors:
+        sound &= vectors["items"].shape[1:] == vectors["users"].shape[1:]
+        sound &= 0 <= manifest["bias_coordinates"] <= vectors["items"].shape[1]
+    sound &= "fold" not in vectors or "items" in vectors
+    if "fold" in vectors and manifest.get("fold_in") is not None and "items" in vectors:
+        widths = [part[0] for part in manifest["fold_in"]["parts"]]
+        sound &= not widths or (min(widths) >= 0 and sum(widths) == vectors["fold"].shape[1])
+        sound &= vectors["fold"].shape[1] + len(manifest["fold_in"]["tail"]) == vectors["items"].shape[1]
+    if not sound:
+        raise BundleError(f"{path} is damaged: its tables, histories and vectors do not fit each other")
+
+
+def _check_finite(path: Path, *parts: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse numbers that no ranking can be made of, on the way out and on the way in."""
+    for part in parts:
+        for name, array in part.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise BundleError(f"{path}: {name} holds numbers that are not finite, so it could recommend nothing")
+
+
+def _digest(file: Path) -> str:
+    with open(file, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _contiguous(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _write_table(file: Path, vocabulary: Vocabulary, table: Table) -> None:
+    columns: dict[str, NDArray[Any]] = {"id": vocabulary.ids}
+    for name, values in table.columns.items():
+        empty = values.dtype.kind == "O" and all(value is None for value in values)
+        columns[f"column {name}"] = np.full(len(values), np.nan) if empty else values
+    with duckdb.connect() as connection:
+        connection.register("rows", columns)
+        connection.execute(f"COPY rows TO {sql.text(str(file))} (FORMAT parquet)")
+
+
+def _read_newcomers(path: Path, n_items: Any) -> Newcomers:
+    """What the last items are like; `BundleError` for lists that lead out of the catalogue."""
+    held = load_file(path / _NEWCOMERS)
+    kinds = {name: (array.dtype.kind, array.ndim) for name, array in held.items()}
+    if kinds != {"items": ("i", 1), "offsets": ("i", 1), "weights": ("f", 1)}:
+        raise BundleError(f"{path} is damaged: its newcomers are not lists of items with weights")
+    lists = Histories(held["items"], held["offsets"], held["weights"])
+    n_known = n_items - len(lists) if isinstance(n_items, int) else -1
+    sound = n_known > 0 and (len(lists.items) == 0 or (lists.items.min() >= 0 and lists.items.max() < n_known))
+    sums = np.bincount(lists.rows, lists.weights, minlength=len(lists))
+    sound &= bool(np.isfinite(lists.weights).all() and (lists.weights >= 0).all())
+    if not sound or not np.allclose(sums, 1, atol=1e-3):
+        raise BundleError(f"{path} is damaged: its newcomers do not fit its items")
+    return Newcomers(sp.csr_matrix((lists.weights, lists.items, lists.offsets), shape=(len(lists), n_known)))
+
+
+def _read_table(file: Path, noun: str, appended: int = 0) -> tuple[Vocabulary, Table]:
+    with duckdb.connect() as connection:
+        fetched = connection.execute(f"SELECT * FROM read_parquet({sql.file(file)})").fetchnumpy()
+    columns = {name: sql.unmasked(values) for name, values in fetched.items()}
+    ids = columns.pop("id")
+    return Vocabulary(ids, noun, appended), Table(
+        {name.removeprefix("column "): values for name, values in columns.items()}
+    )

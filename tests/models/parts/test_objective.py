@@ -1,0 +1,99 @@
+"""What a question tells is no wrong answer to it."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tastespace.data.histories import Histories
+from tastespace.data.split import split
+from tastespace.data.synthetic import checkerboard
+from tastespace.models.parts import objective
+from tastespace.models.parts.objective import Batch, Batches, Objective
+from tastespace.training.fit import train
+
+LISTS = Histories.of([[0, 1, 2, 3], [0, 1]], [[1, 1, 1, -1], [1, 1]])
+
+
+def asking(config: Objective, told: list[int], weights: list[float]) -> Batch:
+    """A question of user 0 whose answer is item 2."""
+    answers, known = Histories.of([[2]]), Histories.of([told], [weights])
+    rng = np.random.default_rng(0)
+    return Batches(config, LISTS, 6).asking(np.zeros(1, np.int64), answers, rng, torch.device("cpu"), told=known)
+
+
+def gradient_of_items(batch: Batch, config: Objective) -> torch.Tensor:
+    """(N,) how much the loss pushes each item."""
+    torch.manual_seed(0)
+    users, items = torch.randn(1, 4), torch.randn(6, 4, requires_grad=True)
+    objective.loss(config, batch, users, items, torch.zeros(6)).backward()
+    assert items.grad is not None
+    return items.grad.abs().sum(dim=1)
+
+
+def test_a_like_that_was_told_is_left_alone_and_other_items_are_not() -> None:
+    config = Objective(dim=4)
+    found = gradient_of_items(asking(config, [0, 1], [1, 1]), config)
+    assert (found[:2] < 1e-6).all()
+    assert (found[2:] > 1e-4).all()
+
+
+def test_a_dislike_that_was_told_is_pushed_more() -> None:
+    config = Objective(dim=4, seen_weight=0.0)
+    plain, told = (gradient_of_items(asking(config, *case), config) for case in (([], []), ([3], [-1])))
+    assert told[3] > 1.5 * plain[3]
+
+
+def test_a_dislike_that_is_hidden_from_its_user_is_left_alone() -> None:
+    config = Objective(dim=4, low_rated="hidden")
+    found = gradient_of_items(asking(config, [3], [-1]), config)
+    assert found[3] < 1e-6
+    assert (found[4:] > 1e-4).all()
+
+
+@pytest.mark.parametrize(("protocol", "low_rated"), [("article", "ranked"), ("article-rated", "hidden")])
+def test_low_ratings_are_taken_as_the_split_takes_them(protocol: str, low_rated: str) -> None:
+    on = split(checkerboard(), protocol)
+    assert Objective().suited(on).low_rated == low_rated
+    assert Objective(low_rated="ranked").suited(on).low_rated == "ranked"
+    assert train("mf", on, dim=4, epochs=1).model.config.low_rated == low_rated
+
+
+def test_what_is_learnt_does_not_depend_on_who_shares_a_batch() -> None:
+    """In a log with low ratings a batch without any still asks what is met."""
+    config, rng = Objective(dim=4), np.random.default_rng(0)
+    torch.manual_seed(0)
+    users, items = torch.randn(2, 4), torch.randn(6, 4)
+    found = []
+    for lists in (LISTS, LISTS.keep(LISTS.weights > 0)):
+        batch = Batches(config, lists, 6).of(np.array([1]), rng, torch.device("cpu"))
+        assert len(batch.met_rows) == 0
+        found.append(float(objective.loss(config, batch, users[1:], items, torch.zeros(6))))
+    assert found[0] > found[1] + 0.1
+
+
+def test_an_answer_stays_one_even_if_it_was_told() -> None:
+    config = Objective(dim=4)
+    first, second = (gradient_of_items(asking(config, *case), config) for case in (([], []), ([2], [1])))
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce", "gbce"])
+def test_losses_over_drawn_negatives_need_not_be_told(loss: str) -> None:
+    config = Objective(dim=4, loss=loss)  # type: ignore[arg-type]
+    assert len(asking(config, [0, 1], [1, 1]).told_rows) == 0
+
+
+@pytest.mark.parametrize("dim", [2, 5])
+def test_scaled_vectors_have_the_gradient_of_their_formula(dim: int) -> None:
+    config = Objective(dim=dim, temperature=0.5, seen_temperature=0.2)
+    vectors = torch.randn(3, 4, dim, dtype=torch.double, requires_grad=True)
+    slow = torch.cat(
+        [
+            F.normalize(h, dim=-1) / t**0.5
+            for h, t in zip(vectors.split([dim // 2, dim - dim // 2], -1), (0.2, 0.5), strict=True)
+        ],
+        dim=-1,
+    )
+    torch.testing.assert_close(config.scaled(vectors), slow)
+    assert torch.autograd.gradcheck(config.scaled, (vectors,))

@@ -1,0 +1,153 @@
+"""Lists as tables, and the laws of what reads them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tastespace.data.histories import Histories
+from tastespace.data.queries import Queries
+from tastespace.data.split import Split, split, whole
+from tastespace.data.synthetic import ring_walk
+from tastespace.errors import OptionError
+from tastespace.models.parts import transformer
+from tastespace.models.parts.transformer import Block, Sequence, Tokens
+from tests.build import dataset, log
+
+ragged = st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=5).map(Histories.of)
+
+
+def lists_of(history: Histories) -> list[list[int]]:
+    return [part.tolist() for part in np.split(history.items, history.offsets[1:-1])]
+
+
+@given(history=ragged)
+def test_places_count_from_the_end(history: Histories) -> None:
+    expected = [place for one in lists_of(history) for place in reversed(range(len(one)))]
+    assert transformer.from_end(history).tolist() == expected
+
+
+@given(history=ragged, length=st.integers(1, 7), skip=st.integers(0, 3))
+def test_crop_keeps_the_newest(history: Histories, length: int, skip: int) -> None:
+    found = transformer.crop(history, length, np.full(len(history), skip))
+    assert lists_of(found) == [one[: max(0, len(one) - skip)][-length:] for one in lists_of(history)]
+
+
+@given(history=ragged, length=st.integers(1, 7), seed=st.integers(0, 9))
+def test_crop_anywhere_is_a_run_as_long_as_may_be(history: Histories, length: int, seed: int) -> None:
+    found = lists_of(transformer.crop_anywhere(history, length, np.random.default_rng(seed)))
+    for whole_list, part in zip(lists_of(history), found, strict=True):
+        assert len(part) == min(length, len(whole_list))
+        assert any(whole_list[i : i + len(part)] == part for i in range(len(whole_list) - len(part) + 1))
+
+
+@given(history=ragged, seed=st.integers(0, 9))
+def test_shuffled_lists_hold_what_they_held(history: Histories, seed: int) -> None:
+    found = transformer.shuffled(history, np.random.default_rng(seed))
+    assert [sorted(one) for one in lists_of(found)] == [sorted(one) for one in lists_of(history)]
+
+
+@given(history=ragged)
+def test_before_and_from_each_item_make_up_its_list(history: Histories) -> None:
+    before, after = lists_of(transformer.before_each(history)), lists_of(transformer.from_each(history))
+    expected = [(one[:i], one[i:]) for one in lists_of(history) for i in range(len(one))]
+    if expected:
+        assert list(zip(before, after, strict=True)) == expected
+
+
+@given(history=ragged)
+def test_a_table_holds_each_list_at_its_right_end(history: Histories) -> None:
+    table = transformer.lay_out(history, transformer.from_end(history))
+    for row, one in enumerate(lists_of(history)):
+        pad = table.items.shape[1] - len(one)
+        assert table.real[row].tolist() == [False] * pad + [True] * len(one)
+        assert table.items[row, pad:].tolist() == one
+        assert table.places[row, pad:].tolist() == list(reversed(range(len(one))))
+
+
+def test_a_tables_attitude_is_the_weights_sign() -> None:
+    history = Histories.of([[3, 1, 2]], [[-0.5, 0, 2]])
+    assert transformer.lay_out(history, transformer.from_end(history)).attitudes.tolist() == [[0, 1, 2]]
+
+
+@given(lengths=st.lists(st.integers(2, 30), max_size=40), size=st.integers(1, 200))
+def test_every_list_is_in_one_step_of_an_epoch(lengths: list[int], size: int) -> None:
+    steps = list(transformer.by_length(np.array(lengths, np.int64), size, np.random.default_rng(0)))
+    assert sorted(np.concatenate([[], *steps]).tolist()) == list(range(len(lengths)))
+
+
+def test_steps_hold_lists_of_like_length() -> None:
+    lengths = np.tile([2, 50], 100)
+    steps = [set(lengths[step].tolist()) for step in transformer.by_length(lengths, 100, np.random.default_rng(0))]
+    assert sum(len(lengths_of_step) > 1 for lengths_of_step in steps) <= 1  # where short ones end
+
+
+def tokens(**settings: object) -> Tokens:
+    torch.manual_seed(0)
+    return Tokens(Sequence(dim=4, **settings), 10).eval()  # type: ignore[arg-type]
+
+
+def test_nothing_of_pad_is_attended_to_or_added() -> None:
+    model, history = tokens(), Histories.of([[1], [1, 2, 3]])
+    table = transformer.lay_out(history, transformer.from_end(history))
+    _, real = model(table)
+    assert real[0, 0, 0].tolist() == [True, False, False, True]
+    assert model.added(table)[0][0, :2].count_nonzero() == 0
+
+
+def test_a_block_does_not_see_what_is_not_allowed() -> None:
+    torch.manual_seed(0)
+    block = Block(Sequence(dim=4)).eval()
+    asking, offered = torch.randn(1, 1, 4), torch.randn(1, 3, 4)
+    other = offered.clone()
+    other[0, 1] = 7.0
+    allowed = torch.tensor([True, False, True])[None, None, None]
+    torch.testing.assert_close(block(asking, offered, allowed), block(asking, other, allowed))
+    assert not torch.allclose(block(asking, offered, ~allowed), block(asking, other, ~allowed))
+
+
+def test_attitudes_that_training_never_showed_are_not_read() -> None:
+    model, rows = tokens(), log([(0, 0, 1), (0, 1, 1), (1, 1, -1)], n_items=10)
+    model.prepare(rows, torch.zeros(10))
+    history = Histories.of([[1, 2, 3]], [[1, 0, -1]])
+    assert lists_of(model.readable(history)) == [[1, 3]]
+
+
+def test_a_batch_is_answered_in_its_own_order() -> None:
+    model, history = tokens(), Histories.of([[1, 2, 3], [], [4], [5, 6]])
+    asked = Queries(np.array([0, -1, -1, -1]), history)
+    found = model.answer(asked, lambda part: torch.from_numpy(part.lengths).float()[:, None].expand(-1, 4))
+    torch.testing.assert_close(found[:, 0] > 0, torch.tensor([True, False, True, True]))
+    assert found.shape == (4, 5)
+    assert found[:, -1].tolist() == [1.0, 2.0, 2.0, 1.5]  # 1, and for strangers what is left to everybody
+
+
+def test_long_batches_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformer, "_TOKENS_A_QUERY_BATCH", 4)
+    sizes: list[int] = []
+
+    def encode(part: Histories) -> torch.Tensor:
+        sizes.append(len(part))
+        return torch.ones(len(part), 4) * torch.from_numpy(part.items[part.offsets[:-1]])[:, None]
+
+    found = tokens(loss="bpr").answer(Queries.of_histories(Histories.of([[i, i] for i in range(10)])), encode)
+    assert found[:, 0].tolist() == list(range(10))
+    assert len(sizes) > 1
+
+
+def test_heads_that_cannot_share_the_width_are_refused() -> None:
+    with pytest.raises(OptionError, match="dim=6 cannot be shared by heads=4; choose a multiple of it"):
+        Sequence(dim=6, heads=4)
+
+
+@pytest.mark.parametrize(("protocol", "ask"), [("leave-last-out", "next"), ("article", "anywhere")])
+def test_what_is_asked_is_what_validation_rows_ask(protocol: str, ask: str) -> None:
+    assert Sequence().suited(split(ring_walk(), protocol)).ask == ask
+    assert Sequence(ask="next").suited(split(ring_walk(), protocol)).ask == "next"
+
+
+def test_where_nothing_is_tested_what_follows_is_asked() -> None:
+    on: Split = whole(dataset([(0, 0), (0, 1), (1, 0), (1, 1)]))
+    assert on.asks_what_follows()
+    assert Sequence().suited(on).ask == "next"

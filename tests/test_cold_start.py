@@ -1,0 +1,78 @@
+"""People alike: who counts, and for how much."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import tastespace as ts
+from tastespace import cold_start
+from tastespace.cold_start import People, Unmet, unit
+from tastespace.data.dataset import Dataset, Table
+from tastespace.data.histories import Histories
+
+
+@pytest.fixture
+def people() -> People:
+    """Ten people of two kinds (even ones like item 0, odd ones item 1, all item 2), and one who liked nothing."""
+    features = np.array([[1, 0] if user % 2 == 0 else [0, 1] for user in range(11)], dtype=np.float32)
+    lists = [[user % 2, 2] for user in range(10)] + [[0]]
+    weights = [[1.0, 3.0]] * 10 + [[-1.0]]
+    return People.of(sp.csr_matrix(features), Histories.of(lists, weights), 3)
+
+
+def test_of_few_people_a_third_counts(people: People) -> None:
+    asked = np.array([[1, 0]], dtype=np.float32)
+    np.testing.assert_allclose(people.likes_of_the_nearest(asked), [4, 0, 4])  # four of ten, all of the kind
+
+
+def test_the_nearest_count_and_those_as_near_as_the_last_share(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = np.array([[1, 0]], dtype=np.float32)
+    monkeypatch.setattr(cold_start, "_AT_MOST", 1)
+    assert people.likes_of_the_nearest(asked).tolist() == [5, 5, 10]
+    monkeypatch.setattr(cold_start, "LIKE_THEM", 5)
+    assert people.likes_of_the_nearest(asked).tolist() == [5, 0, 5]
+    monkeypatch.setattr(cold_start, "LIKE_THEM", 2)
+    np.testing.assert_allclose(people.likes_of_the_nearest(asked), [2, 0, 2])
+    monkeypatch.setattr(cold_start, "LIKE_THEM", 7)
+    np.testing.assert_allclose(people.likes_of_the_nearest(asked), [5, 2, 7])
+
+
+def test_nobody_likes_anything_where_there_is_nobody() -> None:
+    nobody = People.of(sp.csr_matrix((2, 2), dtype=np.float32), Histories.of([[], []]), 3)
+    assert nobody.likes_of_the_nearest(np.ones((1, 2), np.float32)).tolist() == [0, 0, 0]
+
+
+def test_only_items_that_nobody_met_are_placed() -> None:
+    features = sp.csr_matrix(np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.float32))
+    unmet = Unmet.of(features, np.array([0, 0, 3, 2]), likes=np.array([2, 0, 0, 1]))  # item 2 was met and never liked
+    assert unmet.places.tolist() == [1]
+    known = np.array([[4, 0], [9, 9], [8, 8], [0, 2]], dtype=np.float32)
+    assert unmet.placed(known).tolist() == [[4, 0], [4, 0], [8, 8], [0, 2]]
+    assert known[1].tolist() == [9, 9]
+    assert unmet.scored(known.T.copy()).tolist() == unmet.placed(known).T.tolist()
+
+
+@pytest.mark.parametrize(("width", "likes"), [(0, [2, 0]), (1, [0, 0])])
+def test_without_attributes_or_likes_nothing_is_placed(width: int, likes: list[int]) -> None:
+    assert len(Unmet.of(sp.csr_matrix((2, width), dtype=np.float32), np.array([0]), np.array(likes))) == 0
+
+
+@pytest.mark.parametrize("name", ["mf", "ease", "popularity"])
+def test_held_out_items_are_tested_where_their_attributes_place_them(board: Dataset, name: str) -> None:
+    kinds = np.array(["even", "odd"], dtype=object)[np.arange(board.interactions.n_items) % 2]
+    told = replace(board, item_table=Table({"kind": kinds}))
+    with_kinds, without = (ts.split(data, "new-items") for data in (told, board))
+    settings = {"dim": 8, "epochs": 5} if name == "mf" else {}
+    found = [ts.evaluate(ts.train(name, one, **settings)).mean("recall@10") for one in (with_kinds, without)]
+    if name == "popularity":
+        assert found[0] >= found[1]
+    else:
+        assert found[0] > 0.9
+        assert found[1] < 0.5
+
+
+def test_rows_have_length_one_and_zeros_stay() -> None:
+    found = unit(sp.csr_matrix(np.array([[3, 4], [0, 0]], dtype=np.float32))).toarray()
+    np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0]], rtol=1e-6)
