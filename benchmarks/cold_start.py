@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/cold_start.py [--models NAME,...] [--seeds N]
 
-MovieLens 100K, NDCG@10 on test rows by `tastespace.measure_routes`. Of unseen users (`new-users`): the model that never
+MovieLens 100K, NDCG@10 by `tastespace.measure_cold_start`. For unseen users (`new-users`): the model that never
 saw them, asked with their history (session), or with the first few likes of it, beside one that was trained on it too
 (warm); asked with their attributes alone, beside what is most liked. Of unseen films (`new-items`), ranked among
 themselves: placed by their attributes, beside the mean of their genres' films and films placed at random. Epochs are
@@ -36,7 +36,7 @@ def main() -> None:
     for name in asked.models.split(","):
         settings = {"metric": METRIC} if models.get(name).learns_by_gradient() else {}
         began = time.perf_counter()
-        rows.append(ts.measure_routes(name, data, seeds=asked.seeds, k=K, settings=settings).to_json())
+        rows.append(ts.measure_cold_start(name, data, seeds=asked.seeds, k=K, settings=settings).to_json())
         print(name, f"{time.perf_counter() - began:.0f} s", rounded(rows[-1]), flush=True)
     file = RESULTS / "cold_start.json"
     found = {row["model"]: row for row in json.loads(file.read_text())["rows"]} if file.exists() else {}

@@ -59,7 +59,7 @@ def digest(*files: Path) -> str:
 def our_sources() -> tuple[Path, ...]:
     """Every file of the package that a figure of ours can depend on."""
     package = Path(ts.__file__).parent
-    aside = {package / "cli", package / "report_page"}
+    aside = {package / "cli", package / "experiments" / "report"}
     return tuple(file for file in sorted(package.rglob("*.py")) if aside.isdisjoint(file.parents))
 
 

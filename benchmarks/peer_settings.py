@@ -81,14 +81,14 @@ def sasrec(n_factors: int, epochs: int, batch_size: int, **more: Any) -> Setting
 
 def gowalla_mf(dim: int, epochs: int, temperature: float = 0.2, learning_rate: float = 0.005) -> Settings:
     """Of our `mf` on a large log of likes: so many epochs, without a search for their number."""
-    found = {"dim": dim, "epochs": epochs, "temperature": temperature, "seen_temperature": temperature}
-    found |= {"learning_rate": learning_rate, "final_rate": 0.05, "batch_size": 7000, "start": "spectrum"}
-    return {**found, "loss": "sampled-softmax", "candidates": 8192, "search": False}
+    found = {"dim": dim, "epochs": epochs, "temperature": temperature, "interaction_temperature": temperature}
+    found |= {"learning_rate": learning_rate, "final_lr_fraction": 0.05, "batch_size": 7000, "init": "svd"}
+    return {**found, "loss": "sampled-softmax", "shared_negatives": 8192, "search": False}
 
 
-def spectral(dim: int, smoothing: float = 3.0, item_power: float = 0.5) -> Settings:
+def spectral(dim: int, smoothing: float = 3.0, degree_exponent: float = 0.5) -> Settings:
     """Of our `spectral` on a large log."""
-    return {"dim": dim, "smoothing": smoothing, "item_power": item_power, "passes": 4}
+    return {"dim": dim, "smoothing": smoothing, "degree_exponent": degree_exponent, "power_iterations": 4}
 
 
 def each(name: str, values: Sequence[Any], **fixed: Any) -> list[Settings]:
@@ -224,18 +224,18 @@ OURS: dict[str, dict[str, list[Settings]]] = {
             {"dim": 32},
             {"temperature": 0.8},
             {"temperature": 1.6},
-            {"seen_weight": 0.25},
-            {"seen_weight": 1.0},
+            {"interaction_weight": 0.25},
+            {"interaction_weight": 1.0},
             {"learning_rate": 0.03},
         ],
         "mf on likes": [
             {},
             {"dim": 128},
             {"temperature": 0.8},
-            {"seen_weight": 0.0},
-            {"seen_weight": 0.0, "temperature": 0.35},
-            {"seen_weight": 0.0, "temperature": 0.5},
-            {"seen_weight": 0.0, "temperature": 0.5, "dim": 128},
+            {"interaction_weight": 0.0},
+            {"interaction_weight": 0.0, "temperature": 0.35},
+            {"interaction_weight": 0.0, "temperature": 0.5},
+            {"interaction_weight": 0.0, "temperature": 0.5, "dim": 128},
             {"learning_rate": 0.03},
         ],
         "lightgcn": [
@@ -248,7 +248,7 @@ OURS: dict[str, dict[str, list[Settings]]] = {
             {"learning_rate": 0.03},
             {"layer_l2": 0.001},
         ],
-        "ease": each("penalty", [200.0, 50.0, 100.0, 150.0, 300.0, 400.0, 600.0, 1000.0]),
+        "ease": each("l2", [200.0, 50.0, 100.0, 150.0, 300.0, 400.0, 600.0, 1000.0]),
     },
     "gowalla": {
         "mf": [

@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/prose.py [--cuts N] [--seeds N]
 
 MovieLens 100K, titles. The test rows of `new-items` are left out altogether: a tenth of the other films at a time is
-new, and placed among themselves as by `Newcomers` (NDCG@10), by encoders fitted to the known films. Then `two_tower` on
+new, and placed among themselves as by `AddedItems` (NDCG@10), encoders fitted to known films. Then `two_tower` on
 the validation rows of `article`.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 import tastespace as ts
 from cold_start import among
 from tastespace._atomic import write_text
-from tastespace.cold_start import Newcomers
+from tastespace.cold_start import AddedItems
 from tastespace.data import features
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.features import Column, Encoder
@@ -74,7 +74,7 @@ def placements(data: Dataset, cuts: int) -> dict[str, dict[str, np.ndarray]]:
             parts = np.array_split(users, 8)
             scores = np.concatenate([score(split.queries(part)).detach().numpy() for part in parts])  # (R, N)
             for variant, items in encoded.items():
-                placed = Newcomers.of(items, items[films], likes).scored(scores)[:, len(likes) :]
+                placed = AddedItems.of(items, items[films], likes).scored(scores)[:, len(likes) :]
                 found[name][variant].append(among(films, placed, relevant))
     return {name: {key: np.array(values) for key, values in one.items()} for name, one in found.items()}
 

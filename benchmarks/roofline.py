@@ -128,7 +128,7 @@ def made(name: str, on: Split) -> tuple[Model, Options]:
     """An untrained model with the defaults, as `fit` would start it."""
     cls = models.get(name)
     config, options = training.configure(name, {})
-    config = cls.suited(config, on)
+    config = cls.resolve_config(config, on)
     features = Features.of(on.dataset)
     shapes = training.shapes_of(cls, on, features)
     return training.build(name, config, shapes, options, on.train, features), options
@@ -199,7 +199,7 @@ def answer(fit: training.Fit, on: Split) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         recommender = ts.Recommender.build(fit, Path(folder) / "bundle")
     user, counter = on.train.users.ids[row], Counter()
-    space = training.model.item_space()
+    space = training.model.item_embeddings()
     width = on.train.n_items if space is None else space.shape[1]
     if isinstance(training.model, Factored):  # a bundle keeps the vectors of known users: no network is run
         counter.flop = 2 * on.train.n_items * (width + training.model.n_bias)

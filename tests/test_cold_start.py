@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 import tastespace as ts
 from tastespace import cold_start
-from tastespace.cold_start import People, Unmet, unit
+from tastespace.cold_start import ColdItems, People, unit
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
 
@@ -46,17 +46,19 @@ def test_nobody_likes_anything_where_there_is_nobody() -> None:
 
 def test_only_items_that_nobody_met_are_placed() -> None:
     features = sp.csr_matrix(np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.float32))
-    unmet = Unmet.of(features, np.array([0, 0, 3, 2]), likes=np.array([2, 0, 0, 1]))  # item 2 was met and never liked
-    assert unmet.places.tolist() == [1]
+    cold_items = ColdItems.of(
+        features, np.array([0, 0, 3, 2]), likes=np.array([2, 0, 0, 1])
+    )  # item 2 was met and never liked
+    assert cold_items.places.tolist() == [1]
     known = np.array([[4, 0], [9, 9], [8, 8], [0, 2]], dtype=np.float32)
-    assert unmet.placed(known).tolist() == [[4, 0], [4, 0], [8, 8], [0, 2]]
+    assert cold_items.placed(known).tolist() == [[4, 0], [4, 0], [8, 8], [0, 2]]
     assert known[1].tolist() == [9, 9]
-    assert unmet.scored(known.T.copy()).tolist() == unmet.placed(known).T.tolist()
+    assert cold_items.scored(known.T.copy()).tolist() == cold_items.placed(known).T.tolist()
 
 
 @pytest.mark.parametrize(("width", "likes"), [(0, [2, 0]), (1, [0, 0])])
 def test_without_attributes_or_likes_nothing_is_placed(width: int, likes: list[int]) -> None:
-    assert len(Unmet.of(sp.csr_matrix((2, width), dtype=np.float32), np.array([0]), np.array(likes))) == 0
+    assert len(ColdItems.of(sp.csr_matrix((2, width), dtype=np.float32), np.array([0]), np.array(likes))) == 0
 
 
 @pytest.mark.parametrize("name", ["mf", "ease", "popularity"])

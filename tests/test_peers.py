@@ -287,7 +287,7 @@ def test_a_setting_is_shortened_by_its_length() -> None:
     peer = peers.shortened(KINDS["implicit ALS"], {"iterations": 16, "factors": 8}, None)
     assert peer == [{"iterations": n, "factors": 8} for n in (2, 4, 8, 12, 16)]
     assert peers.shortened(KINDS["implicit ALS"], {"iterations": 1}, None) == [{"iterations": 1}]
-    assert peers.shortened(KINDS["ease"], {"penalty": 3.0}, None) == []
+    assert peers.shortened(KINDS["ease"], {"l2": 3.0}, None) == []
 
 
 def test_ours_is_shortened_by_what_its_search_came_to_and_not_searched_again() -> None:

@@ -42,7 +42,7 @@ def test_version_is_that_of_the_package() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "suggest",
+        "_messages",
         "data.vocabulary",
         "data.signals",
         "data.columns",
@@ -50,8 +50,8 @@ def test_version_is_that_of_the_package() -> None:
         "evaluation.health",
         "evaluation.metrics",
         "evaluation.significance",
-        "report_page.markup",
-        "report_page.plots",
+        "experiments.report.markup",
+        "experiments.report.plots",
     ],
 )
 def test_examples_in_docstrings_run(module: str) -> None:

@@ -9,8 +9,8 @@ CLAIM = Claim(
     k=10,
     settings={
         **ON_BEAUTY,
-        "mask_share": 0.3,
-        "last_share": 0.3,
+        "mask_prob": 0.3,
+        "last_item_mask_prob": 0.3,
         "epochs": 24,
         "validate_every": 4,
     },

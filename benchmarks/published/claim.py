@@ -71,21 +71,21 @@ def random_811(folder: Path) -> Split:
 
 ON_BEAUTY = {  # of both transformers
     "dim": 128,
-    "length": 50,
-    "blocks_weight": 1.0,
+    "max_length": 50,
+    "transformer_weight": 1.0,
     "dropout": 0.2,
     "temperature": 0.3,
-    "seen_temperature": 0.15,
+    "interaction_temperature": 0.15,
     "learning_rate": 0.003,
 }
 ON_GOWALLA = {  # of all that are trained there
     "dim": 256,
-    "start": "spectrum",
+    "init": "svd",
     "loss": "sampled-softmax",
-    "candidates": 8192,
+    "shared_negatives": 8192,
     "temperature": 0.2,
-    "seen_temperature": 0.2,
-    "final_rate": 0.05,
+    "interaction_temperature": 0.2,
+    "final_lr_fraction": 0.05,
     "validate_every": 2,
     "metric": "recall@20",
 }
@@ -143,7 +143,7 @@ def run(claim: Claim) -> None:
     config, options = configure(claim.model, claim.settings)
     told = {
         "claim": {**dataclasses.asdict(claim), "settings": dict(claim.settings)},
-        "config": configs.to_mapping(models.get(claim.model).suited(config, split)),
+        "config": configs.to_mapping(models.get(claim.model).resolve_config(config, split)),
         "options": configs.to_mapping(options),
         "protocol": split.describe(),
         "machine": machine(),

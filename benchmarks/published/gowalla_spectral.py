@@ -10,7 +10,7 @@ CLAIM = Claim(
     settings={
         "dim": 512,
         "smoothing": 3.0,
-        "passes": 4,
+        "power_iterations": 4,
     },
     must=(0.178, 0.149),
     goal=(0.183, 0.154),

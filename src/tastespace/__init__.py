@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tastespace.data.vocabulary import Vocabulary
     from tastespace.evaluation.evaluate import Report
     from tastespace.evaluation.leaks import find_leaks
-    from tastespace.experiments.cold_start import Routes, measure_routes
+    from tastespace.experiments.cold_start import ColdStartReport, measure_cold_start
     from tastespace.experiments.comparison import Comparison, compare, evaluate
-    from tastespace.experiments.rule_impact import judge_rules
+    from tastespace.experiments.rule_impact import measure_rule_impact
     from tastespace.serving.batch import recommend_all
     from tastespace.serving.explanations import Explanation, Reason
     from tastespace.serving.recommender import Answer, Recommender
@@ -36,6 +36,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Answer": "serving.recommender",
+    "ColdStartReport": "experiments.cold_start",
     "Comparison": "experiments.comparison",
     "Dataset": "data.dataset",
     "Explanation": "serving.explanations",
@@ -45,7 +46,6 @@ _HOME = {
     "Reason": "serving.explanations",
     "Recommender": "serving.recommender",
     "Report": "evaluation.evaluate",
-    "Routes": "experiments.cold_start",
     "Rules": "serving.rules",
     "Split": "data.split",
     "Table": "data.dataset",
@@ -55,9 +55,9 @@ _HOME = {
     "fetch": "data.sources",
     "find_leaks": "evaluation.leaks",
     "fit": "training.fit",
-    "judge_rules": "experiments.rule_impact",
     "load_dataset": "data.sources",
-    "measure_routes": "experiments.cold_start",
+    "measure_cold_start": "experiments.cold_start",
+    "measure_rule_impact": "experiments.rule_impact",
     "open_data": "data.sources",
     "read": "data.readers",
     "recommend_all": "serving.batch",
@@ -67,6 +67,7 @@ _HOME = {
 
 __all__ = [
     "Answer",
+    "ColdStartReport",
     "Comparison",
     "Dataset",
     "Explanation",
@@ -76,7 +77,6 @@ __all__ = [
     "Reason",
     "Recommender",
     "Report",
-    "Routes",
     "Rules",
     "Split",
     "Table",
@@ -87,9 +87,9 @@ __all__ = [
     "fetch",
     "find_leaks",
     "fit",
-    "judge_rules",
     "load_dataset",
-    "measure_routes",
+    "measure_cold_start",
+    "measure_rule_impact",
     "open_data",
     "read",
     "recommend_all",

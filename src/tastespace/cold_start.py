@@ -88,13 +88,13 @@ def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, eq=False)
-class Newcomers:
+class AddedItems:
     """M items that came after the training, each the mean of known ones with weights `like` (M, N) that add up to 1."""
 
     like: sp.csr_matrix
 
     @classmethod
-    def of(cls, known: sp.csr_matrix, new: sp.csr_matrix, likes: NDArray[np.int64]) -> "Newcomers":
+    def of(cls, known: sp.csr_matrix, new: sp.csr_matrix, likes: NDArray[np.int64]) -> "AddedItems":
         """From features (N, G) and (M, G): the 10 items with `likes` (N,) of the largest cosine, weighted by it.
 
         Of very many items those with the most likes are compared. One that is like none of them is the 10 with the most
@@ -123,11 +123,11 @@ class Newcomers:
         return int(self.like.shape[1])
 
     def joined(self, known: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N + M, D) rows of the known items (N, D), and the newcomers' after them."""
+        """(N + M, D) rows of the known items (N, D), and the added_items' after them."""
         return np.concatenate([known, self.mean(known)])
 
     def mean(self, known: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(M, D) the newcomers' rows alone."""
+        """(M, D) the added_items' rows alone."""
         return np.asarray(self.like @ known, dtype=np.float32)
 
     def scored(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -146,7 +146,7 @@ class Newcomers:
 
 
 @dataclass(frozen=True, eq=False)
-class Unmet:
+class ColdItems:
     """Items of the catalogue that no row is about: C of them at `places` (C,), each the mean that `like` (C, N) says.
 
     Their trained vectors are what they started from. Items that were met and never liked stay as they were learnt.
@@ -156,22 +156,22 @@ class Unmet:
     like: sp.csr_matrix
 
     @classmethod
-    def of(cls, features: sp.csr_matrix, met: NDArray[np.integer], likes: NDArray[np.int64]) -> "Unmet":
+    def of(cls, features: sp.csr_matrix, met: NDArray[np.integer], likes: NDArray[np.int64]) -> "ColdItems":
         """From features (N, G), the items of all rows, and `likes` (N,); without features none can be placed."""
         places = np.flatnonzero(np.bincount(met, minlength=len(likes)) == 0)
         if features.shape[1] == 0 or not likes.any():
             places = places[:0]
-        return cls(places, Newcomers.of(features, features[places], likes).like)
+        return cls(places, AddedItems.of(features, features[places], likes).like)
 
     @classmethod
-    def of_histories(cls, features: sp.csr_matrix, histories: Histories) -> "Unmet":
+    def of_histories(cls, features: sp.csr_matrix, histories: Histories) -> "ColdItems":
         """Those of the items with features (N, G) that no history holds."""
         n_items, liked = features.shape[0], histories.positives().items
         met = histories.items[histories.items < n_items]
         return cls.of(features, met, np.bincount(liked[liked < n_items], minlength=n_items))
 
     @classmethod
-    def of_split(cls, split: Split) -> "Unmet":
+    def of_split(cls, split: Split) -> "ColdItems":
         """Those that are in no training row of a split, by the attributes in its item table."""
         table = split.dataset.item_table
         features = Encoder.fit(table).encode(table, split.train.n_items)
@@ -181,7 +181,7 @@ class Unmet:
         return len(self.places)
 
     def placed(self, known: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, D) the rows, with those of unmet items placed."""
+        """(N, D) the rows, with those of cold_items items placed."""
         if len(self) == 0:
             return known
         found = known.copy()
@@ -189,7 +189,7 @@ class Unmet:
         return found
 
     def scored(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, N) the scores, with those of unmet items placed."""
+        """(B, N) the scores, with those of cold_items items placed."""
         scores[:, self.places] = (self.like @ scores.T).T
         return scores
 
@@ -206,4 +206,4 @@ def as_answered(split: Split) -> "Callable[[Scorer], Scorer]":
     """What makes of a model's scorer the one that a split tests: where new items are tested, they are placed."""
     if not PROTOCOLS[split.protocol].new_items:
         return lambda scorer: scorer
-    return Unmet.of_split(split).around
+    return ColdItems.of_split(split).around

@@ -183,11 +183,11 @@ def test_compare_over_several_protocols_writes_one_document(log_file: Path, tmp_
 
 
 def test_compare_takes_settings_of_each_model(log_file: Path) -> None:
-    words = ("--set", "mf.epochs=2", "--set", "mf.dim=8", "--set", "ease.penalty=7")
+    words = ("--set", "mf.epochs=2", "--set", "mf.dim=8", "--set", "ease.l2=7")
     done = run("compare", "--data", log_file, *words, "--json")
     rows = {row["model"]: row for row in json.loads(done.stdout)["rows"]}
     assert (rows["mf"]["options"]["epochs"], rows["mf"]["config"]["dim"]) == (2, 8)
-    assert rows["ease"]["config"]["penalty"] == 7.0
+    assert rows["ease"]["config"]["l2"] == 7.0
 
 
 def test_compare_writes_a_page(log_file: Path, tmp_path: Path) -> None:
@@ -371,9 +371,10 @@ def test_latin_1_is_named_and_read_when_stated(tmp_path: Path) -> None:
 
 def test_every_error_has_an_exit_code_of_its_own() -> None:
     from tastespace import errors
+    from tastespace.cli.errors import _code
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    assert {errors._code(kind("x")) for kind in kinds} == {1, 2, 3, 4, 5, 6, 7, 8, 9}
+    assert {_code(kind("x")) for kind in kinds} == {1, 2, 3, 4, 5, 6, 7, 8, 9}
 
 
 @pytest.mark.parametrize("delay", [0.3, 1.0])

@@ -56,7 +56,7 @@ def prepared(name: str, rows: Interactions, seed: int = 0) -> Model:
     features = Features.of(coloured(rows))
     widths = (features.users.shape[1], features.items.shape[1]) if cls.reads_features else (0, 0)
     model = cls(cls.Config(), Shapes(rows.n_users, rows.n_items, *widths))
-    model.describe(features)
+    model.set_features(features)
     model.prepare(rows)
     return model
 
@@ -172,7 +172,7 @@ def test_scores_are_products_of_vectors(name: str) -> None:
         torch.testing.assert_close(model.score(queries), products)
         torch.testing.assert_close(model.scorer()(queries), products)
     assert model.encode_items().shape[0] == rows.n_items
-    assert model.item_space().shape[1] == model.encode_items().shape[1] - model.n_bias
+    assert model.item_embeddings().shape[1] == model.encode_items().shape[1] - model.n_bias
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -240,7 +240,7 @@ def test_every_loss_takes_odd_logs(name: str, loss: str, batch_size: int) -> Non
     rows = log([(0, 0), (0, 1), (0, 2), (1, 0), (1, 3), (2, 1), (3, 2), (3, 0)], 5, 5)
     rows = rows.weighted(np.array([1, 1, -1, 1, 0, 1, -1, 0], dtype=np.float32))
     on = whole(ts.Dataset("odd", rows))
-    made = fitted(name, on, epochs=2, loss=loss, negatives=20, candidates=50, batch_size=batch_size)
+    made = fitted(name, on, epochs=2, loss=loss, negatives=20, shared_negatives=50, batch_size=batch_size)
     assert np.isfinite([epoch.loss for epoch in made.history]).all()
     assert np.isfinite(scores(made.model, questions(rows))).all()
 
@@ -279,7 +279,7 @@ def test_saved_and_loaded_scores_are_equal(name: str, tmp_path: object) -> None:
     on = board_split()
     made = fitted(name, on, epochs=3)
     loaded = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
-    again = scores(loaded.opened.model, questions(on.train))
+    again = scores(loaded.loaded.model, questions(on.train))
     np.testing.assert_allclose(again, scores(made.model, questions(on.train)), rtol=1e-6, atol=1e-6)
 
 
@@ -288,7 +288,7 @@ def test_models_with_features_are_saved_with_them(name: str, tmp_path: object) -
     on = split(coloured(board_split().dataset.interactions), "article")
     made = fitted(name, on, epochs=3)
     loaded = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
-    again = scores(loaded.opened.model, questions(on.train))
+    again = scores(loaded.loaded.model, questions(on.train))
     np.testing.assert_allclose(again, scores(made.model, questions(on.train)), rtol=1e-5, atol=1e-5)
 
 
@@ -305,7 +305,7 @@ def test_features_alone_are_answered(name: str, tmp_path: object) -> None:
 @pytest.mark.parametrize("name", [n for n in GRADIENT if (THROWAWAY.get(n) or models.get(n)).item_tables])
 def test_vectors_can_start_from_features(name: str) -> None:
     on = split(coloured(board_split().dataset.interactions), "article")
-    found = Evaluator(on, 5).rank(fitted(name, on, start="features").model.scorer())
+    found = Evaluator(on, 5).rank(fitted(name, on, init="features").model.scorer())
     assert ((found.items % 2) == (found.users % 2)[:, None]).mean() > 0.95
 
 

@@ -91,8 +91,8 @@ def test_a_bundle_keeps_vectors_and_places_new_items_by_them(
     assert CliRunner().invoke(app, ["add-items", *words]).exit_code == 0
     grown = ts.Recommender.load(tmp_path / "grown")
     assert grown.recommend(history=[2, 8, 14, 20], k=2, allow=[1000, -5]).items == (1000, -5)
-    assert grown.bundle.newcomers is not None
-    assert set(grown.bundle.newcomers.like[0].indices % 2) == {0}
+    assert grown.bundle.added_items is not None
+    assert set(grown.bundle.added_items.like[0].indices % 2) == {0}
     assert grown.describe(1000)["embedding"] == [1, 0, 0, 0]
     assert json.dumps(grown.describe(2))
 

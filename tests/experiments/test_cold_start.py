@@ -1,4 +1,4 @@
-"""Routes: knowing less costs more, and each way to know is measured on those that training never saw."""
+"""ColdStartReport: knowing less costs more, and each way to know is measured on those that training never saw."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ def told(board: Dataset) -> Dataset:
 
 @pytest.mark.parametrize(("name", "settings"), [("ease", {}), ("mf", {"dim": 8, "epochs": 8})])
 def test_all_that_is_known_helps(told: Dataset, name: str, settings: dict[str, int]) -> None:
-    found = ts.measure_routes(name, told, settings=settings)
+    found = ts.measure_cold_start(name, told, settings=settings)
     routes = [row.route for row in (*found.users, *found.items)]
     few = [f"session of {n}" for n in (1, 2, 3, 5, 10)]
     assert routes == ["warm", "session", *few, "features", "popular", "placed", "kind", "random"]
@@ -39,13 +39,13 @@ def test_all_that_is_known_helps(told: Dataset, name: str, settings: dict[str, i
 
 
 def test_a_session_is_asked_as_the_protocol_asks(told: Dataset) -> None:
-    found = ts.measure_routes("spectral", told, settings={"dim": 8})
+    found = ts.measure_cold_start("spectral", told, settings={"dim": 8})
     split = ts.split(told, "new-users")
     assert found.of("session") == pytest.approx(ts.evaluate(ts.train("spectral", split, dim=8)).mean("ndcg@10"))
 
 
 def test_what_the_data_lack_is_not_measured(board: Dataset) -> None:
-    found = ts.measure_routes("spectral", board, settings={"dim": 8}, k=5)
+    found = ts.measure_cold_start("spectral", board, settings={"dim": 8}, k=5)
     assert found.items == ()
     assert "features" not in [row.route for row in found.users]
     assert json.loads(json.dumps(found.to_json()))["users"][0]["ndcg@5"] == found.users[0].ndcg.value
@@ -53,29 +53,29 @@ def test_what_the_data_lack_is_not_measured(board: Dataset) -> None:
 
 def test_seeds_are_averaged_where_there_are_any(told: Dataset) -> None:
     settings = {"dim": 4, "epochs": 2}
-    several = ts.measure_routes("mf", told, seeds=2, settings=settings)
-    each = [ts.measure_routes("mf", told, settings={**settings, "seed": seed}) for seed in (0, 1)]
+    several = ts.measure_cold_start("mf", told, seeds=2, settings=settings)
+    each = [ts.measure_cold_start("mf", told, settings={**settings, "seed": seed}) for seed in (0, 1)]
     for route in ("warm", "session", "placed", "random"):
         # random places differ by the number of the seed, not by the seed itself
         mean = np.mean([one.of(route) for one in each])
         assert several.of(route) == pytest.approx(mean, abs=1e-9 if route != "random" else 0.2)
     assert several.seeds == 2
-    assert ts.measure_routes("ease", told, seeds=3).seeds == 1
+    assert ts.measure_cold_start("ease", told, seeds=3).seeds == 1
 
 
 def test_questions_that_make_no_sense_are_refused(told: Dataset) -> None:
     with pytest.raises(OptionError, match="seeds is 0, but at least 1 is expected"):
-        ts.measure_routes("ease", told, seeds=0)
+        ts.measure_cold_start("ease", told, seeds=0)
     with pytest.raises(OptionError, match="k is 0"):
-        ts.measure_routes("ease", told, k=0)
+        ts.measure_cold_start("ease", told, k=0)
     with pytest.raises(OptionError, match="ease has no option 'dim'"):
-        ts.measure_routes("ease", told, settings={"dim": 3})
+        ts.measure_cold_start("ease", told, settings={"dim": 3})
 
 
 def test_a_log_of_one_user_is_too_small(told: Dataset) -> None:
     few = replace(told, interactions=told.interactions.take(told.interactions.user == 0))
     with pytest.raises(TooLittleDataError):
-        ts.measure_routes("ease", few)
+        ts.measure_cold_start("ease", few)
 
 
 @pytest.mark.parametrize("attributes", [True, False])

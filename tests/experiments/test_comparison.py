@@ -47,7 +47,7 @@ def no_training(*_: object, **__: object) -> object:
 
 def test_a_row_holds_what_the_formats_promise(split: Split) -> None:
     found = compared(split)
-    text = (Path(__file__).parent.parent / "docs" / "formats.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
     for row in found["rows"]:
         for key in row:
             assert f'"{key.replace("_ci", "").split("@")[0]}' in text, key
@@ -78,7 +78,7 @@ def test_seeds_count_from_the_seed_that_is_set(split: Split) -> None:
 
 def test_settings_of_a_model_that_is_not_compared_are_refused(split: Split) -> None:
     with pytest.raises(OptionError, match="settings for 'eas', which is not compared; did you mean 'ease'"):
-        ts.compare(["mf"], split, settings={"eas": {"penalty": 5.0}})
+        ts.compare(["mf"], split, settings={"eas": {"l2": 5.0}})
 
 
 def test_without_times_recent_popularity_is_skipped_with_its_reason(board: Dataset) -> None:

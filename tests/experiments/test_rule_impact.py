@@ -10,7 +10,7 @@ import tastespace as ts
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.split import split, whole
 from tastespace.errors import LeakError, OptionError
-from tastespace.experiments.rule_impact import judge_rules
+from tastespace.experiments.rule_impact import measure_rule_impact
 from tastespace.serving.rules import Rules
 
 
@@ -26,7 +26,7 @@ def test_no_rules_are_the_plain_figures(shop: Dataset, tmp_path: Path, name: str
     on = split(shop, protocol)
     fit = ts.train(name, on, **({"dim": 8, "epochs": 3} if name == "mf" else {}))
     recommender = ts.Recommender.build(fit, tmp_path / "b")
-    plain, every = judge_rules(recommender, on, Rules.parse("cap: [{of: half, at_most: 5}]"))
+    plain, every = measure_rule_impact(recommender, on, Rules.parse("cap: [{of: half, at_most: 5}]"))
     report = recommender.evaluate(on)
     assert (plain.rules, every.rules) == ("none", "all")
     assert plain.ndcg == pytest.approx(report.mean("ndcg@10"), abs=1e-6)
@@ -38,21 +38,21 @@ def test_no_rules_are_the_plain_figures(shop: Dataset, tmp_path: Path, name: str
 def test_every_kind_has_a_row_and_does_what_it_is_for(shop: Dataset, tmp_path: Path) -> None:
     on = split(shop, "article")
     recommender = ts.Recommender.build(ts.train("mf", on, dim=8, epochs=5), tmp_path / "b")
-    text = "mmr: 0.3\ndamp: 2\nbury: [{where: half = 0}]\nfresh: {column: half, within: 0}"
-    rows = {row.rules: row for row in judge_rules(recommender, on, Rules.parse(text), k=5)}
-    assert list(rows) == ["none", "all", "bury", "fresh", "mmr", "damp"]
+    text = "mmr: 0.3\npopularity_penalty: 2\ndemote: [{where: half = 0}]\nfresh: {column: half, within: 0}"
+    rows = {row.rules: row for row in measure_rule_impact(recommender, on, Rules.parse(text), k=5)}
+    assert list(rows) == ["none", "all", "demote", "fresh", "mmr", "popularity_penalty"]
     assert rows["mmr"].diversity > rows["none"].diversity  # type: ignore[operator]
-    assert rows["damp"].popularity < rows["none"].popularity
-    assert rows["bury"].coverage <= 0.5 < rows["none"].coverage
+    assert rows["popularity_penalty"].popularity < rows["none"].popularity
+    assert rows["demote"].coverage <= 0.5 < rows["none"].coverage
     assert rows["fresh"].ndcg < rows["none"].ndcg
 
 
 def test_what_cannot_be_judged_is_refused(shop: Dataset, tmp_path: Path) -> None:
     recommender = ts.Recommender.build(ts.train("popularity", whole(shop)), tmp_path / "b")
     with pytest.raises(LeakError, match="trained on"):
-        judge_rules(recommender, split(shop, "article"), Rules.parse("mmr: 0.5"))
+        measure_rule_impact(recommender, split(shop, "article"), Rules.parse("mmr: 0.5"))
     honest = ts.Recommender.build(ts.train("popularity", split(shop, "article")), tmp_path / "honest")
     with pytest.raises(OptionError, match="holds no rule, so there is nothing to judge"):
-        judge_rules(honest, split(shop, "article"), Rules.parse(""))
+        measure_rule_impact(honest, split(shop, "article"), Rules.parse(""))
     with pytest.raises(OptionError, match="popularity has no vectors to compare items by"):
-        judge_rules(honest, split(shop, "article"), Rules.parse("mmr: 0.5"))
+        measure_rule_impact(honest, split(shop, "article"), Rules.parse("mmr: 0.5"))

@@ -23,7 +23,7 @@ def made(name: str, rows: Interactions = TINY, **settings: Any) -> Any:
     """A prepared model in evaluation mode, its blocks as strong as can be, so that a law has something to break."""
     torch.manual_seed(0)
     cls = models.get(name)
-    config = cls.Config(**{"dim": 8, "blocks": 2, "blocks_weight": 1.0, **settings})
+    config = cls.Config(**{"dim": 8, "blocks": 2, "transformer_weight": 1.0, **settings})
     model = cls(config, Shapes(rows.n_users, rows.n_items))
     model.prepare(rows)
     return model.eval()

@@ -29,7 +29,7 @@ def visible(batch: Masked, row: int) -> list[int]:
     share=st.sampled_from([0.01, 0.5, 0.99]),
 )
 def test_every_list_has_a_gap_and_something_to_read(ask: str, lists: list[list[int]], seed: int, share: float) -> None:
-    batch = masked(lists, seed, ask=ask, mask_share=share, last_share=0.3)
+    batch = masked(lists, seed, predict=ask, mask_prob=share, last_item_mask_prob=0.3)
     answers = batch.answers
     question_list = batch.asked // batch.places.shape[1]  # (A,)
     for row, one in enumerate(lists):
@@ -41,7 +41,7 @@ def test_every_list_has_a_gap_and_something_to_read(ask: str, lists: list[list[i
 
 @each_ask
 def test_a_gap_does_not_see_what_it_hides(ask: str) -> None:
-    model = made("bert4rec", ask=ask)
+    model = made("bert4rec", predict=ask)
     first = model.masked(np.zeros(1, np.int64), Histories.of([[0, 1, 2, 3]]), np.random.default_rng(5))
     hidden = first.answers.items.tolist()
     other = [[i + 4 if i in hidden else i for i in range(4)]]
@@ -53,7 +53,7 @@ def test_a_gap_does_not_see_what_it_hides(ask: str) -> None:
 
 
 def test_last_alone_is_hidden_where_that_is_asked() -> None:
-    batch = masked([[1, 2, 3], [4, 5]], ask="next", last_share=1.0)
+    batch = masked([[1, 2, 3], [4, 5]], predict="next", last_item_mask_prob=1.0)
     assert [visible(batch, row) for row in (0, 1)] == [[1, 2], [4]]
     assert batch.answers.items.tolist() == [3, 5]
     assert batch.places.flatten()[batch.asked].tolist() == [0, 0]
@@ -62,7 +62,7 @@ def test_last_alone_is_hidden_where_that_is_asked() -> None:
 @given(seed=st.integers(0, 99))
 def test_a_gap_is_asked_for_at_its_place_from_the_end(seed: int) -> None:
     one = [3, 1, 4, 0, 5, 2]
-    batch = masked([one], seed, ask="next")
+    batch = masked([one], seed, predict="next")
     places = batch.places.flatten()[batch.asked]
     assert [one[len(one) - 1 - place] for place in places] == batch.answers.items.tolist()
     shown = batch.visible.places[batch.visible.real]
@@ -70,7 +70,7 @@ def test_a_gap_is_asked_for_at_its_place_from_the_end(seed: int) -> None:
 
 
 def test_gaps_of_a_list_do_not_see_one_another() -> None:
-    model = made("bert4rec", ask="next")
+    model = made("bert4rec", predict="next")
     batch = model.masked(np.zeros(1, np.int64), Histories.of([[0, 1, 2, 3, 4, 5]]), np.random.default_rng(1))
     assert batch.places.shape[1] > 1
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_gaps_of_a_list_do_not_see_one_another() -> None:
 def test_a_place_changes_the_question_unless_anything_missing_is_asked_for() -> None:
     places = torch.tensor([[0, 5]])
     for ask, equal in (("next", False), ("anywhere", True)):
-        model = made("bert4rec", ask=ask)
+        model = made("bert4rec", predict=ask)
         batch = model.masked(np.zeros(1, np.int64), Histories.of([[0, 1, 2]]), np.random.default_rng(0))
         with torch.no_grad():
             found = model._answers(batch.visible, places)[0]
@@ -90,11 +90,11 @@ def test_a_place_changes_the_question_unless_anything_missing_is_asked_for() -> 
 
 
 def test_lists_longer_than_the_length_are_cut_before_they_are_masked() -> None:
-    batch = masked([[0, 1, 2, 3, 4, 5, 6, 7]], ask="anywhere", length=3)
+    batch = masked([[0, 1, 2, 3, 4, 5, 6, 7]], predict="anywhere", max_length=3)
     assert len(visible(batch, 0)) + len(batch.answers.items) == 4
 
 
 def test_each_epoch_hides_something_else() -> None:
-    model, rng = made("bert4rec", ask="anywhere"), np.random.default_rng(0)
+    model, rng = made("bert4rec", predict="anywhere"), np.random.default_rng(0)
     epochs = [sorted(b.answers.items.tolist() for b in model.batches(TINY, rng, 100)) for _ in range(5)]
     assert any(epoch != epochs[0] for epoch in epochs)

@@ -33,18 +33,20 @@ def slow_solve(weights: np.ndarray, others: np.ndarray, c: IALSConfig) -> np.nda
     """One list's exact solution, cell after cell; `weights` (M,) signed, 0 for what is not in it."""
     matrix, wanted = np.zeros((c.dim, c.dim)), np.zeros(c.dim)
     for weight, vector in zip(weights, others, strict=True):
-        certain = c.unobserved + (weight if weight > 0 else -c.disliked * weight)
+        certain = c.unobserved_weight + (weight if weight > 0 else -c.disliked_weight * weight)
         matrix += certain * np.outer(vector, vector)
         wanted += max(weight, 0) * vector
-    penalty = c.l2 * (np.maximum(weights, 0).sum() + c.unobserved * len(weights)) ** c.l2_power
+    penalty = c.l2 * (np.maximum(weights, 0).sum() + c.unobserved_weight * len(weights)) ** c.l2_exponent
     return np.linalg.solve(matrix + penalty * np.eye(c.dim), wanted)
 
 
-@pytest.mark.parametrize("settings", [{}, {"disliked": 0.7}, {"l2_power": 0.0}, {"unobserved": 0.9, "l2": 0.5}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"disliked_weight": 0.7}, {"l2_exponent": 0.0}, {"unobserved_weight": 0.9, "l2": 0.5}]
+)
 def test_a_side_is_solved_exactly(settings: dict[str, float]) -> None:
     model = made(**settings)
     lists = dataset(LIKED, n_users=6, n_items=6).interactions.histories()
-    if "disliked" not in settings:
+    if "disliked_weight" not in settings:
         lists = lists.positives()
     found = model.solve(lists, model.items).numpy()
     for user, weights in enumerate(lists.matrix(6).toarray()):
@@ -56,19 +58,19 @@ def cost(model: IALS, users: np.ndarray, likes: np.ndarray) -> float:
     """What both halves of a sweep minimise, with penalties scaled by frequency (Rendle et al. 2022)."""
     c, items = model.config, model.items.numpy().astype(np.float64)
     scores = users @ items.T
-    found = (likes * ((1 - scores) ** 2)).sum() + c.unobserved * (scores**2).sum()
+    found = (likes * ((1 - scores) ** 2)).sum() + c.unobserved_weight * (scores**2).sum()
     for table, known, others in ((users, likes.sum(axis=1), len(items)), (items, likes.sum(axis=0), len(users))):
-        found += (c.l2 * (known + c.unobserved * others) ** c.l2_power * (table**2).sum(axis=1)).sum()
+        found += (c.l2 * (known + c.unobserved_weight * others) ** c.l2_exponent * (table**2).sum(axis=1)).sum()
     return float(found)
 
 
-@pytest.mark.parametrize("l2_power", [0.0, 0.5, 1.0])
-def test_more_sweeps_never_fit_worse(l2_power: float) -> None:
+@pytest.mark.parametrize("l2_exponent", [0.0, 0.5, 1.0])
+def test_more_sweeps_never_fit_worse(l2_exponent: float) -> None:
     likes = np.maximum(dataset(LIKED, n_users=6, n_items=6).interactions.matrix().toarray(), 0)
     lists = dataset(LIKED, n_users=6, n_items=6).interactions.histories().positives()
     costs = []
-    for sweeps in (1, 2, 4, 8, 16):
-        model = made(sweeps=sweeps, l2_power=l2_power)
+    for iterations in (1, 2, 4, 8, 16):
+        model = made(iterations=iterations, l2_exponent=l2_exponent)
         users = model.solve(lists, model.items).numpy().astype(np.float64)
         costs.append(cost(model, users, likes))
     assert all(later <= earlier * (1 + 1e-4) for earlier, later in itertools.pairwise(costs))
@@ -77,7 +79,7 @@ def test_more_sweeps_never_fit_worse(l2_power: float) -> None:
 
 @pytest.mark.parametrize("disliked", [0.0, 0.7])
 def test_a_sweep_is_users_then_items_solved_exactly(disliked: float) -> None:
-    model = made(disliked=disliked, sweeps=1)
+    model = made(disliked_weight=disliked, iterations=1)
     weights = dataset(LIKED, n_users=6, n_items=6).interactions.matrix().toarray()
     torch.manual_seed(0)
     start = (torch.randn(6, 3) * 0.1 / 3**0.5).numpy().astype(np.float64)
@@ -87,7 +89,7 @@ def test_a_sweep_is_users_then_items_solved_exactly(disliked: float) -> None:
 
 
 def test_a_half_sweep_more_changes_nothing_at_the_end() -> None:
-    model = made(sweeps=1500)
+    model = made(iterations=1500)
     by_user = dataset(LIKED, n_users=6, n_items=6).interactions.histories().positives()
     again = model.solve(ials._transposed(by_user, 6), model.solve(by_user, model.items))
     torch.testing.assert_close(again, model.items, rtol=1e-3, atol=1e-5)
@@ -114,7 +116,9 @@ def test_chunks_hold_every_list_once_and_stay_small(lengths: list[int], dim: int
         assert len(part) == 1 or len(part) * dim * max(longest, dim) <= cells
 
 
-@pytest.mark.parametrize("setting", [{"unobserved": 0.0}, {"l2": 0.0}, {"disliked": -1.0}, {"sweeps": 0}])
+@pytest.mark.parametrize(
+    "setting", [{"unobserved_weight": 0.0}, {"l2": 0.0}, {"disliked_weight": -1.0}, {"iterations": 0}]
+)
 def test_what_cannot_be_solved_is_refused(setting: dict[str, float]) -> None:
     with pytest.raises(OptionError, match=next(iter(setting))):
         IALSConfig(**setting)  # type: ignore[arg-type]
@@ -122,7 +126,7 @@ def test_what_cannot_be_solved_is_refused(setting: dict[str, float]) -> None:
 
 def test_equations_that_cannot_be_solved_say_so() -> None:
     with pytest.raises(TrainingError, match=r"ials cannot solve for its vectors with l2=1e-12.*raise l2"):
-        made(l2=1e-12, unobserved=1e-12)
+        made(l2=1e-12, unobserved_weight=1e-12)
 
 
 def test_a_known_user_and_a_stranger_of_the_same_history_are_one() -> None:
@@ -138,7 +142,7 @@ def test_a_known_user_and_a_stranger_of_the_same_history_are_one() -> None:
 
 def test_dislikes_push_down_where_they_count() -> None:
     history = Queries.of_histories(Histories.of([[0, 1, 3]], [[1, 1, -1]]))
-    ignored, counted = (made(disliked=weight).score(history)[0, 3] for weight in (0.0, 5.0))
+    ignored, counted = (made(disliked_weight=weight).score(history)[0, 3] for weight in (0.0, 5.0))
     assert counted < ignored
 
 

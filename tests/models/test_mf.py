@@ -36,7 +36,9 @@ def test_every_way_of_sampling_solves_the_checkerboard(board: Dataset, loss: str
 
 @pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce"])
 def test_a_catalogue_smaller_than_the_negatives_trains(board: Dataset, loss: str) -> None:
-    fit = ts.train("mf", whole(board), loss=loss, negatives=500, candidates=5000, epochs=2, known_negatives=True)
+    fit = ts.train(
+        "mf", whole(board), loss=loss, negatives=500, shared_negatives=5000, epochs=2, allow_false_negatives=True
+    )
     assert np.isfinite(fit.history[-1].loss)
 
 
@@ -72,7 +74,9 @@ def test_a_disliked_item_falls_in_its_user_s_ranking(board: Dataset) -> None:
     places = {}
     for push in (0.0, 20.0):
         on = whole(_rated(disliked, board))
-        fit = ts.train("mf", on, dim=16, epochs=30, low_rated="ranked", push=push, seen_weight=0.0)
+        fit = ts.train(
+            "mf", on, dim=16, epochs=30, low_rated="ranked", hard_negative_weight=push, interaction_weight=0.0
+        )
         with torch.inference_mode():
             scores = fit.model.score(fit.queries(np.arange(80)))
         places[push] = np.mean([float((scores[u] > scores[u, i]).sum()) for u, i in disliked])
@@ -81,7 +85,9 @@ def test_a_disliked_item_falls_in_its_user_s_ranking(board: Dataset) -> None:
 
 def test_without_low_ratings_their_options_change_nothing(board: Dataset) -> None:
     on = split(board, "article")
-    plain = ts.train("mf", on, epochs=3, push=0.0, seen_weight=0.0, neutral_weight=0.0).model.state_dict()
+    plain = ts.train(
+        "mf", on, epochs=3, hard_negative_weight=0.0, interaction_weight=0.0, neutral_weight=0.0
+    ).model.state_dict()
     usual = ts.train("mf", on, epochs=3).model.state_dict()
     assert all(torch.equal(plain[key], usual[key]) for key in plain)
 

@@ -134,7 +134,7 @@ def test_a_shortlist_finds_nearly_what_the_whole_catalogue_does() -> None:
 @pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce"])
 def test_a_catalogue_smaller_than_the_number_of_negatives(loss: str) -> None:
     on = whole(dataset([(0, 0), (0, 1), (1, 1), (2, 2)]))
-    fit = ts.train("ncf", on, dim=4, epochs=2, loss=loss, negatives=40, candidates=500)
+    fit = ts.train("ncf", on, dim=4, epochs=2, loss=loss, negatives=40, shared_negatives=500)
     assert torch.isfinite(fit.model.score(fit.queries(np.arange(3)))).all()
 
 

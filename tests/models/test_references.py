@@ -39,7 +39,7 @@ def test_ease_is_its_closed_form() -> None:
     P = np.linalg.inv(X.T @ X + 5.0 * np.eye(X.shape[1]))
     B = np.eye(len(P)) - P / np.diag(P)[None, :]
     active = X.any(axis=1)  # who likes nothing gets what is popular
-    np.testing.assert_allclose(scores("ease", data, penalty=5.0)[active], (X @ B)[active], atol=1e-5)
+    np.testing.assert_allclose(scores("ease", data, l2=5.0)[active], (X @ B)[active], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["ease", "item_knn", "spectral", "ials"])
@@ -75,7 +75,7 @@ def test_spectral_projects_on_leading_singular_vectors_up_to_a_quarter_of_them(
     X = matrix(data)
     of_users, of_items = (np.maximum(X.sum(axis=axis), 1) + smoothing for axis in (1, 0))
     right = np.linalg.svd(X / np.sqrt(of_users[:, None] * of_items[None, :]))[2][:kept].T  # (N, d)
-    found = scores("spectral", data, dim=dim, item_power=0.5, smoothing=smoothing)
+    found = scores("spectral", data, dim=dim, degree_exponent=0.5, smoothing=smoothing)
     expected = (X / X.sum(axis=1, keepdims=True).clip(1) / np.sqrt(of_items)) @ right @ right.T * np.sqrt(of_items)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -90,8 +90,8 @@ def test_leading_vectors_of_a_large_log_span_what_an_exact_decomposition_spans(p
 
 
 def test_ease_that_cannot_be_inverted_says_so() -> None:
-    with pytest.raises(TrainingError, match="ease cannot invert its matrix with penalty=1e-300; raise it"):
-        ts.train("ease", whole(small(n_users=3)), penalty=1e-300)
+    with pytest.raises(TrainingError, match="ease cannot invert its matrix with l2=1e-300; raise it"):
+        ts.train("ease", whole(small(n_users=3)), l2=1e-300)
 
 
 def test_popularity_counts_likes() -> None:

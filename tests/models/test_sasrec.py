@@ -30,7 +30,7 @@ def test_a_later_item_changes_nothing_before_it(place: int) -> None:
 
 @given(lists=st.lists(st.lists(st.integers(0, 7), min_size=2, max_size=6, unique=True), min_size=1, max_size=4))
 def test_every_place_asks_for_the_item_after_it(lists: list[list[int]]) -> None:
-    model = made("sasrec", ask="next")
+    model = made("sasrec", predict="next")
     batch = model.shifted(np.zeros(len(lists), np.int64), Histories.of(lists), np.random.default_rng(0))
     width = 1 + batch.table.items.shape[1]
     for asked, item in zip(batch.asked.tolist(), batch.answers.items.tolist(), strict=True):
@@ -49,7 +49,7 @@ def test_every_place_asks_for_the_item_after_it(lists: list[list[int]]) -> None:
     seed=st.integers(0, 99),
 )
 def test_without_order_a_place_asks_for_all_that_is_left(lists: list[list[int]], seed: int) -> None:
-    model = made("sasrec", ask="anywhere")
+    model = made("sasrec", predict="anywhere")
     batch = model.shifted(np.zeros(len(lists), np.int64), Histories.of(lists), np.random.default_rng(seed))
     answers, width = batch.answers, 1 + batch.table.items.shape[1]
     rows = batch.asked // width

@@ -1,4 +1,4 @@
-"""Two towers: what is read, what is asked, and what is withheld."""
+"""Two towers: what is read, what is asked, and what is user_id_dropout."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def prepared(data: ts.Dataset, **settings: object) -> TwoTower:
     rows = data.interactions
     shapes = Shapes(rows.n_users, rows.n_items, features.users.shape[1], features.items.shape[1])
     model = TwoTower(TwoTowerConfig(dim=8, **settings), shapes)  # type: ignore[arg-type]
-    model.describe(features)
+    model.set_features(features)
     model.prepare(rows)
     return model
 
@@ -94,13 +94,13 @@ def test_every_loss_trains(loss: str, hidden: int) -> None:
 @pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce"])
 def test_a_catalogue_smaller_than_the_number_of_negatives(loss: str, sampling: str) -> None:
     data = described(4, 4)
-    model = prepared(data, loss=loss, sampling=sampling, negatives=50, candidates=1000)
+    model = prepared(data, loss=loss, sampling=sampling, negatives=50, shared_negatives=1000)
     assert all(torch.isfinite(model.loss(batch)) for batch in batches(model, data))
 
 
 def test_a_sampled_loss_encodes_the_items_of_its_batch_alone() -> None:
     data = described()
-    model = prepared(data, loss="sampled-softmax", candidates=2, withheld_items=0.0)
+    model = prepared(data, loss="sampled-softmax", shared_negatives=2, item_id_dropout=0.0)
     (batch, *_) = batches(model, data)
     model.loss(batch).backward()
     asked = set(batch.answers.items.tolist()) | set(batch.answers.negatives.tolist())
@@ -157,7 +157,7 @@ def test_items_that_nobody_liked_are_their_features_alone() -> None:
     rows = [(u, i) for u in range(4) for i in range(4)]
     kinds = np.array(["a", "b", "a", "b", "a", "b"], dtype=object)
     data = ts.Dataset("new", log(rows, n_items=6), ts.Table({"kind": kinds}))
-    model = prepared(data, withheld_items=0.0).eval()
+    model = prepared(data, item_id_dropout=0.0).eval()
     with torch.no_grad():
         model.item_feature.normal_()
         model.feature_bias.normal_()
@@ -174,7 +174,7 @@ def test_new_items_are_found_by_their_features() -> None:
     rows = [(u, i) for u in range(30) for i in range(u % 2, 20, 2)]
     colours = np.array(["even", "odd"], dtype=object)[np.arange(22) % 2]
     data = ts.Dataset("new", log(rows, n_items=22), ts.Table({"colour": colours}))
-    fit = ts.train("two_tower", whole(data), dim=8, epochs=60, withheld_items=0.3)
+    fit = ts.train("two_tower", whole(data), dim=8, epochs=60, item_id_dropout=0.3)
     with torch.no_grad():
         scores = fit.model.score(fit.queries(np.arange(30)))
     even, odd = scores[0::2, 20] - scores[0::2, 21], scores[1::2, 20] - scores[1::2, 21]

@@ -19,7 +19,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "popularity": {},
     "recent_popularity": {},
     "spectral": {"dim": 8},
-    "ials": {"dim": 8, "disliked": 0.5},
+    "ials": {"dim": 8, "disliked_weight": 0.5},
 }
 SUMS = ["ease", "item_knn", "spectral", "ials", "mf", "lightgcn", "two_tower", "popularity", "recent_popularity"]
 

@@ -16,7 +16,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.split import whole
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import OptionError, UnknownIdError
-from tastespace.serving.rules import Boost, Bury, Cap, Fresh, Pin, Rules, Share
+from tastespace.serving.rules import Boost, Cap, Demote, Fresh, Pin, Rules, Share
 
 FILE = """
 pin:
@@ -25,7 +25,7 @@ pin:
     place: 3
 boost:
   - {where: "colour = 'red'", by: 0.5}
-bury:
+demote:
   - where: year < 1955
 cap:
   - {of: colour, at_most: 4}
@@ -33,7 +33,7 @@ share:
   - {where: year >= 2000, at_least: 0.3, at_most: 0.5}
 fresh: {column: year, within: 50}
 mmr: 0.8
-damp: 0.1
+popularity_penalty: 0.1
 """
 
 
@@ -60,12 +60,12 @@ def notes(recommender: ts.Recommender, text: str, **asked: Any) -> tuple[str, ..
 def test_a_file_holds_every_kind(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(FILE)
     rules = Rules.read(tmp_path / "rules.yaml")
-    assert rules.names == ("pin", "boost", "bury", "cap", "share", "fresh", "mmr", "damp")
+    assert rules.names == ("pin", "boost", "demote", "cap", "share", "fresh", "mmr", "popularity_penalty")
     assert [(pin.item, pin.place) for pin in rules.pin] == [("7", 1), ("9", 3)]
     assert (rules.boost[0].where.text, rules.boost[0].by) == ("colour = 'red'", 0.5)
     assert (rules.cap[0].of, rules.cap[0].at_most) == ("colour", 4)
     assert (rules.share[0].at_least, rules.share[0].at_most) == (0.3, 0.5)
-    assert (rules.mmr, rules.damp) == (0.8, 0.1)
+    assert (rules.mmr, rules.popularity_penalty) == (0.8, 0.1)
     assert rules.only("cap").names == ("cap",)
 
 
@@ -105,7 +105,7 @@ def test_an_empty_file_is_no_rules(recommender: ts.Recommender, text: str) -> No
         ("fresh: {column: year}", 1, "within is missing"),
         ("mmr: 2", 1, "mmr is 2, but a number from 0 to 1 is expected"),
         ("mmr: yes", 1, "mmr is 'yes', but a number from 0 to 1 is expected"),
-        ("damp: 0x1_0000000000000000z", 1, "a number"),
+        ("popularity_penalty: 0x1_0000000000000000z", 1, "a number"),
         ("- pin", 1, "names and values are expected"),
         ("mmr: [1", 1, "this is not YAML"),
         ("a: b: c", 1, "this is not YAML"),
@@ -132,7 +132,7 @@ def test_a_wrong_file_is_refused_with_its_line(text: str, line: int, told: str) 
         ('mmr: "\\UFFFFFFFF"', "this is not YAML"),
         ('mmr: "\\U00110000"', "this is not YAML"),
         ("fresh: {column: year, within: 1" + "0" * 400 + "}", "a number from 0 to 1e"),
-        ("bury:\n" + "  - where: year = 1\n" * 1001, "bury has 1,001 rules, but at most 1,000 are read"),
+        ("demote:\n" + "  - where: year = 1\n" * 1001, "demote has 1,001 rules, but at most 1,000 are read"),
     ],
 )
 def test_hostile_files_are_refused(text: str, told: str) -> None:
@@ -154,7 +154,7 @@ WHERE = Condition.parse("year = 1990")
         (lambda: Pin("", 1), "item is '', but an id is expected"),
         (lambda: Boost("year = 3", 1), "where is 'year = 3', but a condition, such as"),  # type: ignore[arg-type]
         (lambda: Boost(WHERE, float("nan")), "by is nan, but a number from -100 to 100 is expected"),
-        (lambda: Bury(None), "where is None, but a condition"),  # type: ignore[arg-type]
+        (lambda: Demote(None), "where is None, but a condition"),  # type: ignore[arg-type]
         (lambda: Cap(3, 1), "of is 3, but the name of a column is expected"),  # type: ignore[arg-type]
         (lambda: Cap("year", 10_001), "at_most is 10001, but a whole number from 0 to 10000 is expected"),
         (lambda: Share(WHERE, at_most=1.5), "at_most is 1.5, but a number from 0 to 1 is expected"),
@@ -162,13 +162,13 @@ WHERE = Condition.parse("year = 1990")
         (lambda: Fresh("year", -1), "within is -1, but a number from 0 to"),
         (lambda: Fresh("", 1), "column is '', but the name of a column is expected"),
         (lambda: Rules(pin=[Pin(7, 1)]), "pin is .*, but a tuple of Pin is expected"),  # type: ignore[arg-type]
-        (lambda: Rules(cap=(Bury(WHERE),)), "cap is .*, but a tuple of Cap is expected"),  # type: ignore[arg-type]
+        (lambda: Rules(cap=(Demote(WHERE),)), "cap is .*, but a tuple of Cap is expected"),  # type: ignore[arg-type]
         (lambda: Rules(fresh=WHERE), "fresh is .*, but one Fresh or None is expected"),  # type: ignore[arg-type]
-        (lambda: Rules(bury=(Bury(WHERE),) * 1001), "bury has 1,001 rules, but at most 1,000 are read"),
+        (lambda: Rules(demote=(Demote(WHERE),) * 1001), "demote has 1,001 rules, but at most 1,000 are read"),
         (lambda: Rules(pin=(Pin(7, 1), Pin("7", 2))), "two pins share an item or a place"),
         (lambda: Rules(pin=(Pin(7, 1), Pin(8, 1))), "two pins share an item or a place"),
         (lambda: Rules(mmr=2), "mmr is 2, but a number from 0 to 1 is expected"),
-        (lambda: Rules(damp="x"), "damp is 'x', but a number from 0 to 10 is expected"),  # type: ignore[arg-type]
+        (lambda: Rules(popularity_penalty="x"), "popularity_penalty is 'x', but a number from 0 to 10 is expected"),  # type: ignore[arg-type]
     ],
 )
 def test_rules_made_in_python_are_checked_as_those_of_a_file_are(make: Callable[[], object], told: str) -> None:
@@ -177,9 +177,9 @@ def test_rules_made_in_python_are_checked_as_those_of_a_file_are(make: Callable[
 
 
 def test_rules_made_in_python_are_those_of_a_file(recommender: ts.Recommender) -> None:
-    made = Rules(pin=(Pin(57, np.int64(2)),), bury=(Bury(WHERE),), fresh=Fresh("year", np.float32(40)), mmr=1)
+    made = Rules(pin=(Pin(57, np.int64(2)),), demote=(Demote(WHERE),), fresh=Fresh("year", np.float32(40)), mmr=1)
     found = recommender.recommend(user=5, exclude_seen=False, rules=made)
-    text = "pin: [{item: 57, place: 2}]\nbury: [{where: year = 1990}]\nfresh: {column: year, within: 40}"
+    text = "pin: [{item: 57, place: 2}]\ndemote: [{where: year = 1990}]\nfresh: {column: year, within: 40}"
     assert list(found.items) == listed(recommender, text)
 
 
@@ -243,7 +243,7 @@ def test_a_boost_lifts_and_lowers(recommender: ts.Recommender) -> None:
 
 
 def test_buried_items_come_last_and_only_where_nothing_else_is_left(recommender: ts.Recommender) -> None:
-    text = "bury: [{where: year < 2008}]"
+    text = "demote: [{where: year < 2008}]"
     found = listed(recommender, text, k=5)
     assert set(found[:2]) == {58, 59}
     assert found[2:] == [item for item in listed(recommender, "", k=60) if item < 58][:3]
@@ -300,9 +300,9 @@ def test_mmr_makes_lists_more_varied(recommender: ts.Recommender) -> None:
     assert listed(recommender, "mmr: 0")[0] == listed(recommender, "")[0]
 
 
-def test_damping_prefers_the_less_liked(recommender: ts.Recommender) -> None:
-    likes = recommender.opened.likes
-    assert likes[listed(recommender, "damp: 3")].mean() < likes[listed(recommender, "")].mean()
+def test_popularity_penalty_prefers_the_less_liked(recommender: ts.Recommender) -> None:
+    likes = recommender.loaded.likes
+    assert likes[listed(recommender, "popularity_penalty: 3")].mean() < likes[listed(recommender, "")].mean()
 
 
 def test_rules_of_columns_and_items_that_are_not_there_are_refused(recommender: ts.Recommender) -> None:
@@ -311,7 +311,7 @@ def test_rules_of_columns_and_items_that_are_not_there_are_refused(recommender: 
     with pytest.raises(OptionError, match="rule fresh names 'age'"):
         listed(recommender, "fresh: {column: age, within: 2}")
     with pytest.raises(OptionError, match="no attribute 'yeer'"):
-        listed(recommender, "bury: [{where: yeer = 2}]")
+        listed(recommender, "demote: [{where: yeer = 2}]")
     with pytest.raises(UnknownIdError, match="no item 99"):
         listed(recommender, "pin: [{item: 99, place: 1}]")
 
@@ -324,11 +324,11 @@ def test_lists_are_full_without_doubles_and_within_the_filters(
     lines = [
         "pin: [{item: 57, place: 2}, {item: 4, place: 7}]",
         "boost: [{where: colour = 'red', by: 1}]",
-        "bury: [{where: year < 1980}]",
+        "demote: [{where: year < 1980}]",
         "cap: [{of: year, at_most: 1}]",
         "share: [{where: colour = 'blue', at_least: 0.4}]",
         "mmr: 0.6",
-        "damp: 0.5",
+        "popularity_penalty: 0.5",
     ]
     text = "\n".join(data.draw(st.lists(st.sampled_from(lines), unique=True)))
     asked: dict[str, Any] = {
@@ -356,11 +356,11 @@ def test_shares_that_can_be_met_together_are(recommender: ts.Recommender) -> Non
     assert all("blue" in one for one in labels)
 
 
-def test_burying_leaves_the_order_of_the_others_under_mmr(recommender: ts.Recommender) -> None:
+def test_demoting_leaves_the_order_of_the_others_under_mmr(recommender: ts.Recommender) -> None:
     plain = listed(recommender, "mmr: 0.9", k=6)
-    buried = listed(recommender, f"mmr: 0.9\nbury: [{{where: year = {1950 + plain[5]}}}]", k=5)
-    assert buried == plain[:5]
-    last = listed(recommender, "mmr: 0.2\nbury: [{where: year < 2000}]", k=12)
+    demoted = listed(recommender, f"mmr: 0.9\ndemote: [{{where: year = {1950 + plain[5]}}}]", k=5)
+    assert demoted == plain[:5]
+    last = listed(recommender, "mmr: 0.2\ndemote: [{where: year < 2000}]", k=12)
     assert {item >= 50 for item in last[:10]} == {True}
 
 
@@ -388,7 +388,7 @@ def test_a_share_is_looked_for_beyond_the_best(recommender: ts.Recommender, monk
 def test_a_wrong_rule_names_its_line(recommender: ts.Recommender) -> None:
     for text, line in (
         ("mmr: 1\ncap:\n  - {of: colr, at_most: 2}", 3),
-        ("bury:\n  - where: colr = 'x'", 2),
+        ("demote:\n  - where: colr = 'x'", 2),
         ("pin:\n  - {item: 99, place: 1}", 2),
         ("fresh: {column: age, within: 3}", 1),
     ):

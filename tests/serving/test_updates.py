@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 import tastespace as ts
 from tastespace import cold_start, models
-from tastespace.cold_start import Newcomers
+from tastespace.cold_start import AddedItems
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
 from tastespace.data.split import whole
@@ -65,9 +65,9 @@ def test_a_new_item_is_found_where_its_like_are(opened: dict[str, ts.Recommender
     old = before.recommend(user=3, k=60, exclude_seen=False)
     assert [item for item in everything.items if item not in NEW] == list(old.items)
     scores = dict(zip(everything.items, everything.scores, strict=True))
-    assert grown.bundle.newcomers is not None
+    assert grown.bundle.added_items is not None
     for place, item in enumerate(NEW):
-        row = grown.bundle.newcomers.like[place]
+        row = grown.bundle.added_items.like[place]
         mean = sum(weight * scores[known] for known, weight in zip(row.indices, row.data, strict=True))
         assert scores[item] == pytest.approx(mean, rel=1e-3, abs=1e-3)
 
@@ -130,7 +130,7 @@ def test_an_index_is_kept_while_few_items_came_after_it(
         copied = before.write(tmp_path / "copy")
         assert copied.bundle.manifest["index"] == told
         grown = copied.with_items(NEW)
-        assert grown.item_vectors is grown.opened.index.vectors
+        assert grown.item_vectors is grown.loaded.index.vectors
         again = grown.write(tmp_path / "b", force=True)
         assert again.bundle.manifest["index"] == {**told, "overlay": 2}
         once_more = again.with_items({7000: {"kind": ["odd"]}}).write(tmp_path / "b", force=True)
@@ -138,7 +138,7 @@ def test_an_index_is_kept_while_few_items_came_after_it(
     for file in FILES[figures.kind]:  # type: ignore[index]
         assert (tmp_path / "b" / file).read_bytes() == (tmp_path / "copy" / file).read_bytes()
     assert once_more.recommend(history=[3, 9, 15], allow=[EVEN, 7000], k=1).items == (7000,)
-    assert (len(once_more.opened.index), once_more.opened.index.overlay) == (63, 3)
+    assert (len(once_more.loaded.index), once_more.loaded.index.overlay) == (63, 3)
     many = once_more.with_items({8000: {"kind": ["odd"]}}).write(tmp_path / "b", force=True).bundle.manifest["index"]
     assert (many["kind"], many["n"], many["overlay"]) == (kind, 64, 0)
 
@@ -232,7 +232,7 @@ def test_new_items_stand_among_the_popular_ones_too(opened: dict[str, ts.Recomme
 
 def test_forged_newcomers_are_refused(opened: dict[str, ts.Recommender], tmp_path: Path) -> None:
     opened["mf"].with_items(NEW).write(tmp_path / "b")
-    file = tmp_path / "b" / "newcomers.safetensors"
+    file = tmp_path / "b" / "added_items.safetensors"
     manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
     held = load_file(file)
     for spoilt in (
@@ -245,7 +245,7 @@ def test_forged_newcomers_are_refused(opened: dict[str, ts.Recommender], tmp_pat
         {"items": held["items"]},
     ):
         save_file(spoilt, file)
-        manifest["files"]["newcomers.safetensors"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        manifest["files"]["added_items.safetensors"] = hashlib.sha256(file.read_bytes()).hexdigest()
         (tmp_path / "b" / "manifest.json").write_text(json.dumps(manifest))
         with pytest.raises(BundleError, match="is damaged"):
             ts.Recommender.load(tmp_path / "b")
@@ -255,7 +255,7 @@ def test_the_most_alike_count_each_for_its_cosine(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cold_start, "LIKE_IT", 2)
     known = sp.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [1, 0]], dtype=np.float32))
     new = sp.csr_matrix(np.array([[2, 0], [0, 0]], dtype=np.float32))
-    found = Newcomers.of(known, new, np.array([4, 9, 7, 0]))
+    found = AddedItems.of(known, new, np.array([4, 9, 7, 0]))
     cosine = 1 / np.sqrt(2)
     weights = np.array([1, cosine, 0, 0]) / (1 + cosine)
     np.testing.assert_allclose(found.like.toarray(), [weights, [0, 1 / 2, 1 / 2, 0]], rtol=1e-6)
@@ -281,11 +281,11 @@ def test_weights_are_shares_whatever_the_signs_of_the_features() -> None:
     rng = np.random.default_rng(0)
     known, new = (sp.csr_matrix(rng.normal(size=(n, 4)).astype(np.float32)) for n in (30, 20))
     new[0] = -known[:12].sum(axis=0)
-    like = Newcomers.of(known, new, np.arange(30)).like
+    like = AddedItems.of(known, new, np.arange(30)).like
     assert like.min() >= 0
     np.testing.assert_allclose(np.asarray(like.sum(axis=1)).ravel(), 1, rtol=1e-5)
     assert np.diff(like.indptr).max() <= cold_start.LIKE_IT
-    opposite = Newcomers.of(known[:2], sp.csr_matrix(-known[:2].sum(axis=0)), np.array([5, 2]))
+    opposite = AddedItems.of(known[:2], sp.csr_matrix(-known[:2].sum(axis=0)), np.array([5, 2]))
     assert opposite.like.toarray().sum() == pytest.approx(1)
 
 

@@ -117,7 +117,7 @@ def test_the_rate_halves_when_validation_stalls(board: Dataset) -> None:
 
 
 def test_a_cosine_schedule_ends_at_its_share(board: Dataset) -> None:
-    fit = ts.train("mf", split(board, "article"), epochs=5, patience=9, final_rate=0.1, learning_rate=0.01)
+    fit = ts.train("mf", split(board, "article"), epochs=5, patience=9, final_lr_fraction=0.1, learning_rate=0.01)
     assert fit.history[-1].learning_rate <= 0.001 + 1e-9
 
 

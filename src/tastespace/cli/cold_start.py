@@ -8,7 +8,7 @@ from tastespace.cli import options as o
 from tastespace.cli import output
 
 if TYPE_CHECKING:
-    from tastespace.experiments.cold_start import Routes
+    from tastespace.experiments.cold_start import ColdStartReport
 
 
 def cold_start(
@@ -34,7 +34,7 @@ def cold_start(
 
     Example: tastespace cold-start --data ml-100k --model mf
     """
-    from tastespace.experiments.cold_start import measure_routes
+    from tastespace.experiments.cold_start import measure_cold_start
 
     dataset = o.open_split(
         None,
@@ -50,14 +50,14 @@ def cold_start(
         format=format,
         encoding=encoding,
     ).dataset
-    found = measure_routes(model, dataset, seeds=seeds, k=k, settings=o.parse_settings(settings))
+    found = measure_cold_start(model, dataset, seeds=seeds, k=k, settings=o.parse_settings(settings))
     if json:
         output.as_json(found.to_json())
         return
     _show(found)
 
 
-def _show(found: "Routes") -> None:
+def _show(found: "ColdStartReport") -> None:
     seeds = "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"
     output.say(f"{found.model} on {found.data}, {seeds}, NDCG@{found.k} with 95 % intervals over users")
     for title, rows in (

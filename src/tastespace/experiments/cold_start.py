@@ -1,4 +1,4 @@
-"""Routes: what it costs to know somebody, or something, by less than a trained row.
+"""ColdStartReport: what it costs to know somebody, or something, by less than a trained row.
 
 Unseen users are those of protocol `new-users`, asked by each route beside what the same model gives when it was trained
 on their history too. Unseen items are those of `new-items`, ranked among themselves where each way places them.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tastespace import models
 from tastespace._progress import Ticker, track
-from tastespace.cold_start import People, Unmet
+from tastespace.cold_start import ColdItems, People
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries, check_k
@@ -33,7 +33,7 @@ _DRAWS = 10  # of random places
 
 
 @dataclass(frozen=True)
-class RouteFigures:
+class ColdStartRow:
     """NDCG@k of one way to know somebody or something: its mean over users, averaged over seeds, with its interval."""
 
     route: str
@@ -42,15 +42,15 @@ class RouteFigures:
 
 
 @dataclass(frozen=True, eq=False)
-class Routes:
+class ColdStartReport:
     """Each route's figures on one data set for one model; `users` or `items` are empty without what they need."""
 
     model: str
     data: str
     k: int
     seeds: int
-    users: tuple[RouteFigures, ...]
-    items: tuple[RouteFigures, ...]
+    users: tuple[ColdStartRow, ...]
+    items: tuple[ColdStartRow, ...]
 
     def of(self, route: str) -> float:
         """One route's mean."""
@@ -75,7 +75,7 @@ class Routes:
         return told
 
 
-def measure_routes(
+def measure_cold_start(
     name: str,
     dataset: Dataset,
     *,
@@ -83,7 +83,7 @@ def measure_routes(
     k: int = 10,
     settings: Mapping[str, Any] | None = None,
     progress: bool | None = None,
-) -> Routes:
+) -> ColdStartReport:
     """Train a model by name three times a seed (with unseen users, without, without unseen items) and ask each route.
 
     Attributes of users and items are read from the tables of `dataset`; what it lacks is not measured. Raises
@@ -107,9 +107,9 @@ def measure_routes(
             for part, rows in parts:
                 for route, about, values in rows:
                     found.setdefault((part, route, about), []).append(values)
-    made = {key: RouteFigures(key[1], key[2], bootstrap(np.mean(values, axis=0))) for key, values in found.items()}
+    made = {key: ColdStartRow(key[1], key[2], bootstrap(np.mean(values, axis=0))) for key, values in found.items()}
     users, placed = (tuple(row for key, row in made.items() if key[0] == part) for part in ("users", "items"))
-    return Routes(name, dataset.name, k, repeats, users, placed)
+    return ColdStartReport(name, dataset.name, k, repeats, users, placed)
 
 
 _Row = tuple[str, str, NDArray[np.float64]]
@@ -158,10 +158,10 @@ class _Asked:
 
     def of_items(self, films: Split, seed: int) -> Iterator[_Row]:
         """NDCG over the unseen items alone of each user who liked one, by where they are placed."""
-        asked, score, unmet = Evaluator(films, self.k), self._scorer(films), Unmet.of_split(films)
+        asked, score, cold_items = Evaluator(films, self.k), self._scorer(films), ColdItems.of_split(films)
         new = np.unique(films.test.positives().item).astype(np.int64)
         likes = np.bincount(films.train.positives().item, minlength=films.train.n_items)
-        yield "placed", "by their attributes", _ndcg(asked, _standing_for(unmet.around(score), new, new))
+        yield "placed", "by their attributes", _ndcg(asked, _standing_for(cold_items.around(score), new, new))
         kinds = _kinds(films.dataset.item_table, films.train.n_items)
         if kinds is not None:
             column, labels = kinds

@@ -16,7 +16,7 @@ from tastespace.data.split import Split
 from tastespace.errors import DataError, MemoryLimitError, OptionError, TooLittleDataError
 from tastespace.evaluation import Health, Report, Test, average, compare_pairs
 from tastespace.evaluation import evaluate as evaluate_scorer
-from tastespace.experiments.results import Result, identify, take_up
+from tastespace.experiments.results import Result, identify, load_result
 from tastespace.experiments.results import keep as keep_result
 from tastespace.models.base import Options
 from tastespace.training.fit import Fit, configure, fit
@@ -212,7 +212,7 @@ class _Runner:
     def result(self, name: str, config: Any, options: Options) -> Result:
         """A run's result, kept from before or made (and kept) now."""
         identity = identify(name, self.split, config, options, self.k) if self.keep is not None else {}
-        found = take_up(self.keep, identity) if self.keep is not None and self.resume else None
+        found = load_result(self.keep, identity) if self.keep is not None and self.resume else None
         if found is None:
             found = self.run(name, config, options)
             if self.keep is not None:

@@ -84,7 +84,7 @@ def keep(folder: Path, identity: Mapping[str, Any], result: Result) -> None:
         _log.warning("the result of %s cannot be kept in %s (%s)", identity["model"], folder, error.strerror)
 
 
-def take_up(folder: Path, identity: Mapping[str, Any]) -> Result | None:
+def load_result(folder: Path, identity: Mapping[str, Any]) -> Result | None:
     """The kept result of just this run; None where there is none, or (with a message) where it is damaged."""
     place = _place(folder, identity)
     if not place.exists():
@@ -126,7 +126,7 @@ def _place(folder: Path, identity: Mapping[str, Any]) -> Path:
 def _code() -> str:
     """Of every source file of the package: figures of other code are other figures, whatever the version says."""
     digest = hashlib.sha256()
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     for file in sorted(folder.rglob("*.py")):
         digest.update(f"{file.relative_to(folder).as_posix()} {file.stat().st_size} ".encode() + file.read_bytes())
     return digest.hexdigest()

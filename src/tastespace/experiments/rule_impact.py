@@ -36,7 +36,7 @@ class Effect:
         return dict(self.__dict__)
 
 
-def judge_rules(
+def measure_rule_impact(
     recommender: Recommender, split: Split, rules: Rules, *, k: int = 10, progress: bool | None = None
 ) -> list[Effect]:
     """The lists of a bundle without rules, with all of them, and with those of each kind alone.
@@ -85,7 +85,7 @@ class _Judge:
             ndcg=float(metrics.ndcg(hits, wanted).mean()),
             coverage=len(np.unique(shown)) / self.split.train.n_items,
             diversity=None if self._directions is None else _diversity(lists, self._directions),
-            popularity=float(self.recommender.opened.likes[shown].mean()) if len(shown) else 0.0,
+            popularity=float(self.recommender.loaded.likes[shown].mean()) if len(shown) else 0.0,
             short=int((lists[:, -1] < 0).sum()),
         )
 

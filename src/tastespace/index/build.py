@@ -63,7 +63,7 @@ def class_of(kind: Kind) -> type[Index]:
     return ExactIndex
 
 
-def suited(n: int) -> Kind:
+def choose_kind(n: int) -> Kind:
     """The kind for N vectors.
 
     Never a graph: of 1,000,000 planted vectors x 64, one takes 53 to 62 s to build on two cores and lists 8, and with
@@ -94,7 +94,7 @@ def build_index(
         raise OptionError(f"a recall of {recall:g} is asked for, but it lies above 0 and up to 1")
     asked = _some(queries)
     began = time.perf_counter()
-    index = class_of(suited(len(vectors)) if kind == "auto" else cast("Kind", kind)).build(vectors)
+    index = class_of(choose_kind(len(vectors)) if kind == "auto" else cast("Kind", kind)).build(vectors)
     seconds = time.perf_counter() - began
     if index.effort.reach is None:
         return index, _figures(index, asked, 1.0, k, seconds)

@@ -21,7 +21,7 @@ from tastespace.data.split import Split
 from tastespace.errors import OptionError
 from tastespace.models.parts.fold_in import FoldIn, Parts
 from tastespace.models.parts.matmul import products
-from tastespace.models.parts.meta_device import sizes_alone
+from tastespace.models.parts.meta_device import shapes_only
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Options:
     epochs: int = option(100, "passes over the training rows, at most", usual=(10, 100), at_least=1)
     batch_size: int = option(1024, "interactions a step", usual=(256, 8192), at_least=1)
     learning_rate: float = option(1e-3, "Adam's step size at the start", usual=(1e-4, 1e-1), above=0)
-    final_rate: float = option(1.0, "share of the learning rate left at the last epoch (cosine)", at_least=0)
+    final_lr_fraction: float = option(1.0, "share of the learning rate left at the last epoch (cosine)", at_least=0)
     weight_decay: float = option(0.0, "pull towards zero a step, decoupled (AdamW)", usual=(0, 1e-2), at_least=0)
     patience: int = option(10, "epochs without a better validation metric before stopping", at_least=1)
     metric: str = option("recall@10", "validation metric that chooses the epoch")
@@ -42,8 +42,8 @@ class Options:
         0, "processor threads of a step; 0: one for small models, all for large ones", at_least=0, at_most=1024
     )
     refit: bool = option(True, "fit again on all training rows for the chosen number of epochs")
-    start: Literal["own", "features", "spectrum"] = option(
-        "own", "what vectors start from: the model's own way, features too, or an SVD of the likes"
+    init: Literal["default", "features", "svd"] = option(
+        "default", "how vectors are initialised: the model's own way, from features too, or from an SVD of the likes"
     )
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class Model(nn.Module, abc.ABC):
     Config: ClassVar[type[Any]]
     OPTIONS: ClassVar[Options] = Options()
     reads_features: ClassVar[bool] = False
-    """Whether attributes of users and items are read, and `describe` is called before `prepare`."""
+    """Whether attributes of users and items are read, and `set_features` is called before `prepare`."""
     user_tables: ClassVar[tuple[str, ...]] = ()
     """Names of parameters that hold a row a user; such rows can start from features."""
     item_tables: ClassVar[tuple[str, ...]] = ()
@@ -96,27 +96,27 @@ class Model(nn.Module, abc.ABC):
         return cls.loss is not Model.loss
 
     @classmethod
-    def suited(cls, config: Any, split: Split) -> Any:
-        """The config with what it leaves to the split settled, by its own `suited`; called before the constructor."""
-        suit = getattr(config, "suited", None)
-        return config if suit is None else suit(split)
+    def resolve_config(cls, config: Any, split: Split) -> Any:
+        """The config with what it leaves to the split settled, by its own `resolve`; called before the constructor."""
+        resolve = getattr(config, "resolve", None)
+        return config if resolve is None else resolve(split)
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Forecast of the most memory that training on `n_rows` takes beside the data."""
-        with sizes_alone():
+        with shapes_only():
             model = cls(config, shapes)
         trained = sum(p.numel() * p.element_size() for p in model.parameters())
         kept = sum(b.numel() * b.element_size() for b in model.buffers())
         return 4 * trained + kept  # weight, gradient and Adam's two moments
 
-    def describe(self, features: Features) -> None:
+    def set_features(self, features: Features) -> None:
         """Take what is known of users and items beside the log; called before `prepare`, and again at load."""
 
     def prepare(self, train: Interactions) -> None:
         """Derive everything that scoring needs from training rows; called once, before any epoch."""
 
-    def finish(self, train: Interactions) -> None:
+    def on_train_end(self, train: Interactions) -> None:
         """Derive what needs the trained weights, such as a fold-in; called once, after the last epoch."""
 
     def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Any]:
@@ -143,11 +143,11 @@ class Model(nn.Module, abc.ABC):
         """What the score of an item for one query is the sum of; None where it is no such sum."""
         return None
 
-    def item_space(self) -> Tensor | None:
+    def item_embeddings(self) -> Tensor | None:
         """(N, D) vectors whose cosine says how alike two items are, or None where the model has none."""
         return None
 
-    def query_space(self, queries: Queries) -> Tensor | None:
+    def query_embeddings(self, queries: Queries) -> Tensor | None:
         """(B, D) vectors whose cosine says how alike two users are, or None where the model has none."""
         return None
 
@@ -228,11 +228,11 @@ class Factored(Model):
             return found
         return replace(found, user=float(self.encode_queries(query)[0] @ vector) - found.total)
 
-    def item_space(self) -> Tensor:
+    def item_embeddings(self) -> Tensor:
         """(N, D) item vectors without the bias coordinates."""
         return self._without_bias(self.encode_items())
 
-    def query_space(self, queries: Queries) -> Tensor:
+    def query_embeddings(self, queries: Queries) -> Tensor:
         """(B, D) query vectors without the bias coordinates."""
         return self._without_bias(self.encode_queries(queries))
 

@@ -32,8 +32,8 @@ from tastespace.models.parts.transformer import Block, Table, Tokens
 class BERT4RecConfig(transformer.Sequence):
     """A transformer's options, and how histories are masked."""
 
-    mask_share: float = option(0.5, "share of a history that is masked", usual=(0.2, 0.8), above=0, below=1)
-    last_share: float = option(0.1, "share of the histories that mask their last item alone", at_least=0)
+    mask_prob: float = option(0.5, "share of a history that is masked", usual=(0.2, 0.8), above=0, below=1)
+    last_item_mask_prob: float = option(0.1, "share of the histories that mask their last item alone", at_least=0)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class BERT4Rec(Factored):
     about = "bidirectional transformer over the history, trained on masked items"
     pick = "when the order of a history tells what comes next: there far ahead of all models without order"
     Config = BERT4RecConfig
-    OPTIONS = Options(epochs=30, batch_size=4096, learning_rate=0.006, final_rate=0.05, patience=10, validate_every=2)
+    OPTIONS = Options(
+        epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=10, validate_every=2
+    )
     item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True
     n_bias = 1
@@ -83,17 +85,17 @@ class BERT4Rec(Factored):
         """Lists of two items or more, each with new gaps every epoch."""
         lists = self._batches.lists
         users = np.flatnonzero(lists.lengths >= 2)
-        lengths = np.minimum(lists.lengths[users], self.config.length + 1)
+        lengths = np.minimum(lists.lengths[users], self.config.max_length + 1)
         for part in transformer.by_length(lengths, batch_size, rng):
             yield self.masked(users[part], lists.take(users[part]), rng)
 
     def masked(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> Masked:
         """Gaps drawn into lists of two items or more: at least one, and never all."""
-        lists = transformer.crop_anywhere(lists, self.config.length + 1, rng)
+        lists = transformer.crop_anywhere(lists, self.config.max_length + 1, rng)
         place, starts = transformer.from_end(lists), lists.offsets[:-1]
         draw = rng.random(len(lists.items))
-        last_alone = rng.random(len(lists)) < self.config.last_share
-        gap = np.where(last_alone[lists.rows], place == 0, draw < self.config.mask_share)
+        last_alone = rng.random(len(lists)) < self.config.last_item_mask_prob
+        gap = np.where(last_alone[lists.rows], place == 0, draw < self.config.mask_prob)
         none, every = (~np.logical_or.reduceat(gap, starts), np.logical_and.reduceat(gap, starts))
         gap |= none[lists.rows] & (draw == np.minimum.reduceat(draw, starts)[lists.rows])
         gap &= ~(every[lists.rows] & (draw == np.maximum.reduceat(draw, starts)[lists.rows]))
@@ -132,7 +134,7 @@ class BERT4Rec(Factored):
             told, questions = block(told, told, allowed), block(questions, told, allowed)
         added, real = self.tokens.added(visible)
         mean = added.sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1, D)
-        return mean + self.config.blocks_weight * self.head(self.blocks[-1](questions, told, allowed))
+        return mean + self.config.transformer_weight * self.head(self.blocks[-1](questions, told, allowed))
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias."""

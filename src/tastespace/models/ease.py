@@ -24,7 +24,7 @@ from tastespace.models.parts.popularity_prior import left_to_everybody, popular_
 class EaseConfig:
     """One number to choose."""
 
-    penalty: float = option(200.0, "L2 penalty lambda on the item-item weights", usual=(10, 5000), above=0, at_most=1e9)
+    l2: float = option(200.0, "L2 penalty lambda on the item-item weights", usual=(10, 5000), above=0, at_most=1e9)
 
     def __post_init__(self) -> None:
         check(self)
@@ -56,10 +56,10 @@ class Ease(Model):
         """B = I - P diag(P)^-1 with P = (X'X + lambda I)^-1; X is the matrix of likes (U, N)."""
         liked = train.positives().matrix()
         gram = np.asfortranarray((liked.T @ liked).toarray(), dtype=np.float64)
-        gram[np.diag_indices_from(gram)] += self.config.penalty
+        gram[np.diag_indices_from(gram)] += self.config.l2
         factor, failed = scipy.linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
         if failed:
-            raise TrainingError(f"ease cannot invert its matrix with penalty={self.config.penalty:g}; raise it")
+            raise TrainingError(f"ease cannot invert its matrix with l2={self.config.l2:g}; raise it")
         inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)  # lower triangle only
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
         weights = -inverse / np.diag(inverse)[None, :]
@@ -80,11 +80,11 @@ class Ease(Model):
         everybody = float(left_to_everybody(query)[0]) * float(self.popular[item])
         return Parts(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards, everybody=everybody)
 
-    def item_space(self) -> Tensor:
+    def item_embeddings(self) -> Tensor:
         """(N, N) each item's weights towards all others."""
         return self.weights
 
-    def query_space(self, queries: Queries) -> Tensor:
+    def query_embeddings(self, queries: Queries) -> Tensor:
         """(B, N) scores, which place a user among the items."""
         return self.score(queries)
 

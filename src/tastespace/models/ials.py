@@ -33,13 +33,15 @@ class IALSConfig:
     """Width, weights and regularisation."""
 
     dim: int = option(64, "length of the vectors", usual=(16, 512), at_least=1)
-    unobserved: float = option(
+    unobserved_weight: float = option(
         0.1, "weight of a pair that is not in the log; a like has 1", usual=(0.01, 1), above=0, at_most=1000
     )
-    disliked: float = option(0.0, "weight of a disliked pair above that", usual=(0, 2), at_least=0, at_most=1000)
+    disliked_weight: float = option(0.0, "weight of a disliked pair above that", usual=(0, 2), at_least=0, at_most=1000)
     l2: float = option(0.4, "regularisation", usual=(1e-2, 10), above=0, at_most=1e6)
-    l2_power: float = option(0.5, "how regularisation grows with a row's weight: 0 not, 1 as it", at_least=0, at_most=2)
-    sweeps: int = option(10, "times that both sides are solved", usual=(5, 30), at_least=1)
+    l2_exponent: float = option(
+        0.5, "how regularisation grows with a row's weight: 0 not, 1 as it", at_least=0, at_most=2
+    )
+    iterations: int = option(10, "times that both sides are solved", usual=(5, 30), at_least=1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -75,8 +77,8 @@ class IALS(Factored):
         by_user = self._readable(train.histories())
         by_item = _transposed(by_user, train.n_items)
         self.items = torch.randn(train.n_items, self.config.dim) * 0.1 / self.config.dim**0.5
-        with track("iALS sweeps", total=self.config.sweeps) as tick:
-            for sweep in range(self.config.sweeps):
+        with track("iALS iterations", total=self.config.iterations) as tick:
+            for sweep in range(self.config.iterations):
                 users = self.solve(by_user, self.items)
                 self.items = self.solve(by_item, users)
                 tick(sweep + 1)
@@ -90,16 +92,16 @@ class IALS(Factored):
         """(B, D) the vectors whose products with `others` (M, D) come nearest to what the lists say.
 
         The minimiser of the sum over a list of w (1 - p q)^2, or of w (p q)^2 where it is disliked, plus
-        `unobserved` (p q)^2 over all others, plus `l2` (total weight)^`l2_power` |p|^2.
+        `unobserved_weight` (p q)^2 over all others, plus `l2` (total weight)^`l2_exponent` |p|^2.
         """
         c = self.config
-        everywhere = c.unobserved * (others.T @ others)  # (D, D)
+        everywhere = c.unobserved_weight * (others.T @ others)  # (D, D)
         likes = np.bincount(lists.rows, np.maximum(lists.weights, 0), minlength=len(lists))
-        penalty = c.l2 * (likes + c.unobserved * len(others)) ** c.l2_power  # (B,)
+        penalty = c.l2 * (likes + c.unobserved_weight * len(others)) ** c.l2_exponent  # (B,)
         found = others.new_zeros(len(lists), c.dim)
         for part in _chunks(lists.lengths, c.dim):
             chunk = lists.take(part)
-            places, weight, target = (table.to(others.device) for table in _padded(chunk, c.disliked))
+            places, weight, target = (table.to(others.device) for table in _padded(chunk, c.disliked_weight))
             gathered = others[places]  # (b, T, D)
             matrix = torch.baddbmm(everywhere.expand(len(part), -1, -1), gathered.mT, gathered * weight[..., None])
             matrix.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(penalty[part]).to(matrix)[:, None])
@@ -107,7 +109,7 @@ class IALS(Factored):
             factor, failed = torch.linalg.cholesky_ex(matrix)
             if bool(failed.any()) or not bool(torch.isfinite(factor).all()):
                 raise TrainingError(
-                    f"ials cannot solve for its vectors with l2={c.l2:g} and unobserved={c.unobserved:g}: "
+                    f"ials cannot solve for its vectors with l2={c.l2:g}, unobserved_weight={c.unobserved_weight:g}: "
                     "the numbers are not precise enough; raise l2"
                 )
             found[torch.from_numpy(part)] = torch.cholesky_solve(wanted[..., None], factor).squeeze(-1)
@@ -124,10 +126,10 @@ class IALS(Factored):
         if len(liked.items) == 0:
             return Parts(added, everybody=everybody)
         c, items = self.config, self.items
-        places, weight, target = (table[0] for table in _padded(readable, c.disliked))
+        places, weight, target = (table[0] for table in _padded(readable, c.disliked_weight))
         gathered = items[places]  # (T, D)
-        matrix = c.unobserved * (items.T @ items) + gathered.T @ (gathered * weight[:, None])
-        penalty = c.l2 * (float(liked.weights.sum()) + c.unobserved * len(items)) ** c.l2_power
+        matrix = c.unobserved_weight * (items.T @ items) + gathered.T @ (gathered * weight[:, None])
+        penalty = c.l2 * (float(liked.weights.sum()) + c.unobserved_weight * len(items)) ** c.l2_exponent
         matrix.diagonal().add_(penalty)
         towards = torch.linalg.solve(matrix, items[item])  # (D,)
         added[history.weights > 0] = (target * (gathered @ towards))[target > 0].numpy()
@@ -135,7 +137,7 @@ class IALS(Factored):
 
     def _readable(self, history: Histories) -> Histories:
         """Likes, and dislikes where they count."""
-        if self.config.disliked > 0 and bool(self.told):
+        if self.config.disliked_weight > 0 and bool(self.told):
             return history.keep(history.weights != 0)
         return history.positives()
 

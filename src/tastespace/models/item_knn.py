@@ -94,11 +94,11 @@ class ItemKNN(Model):
         everybody = float(left_to_everybody(query)[0]) * float(self.popular[item])
         return Parts(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards, everybody=everybody)
 
-    def item_space(self) -> Tensor:
+    def item_embeddings(self) -> Tensor:
         """(N, N) each item's similarities, itself included."""
         return torch.from_numpy((self.weights() + sp.eye(self.shapes.n_items, dtype=np.float32)).toarray())
 
-    def query_space(self, queries: Queries) -> Tensor:
+    def query_embeddings(self, queries: Queries) -> Tensor:
         """(B, N) summed similarities, which place a user among the items."""
         return self.score(queries)
 

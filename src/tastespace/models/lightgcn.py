@@ -117,7 +117,7 @@ class LightGCN(Factored):
         self.item_vectors = self.config.scaled(items)
 
     @torch.no_grad()
-    def finish(self, train: Interactions) -> None:
+    def on_train_end(self, train: Interactions) -> None:
         """Propagate the final weights, and fit the fold-in to the propagated users."""
         self._settle()
         items, users = self.item_vectors.cpu().numpy(), self.user_vectors.cpu().numpy()

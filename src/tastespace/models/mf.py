@@ -98,7 +98,7 @@ class MF(Factored):
         return (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
 
     @torch.no_grad()
-    def finish(self, train: Interactions) -> None:
+    def on_train_end(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
         items, users = (self.config.scaled(table).cpu().numpy() for table in (self.item, self.user))
         self.fold = torch.from_numpy(fit_fold_in(items, users, self._batches.lists)).to(self.item.device)

@@ -92,7 +92,7 @@ class NCF(Model):
     def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the layers of the pairs of a step: under softmax each of its users with the whole catalogue."""
         users = objective.users_a_step(batch_size, shapes, n_rows)
-        across = shapes.n_items if config.loss == "softmax" else config.candidates + config.negatives
+        across = shapes.n_items if config.loss == "softmax" else config.shared_negatives + config.negatives
         layers = 4 * 3 * sum(_LAYERS) * users * across if config.paths != "gmf" else 0
         grid = 4 * 4 * users * shapes.n_items if config.loss == "softmax" else 0  # scores as a whole, and gradients
         return (
@@ -250,7 +250,7 @@ class NCF(Model):
         return lambda queries: np.concatenate([stepped(queries)[:, :width], mean(queries)], axis=1)
 
     @torch.no_grad()
-    def finish(self, train: Interactions) -> None:
+    def on_train_end(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
         items, users = (self._telling(table).cpu().numpy() for table in (self.item, self.user))
         self.fold = torch.from_numpy(fit_fold_in(items, users, self._batches.lists)).to(self.item.device)
@@ -303,11 +303,11 @@ class NCF(Model):
         """(..., D) vectors of both paths, the GMF path's as it enters the product."""
         return torch.cat([self._factors(vectors), vectors[..., self.gmf_width :]], dim=-1)
 
-    def item_space(self) -> Tensor:
+    def item_embeddings(self) -> Tensor:
         """(N, D) item vectors of both paths."""
         return self._space(self.item)
 
-    def query_space(self, queries: Queries) -> Tensor:
+    def query_embeddings(self, queries: Queries) -> Tensor:
         """(B, D) user vectors of both paths."""
         return self._space(self._asked(queries))
 

@@ -45,7 +45,9 @@ class SASRec(Factored):
     about = "causal transformer over the history, trained on the next item"
     pick = "as accurate as bert4rec, for three times its seconds; the yardstick of most published comparisons"
     Config = SASRecConfig
-    OPTIONS = Options(epochs=30, batch_size=4096, learning_rate=0.006, final_rate=0.05, patience=10, validate_every=2)
+    OPTIONS = Options(
+        epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=10, validate_every=2
+    )
     item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True
     n_bias = 1
@@ -75,13 +77,13 @@ class SASRec(Factored):
         """Lists of two items or more; of long ones another part every epoch."""
         lists = self._batches.lists
         users = np.flatnonzero(lists.lengths >= 2)
-        lengths = np.minimum(lists.lengths[users], self.config.length + 1)
+        lengths = np.minimum(lists.lengths[users], self.config.max_length + 1)
         for part in transformer.by_length(lengths, batch_size, rng):
             yield self.shifted(users[part], lists.take(users[part]), rng)
 
     def shifted(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> Shifted:
         """Every place asks for the item after it."""
-        lists = transformer.crop_anywhere(lists, self.config.length + 1, rng)
+        lists = transformer.crop_anywhere(lists, self.config.max_length + 1, rng)
         if self.config.asks_anywhere:
             lists = transformer.shuffled(lists, rng)
         place = transformer.from_end(lists)
@@ -117,7 +119,7 @@ class SASRec(Factored):
         for block in self.blocks:
             told = block(told, told, allowed)
         added, there = (F.pad(x.cumsum(dim=1), (0, 0, 1, 0)) for x in self.tokens.added(table))
-        return added / there.clamp(min=1) + self.config.blocks_weight * self.head(told)
+        return added / there.clamp(min=1) + self.config.transformer_weight * self.head(told)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias."""

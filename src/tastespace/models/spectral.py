@@ -31,11 +31,11 @@ class SpectralConfig:
     smoothing: float = option(
         0.0, "added to the degrees that normalise: chance weighs less where little is known", usual=(0, 20), at_least=0
     )
-    passes: int = option(
+    power_iterations: int = option(
         0, "power iterations of a randomised SVD, for wide vectors of a large log; 0: exact", usual=(3, 8), at_least=0
     )
-    item_power: float = option(
-        0.5, "item vectors are multiplied by likes**item_power", usual=(0, 1), at_least=0, at_most=10
+    degree_exponent: float = option(
+        0.5, "item vectors are multiplied by likes**degree_exponent", usual=(0, 1), at_least=0, at_most=10
     )
 
     def __post_init__(self) -> None:
@@ -67,12 +67,14 @@ class Spectral(Factored):
         liked = train.positives().matrix()
         degrees = np.asarray(liked.sum(axis=0)).ravel() + self.config.smoothing
         telling = max(1, min(liked.shape) // 4)
-        smoothing, passes = self.config.smoothing, self.config.passes
+        smoothing, passes = self.config.smoothing, self.config.power_iterations
         vectors = leading_item_vectors(liked, min(self.config.dim, telling), smoothing, passes)  # (N, d <= D)
         scale = np.sqrt(np.maximum(degrees, 1e-12))[:, None]
         kept = vectors.shape[1]
         self.into[:, :kept] = torch.from_numpy((vectors / scale).astype(np.float32))
-        self.out[:, :kept] = torch.from_numpy((vectors * degrees[:, None] ** self.config.item_power).astype(np.float32))
+        self.out[:, :kept] = torch.from_numpy(
+            (vectors * degrees[:, None] ** self.config.degree_exponent).astype(np.float32)
+        )
         likes = np.diff(liked.tocsc().indptr).astype(np.int64)
         plain, out = FoldIn(self.into.numpy()), self.out.numpy()
         self.popular = torch.from_numpy(popular_scores(likes, lambda asked: plain(asked) @ out.T))

@@ -26,7 +26,7 @@ from tastespace.data.queries import Queries
 from tastespace.models.base import Factored, Options, Shapes
 from tastespace.models.parts import objective
 from tastespace.models.parts.fold_in import Parts
-from tastespace.models.parts.likelihood_step import Climb
+from tastespace.models.parts.likelihood_step import LikelihoodStep
 from tastespace.models.parts.objective import Batches, Objective
 from tastespace.models.parts.popularity_prior import left_to_everybody
 
@@ -36,10 +36,12 @@ class TwoTowerConfig(Objective):
     """What the towers read, then width, loss and what belongs to each loss."""
 
     hidden: int = option(0, "width of a hidden layer in each tower; 0: none", usual=(64, 512), at_least=0)
-    told_share: float = option(0.5, "share of a user's rows that are read; the others are asked", above=0, below=1)
-    withheld: float = option(0.2, "share of users whose own vector a step withholds, and of their features", below=1)
-    withheld_items: float = option(0.02, "the same for items, where they have features", at_least=0, below=1)
-    pooling: float = option(0.5, "a history of n items is their sum over n ** this: 0 sum, 1 mean", at_least=0)
+    history_share: float = option(0.5, "share of a user's rows that are read; the others are asked", above=0, below=1)
+    user_id_dropout: float = option(
+        0.2, "share of users whose own vector a step withholds, and of their features", below=1
+    )
+    item_id_dropout: float = option(0.02, "the same for items, where they have features", at_least=0, below=1)
+    pooling_exponent: float = option(0.5, "a history of n items is their sum over n ** this: 0 sum, 1 mean", at_least=0)
     learn_temperature: bool = option(False, "let the temperatures be learnt from where they start (softmax)")
 
 
@@ -86,7 +88,7 @@ class Asked:
     """B users as the tower reads them, and the rows that they are asked about."""
 
     users: Tensor  # (B,)
-    own: Tensor  # (B, 1) 0 where the user's own vector is withheld
+    own: Tensor  # (B, 1) 0 where the user's own vector is user_id_dropout
     features: Bags
     liked: Bags
     met: Bags
@@ -138,7 +140,7 @@ class TwoTower(Factored):
         users = objective.users_a_step(batch_size, shapes, n_rows)
         return super().memory_bytes(config, shapes, n_rows, batch_size) + objective.step_bytes(config, shapes, users)
 
-    def describe(self, features: Features) -> None:
+    def set_features(self, features: Features) -> None:
         """Keep the features of known users and items."""
         self._described = features
 
@@ -158,13 +160,13 @@ class TwoTower(Factored):
         device = self.item.device
         for users in self._batches.users(rng, batch_size):
             lists = self._batches.lists.take(users)
-            told = self._drawn(lists, rng) < self.config.told_share
+            told = self._drawn(lists, rng) < self.config.history_share
             asked = lists.keep(~told)
             if not bool((asked.weights > 0).any()):
                 told, asked = np.zeros(len(told), dtype=bool), lists
             read = lists.keep(told)
             answers = self._batches.asking(users, asked, rng, device, told=read)
-            own, described = (rng.random((2, len(users))) >= self.config.withheld).astype(np.float32)
+            own, described = (rng.random((2, len(users))) >= self.config.user_id_dropout).astype(np.float32)
             yield Asked(
                 torch.from_numpy(users).to(device),
                 torch.from_numpy(own).to(device)[:, None],
@@ -212,8 +214,8 @@ class TwoTower(Factored):
     def _keeps_own(self, held: Tensor | None, like: Tensor) -> Tensor:
         """(M,) 1 where an item's own vector and bias count, 0 where nobody liked it or a step withholds them."""
         liked = (self.item_likes if held is None else self.item_likes[held]) > 0
-        if self.training and self.config.withheld_items:
-            liked = liked & (torch.rand_like(like) >= self.config.withheld_items)
+        if self.training and self.config.item_id_dropout:
+            liked = liked & (torch.rand_like(like) >= self.config.item_id_dropout)
         return liked.to(like)
 
     def _item_bags(self, held: Tensor | None) -> Bags:
@@ -248,7 +250,7 @@ class TwoTower(Factored):
         return self.user[place] * known[:, None], told
 
     def _pool(self, lists: Histories, device: torch.device) -> Bags:
-        weights = np.repeat(np.maximum(lists.lengths, 1.0) ** -self.config.pooling, lists.lengths)
+        weights = np.repeat(np.maximum(lists.lengths, 1.0) ** -self.config.pooling_exponent, lists.lengths)
         arrays = (lists.items.astype(np.int64), lists.offsets[:-1], weights.astype(np.float32))
         return Bags(*(torch.from_numpy(array).to(device) for array in arrays))
 
@@ -334,11 +336,13 @@ class TwoTower(Factored):
 
         return encode
 
-    def _climb(self, items: Tensor) -> Climb | None:
+    def _climb(self, items: Tensor) -> LikelihoodStep | None:
         """How strangers go on among item vectors (N, D + 1), where these are compared by angle."""
         if not self.config.by_angle:
             return None
-        return Climb(items.cpu().numpy(), [width for width, _ in self.config.parts], np.ones(1, dtype=np.float32))
+        return LikelihoodStep(
+            items.cpu().numpy(), [width for width, _ in self.config.parts], np.ones(1, dtype=np.float32)
+        )
 
 
 def _network(dim: int, hidden: int) -> nn.Sequential:

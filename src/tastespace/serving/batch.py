@@ -115,8 +115,8 @@ def _fingerprint(bundle: Bundle) -> Any:
     for arrays in (bundle.vectors, bundle.weights, bundle.histories.__dict__):
         for name in sorted(arrays):
             found.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-    if bundle.newcomers is not None:
-        like = bundle.newcomers.like
+    if bundle.added_items is not None:
+        like = bundle.added_items.like
         found.update(like.data.tobytes() + like.indices.tobytes() + like.indptr.tobytes())
     return found.hexdigest()
 
@@ -155,7 +155,7 @@ def _scorer(recommender: Recommender, route: str, blocked: NDArray[np.bool_]) ->
         users, items = (torch.from_numpy(np.asarray(recommender.bundle.vectors[name])) for name in ("users", "items"))
         found = lambda queries: products(users[torch.from_numpy(queries.users)], items)  # noqa: E731
     else:
-        found = recommender.opened.scorer
+        found = recommender.loaded.scorer
     if out is None:
         return found
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from tastespace._atomic import fresh_folder, nearest_folder, probe
-from tastespace.cold_start import Newcomers
+from tastespace.cold_start import AddedItems
 from tastespace.data import sql
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
@@ -35,7 +35,7 @@ _FILES = (
     "vectors.safetensors",
     "weights.safetensors",
 )
-_NEWCOMERS = "newcomers.safetensors"
+_NEWCOMERS = "added_items.safetensors"
 _DAMAGE = (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError, TypeError, ValueError)
 _LARGEST_MANIFEST = 16 * 2**20
 _LARGEST = 1e30  # number of a fold-in
@@ -58,12 +58,12 @@ class Bundle:
     vectors: Mapping[str, NDArray[np.float32]]
     weights: Mapping[str, NDArray[Any]]
     folder: Path | None = None  # where it was read from
-    newcomers: Newcomers | None = None  # the last items, which came after the training
+    added_items: AddedItems | None = None  # the last items, which came after the training
 
     @property
     def n_known(self) -> int:
         """Items that the model was trained on."""
-        return len(self.items) if self.newcomers is None else self.newcomers.n_known
+        return len(self.items) if self.added_items is None else self.added_items.n_known
 
     @cached_property
     def fold_in(self) -> FoldIn | None:
@@ -99,8 +99,8 @@ def write_bundle(
             )
             save_file(_contiguous(bundle.vectors), folder / "vectors.safetensors")
             save_file(_contiguous(bundle.weights), folder / "weights.safetensors")
-            if bundle.newcomers is not None:
-                like = bundle.newcomers.like
+            if bundle.added_items is not None:
+                like = bundle.added_items.like
                 arrays = {"items": like.indices, "offsets": like.indptr.astype(np.int64), "weights": like.data}
                 save_file(_contiguous(arrays), folder / _NEWCOMERS)
             if save_index is not None:
@@ -131,8 +131,8 @@ def read_bundle(path: Path) -> Bundle:
         for name in (*_FILES, *index_files(manifest), *newer):
             check_digest(path, name, manifest)
         users, user_table = _read_table(path / "users.parquet", "user")
-        newcomers = _read_newcomers(path, manifest["counts"].get("items")) if newer else None
-        items, item_table = _read_table(path / "items.parquet", "item", 0 if newcomers is None else len(newcomers))
+        added_items = _read_newcomers(path, manifest["counts"].get("items")) if newer else None
+        items, item_table = _read_table(path / "items.parquet", "item", 0 if added_items is None else len(added_items))
         lists = load_file(path / "histories.safetensors")
         histories = Histories(lists["items"], lists["offsets"], lists["weights"])
         vectors = load_file(path / "vectors.safetensors")
@@ -143,7 +143,7 @@ def read_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     _check_shapes(path, manifest, len(users), len(items), histories, vectors)
     _check_finite(path, vectors, weights)
-    return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights, path, newcomers)
+    return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights, path, added_items)
 
 
 def describe_run(
@@ -293,20 +293,20 @@ def _write_table(file: Path, vocabulary: Vocabulary, table: Table) -> None:
         connection.execute(f"COPY rows TO {sql.text(str(file))} (FORMAT parquet)")
 
 
-def _read_newcomers(path: Path, n_items: Any) -> Newcomers:
+def _read_newcomers(path: Path, n_items: Any) -> AddedItems:
     """What the last items are like; `BundleError` for lists that lead out of the catalogue."""
     held = load_file(path / _NEWCOMERS)
     kinds = {name: (array.dtype.kind, array.ndim) for name, array in held.items()}
     if kinds != {"items": ("i", 1), "offsets": ("i", 1), "weights": ("f", 1)}:
-        raise BundleError(f"{path} is damaged: its newcomers are not lists of items with weights")
+        raise BundleError(f"{path} is damaged: its added_items are not lists of items with weights")
     lists = Histories(held["items"], held["offsets"], held["weights"])
     n_known = n_items - len(lists) if isinstance(n_items, int) else -1
     sound = n_known > 0 and (len(lists.items) == 0 or (lists.items.min() >= 0 and lists.items.max() < n_known))
     sums = np.bincount(lists.rows, lists.weights, minlength=len(lists))
     sound &= bool(np.isfinite(lists.weights).all() and (lists.weights >= 0).all())
     if not sound or not np.allclose(sums, 1, atol=1e-3):
-        raise BundleError(f"{path} is damaged: its newcomers do not fit its items")
-    return Newcomers(sp.csr_matrix((lists.weights, lists.items, lists.offsets), shape=(len(lists), n_known)))
+        raise BundleError(f"{path} is damaged: its added_items do not fit its items")
+    return AddedItems(sp.csr_matrix((lists.weights, lists.items, lists.offsets), shape=(len(lists), n_known)))
 
 
 def _read_table(file: Path, noun: str, appended: int = 0) -> tuple[Vocabulary, Table]:

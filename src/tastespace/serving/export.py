@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastespace import config as configs
-from tastespace.cold_start import Unmet
+from tastespace.cold_start import ColdItems
 from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries
 from tastespace.errors import BundleError
@@ -41,11 +41,11 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
                 for start in range(0, len(everyone), _USERS_AT_ONCE)
             ]
             features = items.encode(split.dataset.item_table, split.train.n_items)
-            unmet = Unmet.of_histories(features, histories)
-            vectors = {"users": np.concatenate(parts), "items": unmet.placed(model.encode_items().cpu().numpy())}
+            cold_items = ColdItems.of_histories(features, histories)
+            vectors = {"users": np.concatenate(parts), "items": cold_items.placed(model.encode_items().cpu().numpy())}
             fold_in = model.fold_in()
         if fold_in is not None:
-            vectors["fold"] = unmet.placed(fold_in.vectors)
+            vectors["fold"] = cold_items.placed(fold_in.vectors)
     manifest = {
         **describe_run(
             model=fit.name,

@@ -1,4 +1,4 @@
-"""Opened: a bundle with its model at hand. Indices in, indices and scores out; torch only where a network must run."""
+"""A bundle with its model loaded: indices in, indices and scores out. torch is loaded only where a network runs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tastespace import config as configs
 from tastespace._messages import shown
-from tastespace.cold_start import People, Unmet
+from tastespace.cold_start import ColdItems, People
 from tastespace.data.conditions import Attributes
 from tastespace.data.features import Encoder, Features
 from tastespace.data.histories import Histories
@@ -34,7 +34,7 @@ _USERS_AT_ONCE = 1024
 _HISTORIES_AT_ONCE = 64
 
 
-class Opened:
+class LoadedModel:
     """What a bundle can be asked; everything is made when it is first needed, and kept."""
 
     def __init__(self, bundle: Bundle) -> None:
@@ -92,9 +92,9 @@ class Opened:
         return self.item_encoder.encode(self.bundle.item_table.head(self.bundle.n_known), self.bundle.n_known)
 
     @cached_property
-    def unmet(self) -> Unmet:
+    def cold_items(self) -> ColdItems:
         """Items of the catalogue that nobody met: the network does not know where they stand; vectors do."""
-        return Unmet.of_histories(self.item_features, self.bundle.histories)
+        return ColdItems.of_histories(self.item_features, self.bundle.histories)
 
     @cached_property
     def index(self) -> Index:
@@ -114,20 +114,20 @@ class Opened:
                 raise BundleError(f"{self.bundle.folder} was changed while it was opened; open it again") from error
 
     @cached_property
-    def item_space(self) -> ExactIndex:
+    def item_embeddings(self) -> ExactIndex:
         """Directions of items, their biases left out; `OptionError` for a model without any."""
         vectors = self._without_bias("items")
         if vectors is None:
-            space = self.model.item_space()
+            space = self.model.item_embeddings()
             if space is None:
                 raise OptionError(f"the model {self.bundle.manifest['model']} has no vectors to compare items by")
-            vectors = self.unmet.placed(space.detach().numpy())
-            if self.bundle.newcomers is not None:
-                vectors = self.bundle.newcomers.joined(vectors)
+            vectors = self.cold_items.placed(space.detach().numpy())
+            if self.bundle.added_items is not None:
+                vectors = self.bundle.added_items.joined(vectors)
         return ExactIndex.build(_unit(vectors))
 
     @cached_property
-    def user_space(self) -> ExactIndex:
+    def user_embeddings(self) -> ExactIndex:
         """The same of users."""
         vectors = self._without_bias("users")
         if vectors is None:
@@ -138,7 +138,7 @@ class Opened:
             with torch.no_grad():
                 for start in range(0, len(everyone), _USERS_AT_ONCE):
                     chunk = Queries.of_users(everyone[start : start + _USERS_AT_ONCE], self.bundle.histories)
-                    part = self.model.query_space(chunk)
+                    part = self.model.query_embeddings(chunk)
                     if part is None:
                         raise OptionError(
                             f"the model {self.bundle.manifest['model']} has no vectors to compare users by"
@@ -192,11 +192,11 @@ class Opened:
         import torch
 
         with torch.no_grad():
-            found = self.unmet.around(self.model.scorer())
-        newcomers = self.bundle.newcomers
-        if newcomers is None:
+            found = self.cold_items.around(self.model.scorer())
+        added_items = self.bundle.added_items
+        if added_items is None:
             return found
-        return lambda queries: torch.from_numpy(newcomers.scored(found(self._known_only(queries)).numpy()))
+        return lambda queries: torch.from_numpy(added_items.scored(found(self._known_only(queries)).numpy()))
 
     def score(self, queries: Queries, place: int) -> float:
         """Of one item for one query."""
@@ -246,19 +246,19 @@ class Opened:
 
     def _stands_for(self, place: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Items that the model knows, and the weights with which they stand for one: itself, unless it came later."""
-        newcomers, unmet = self.bundle.newcomers, np.flatnonzero(self.unmet.places == place)
-        if len(unmet):
-            row = self.unmet.like[unmet[0]]
-        elif newcomers is None or place < newcomers.n_known:
+        added_items, cold_items = self.bundle.added_items, np.flatnonzero(self.cold_items.places == place)
+        if len(cold_items):
+            row = self.cold_items.like[cold_items[0]]
+        elif added_items is None or place < added_items.n_known:
             return np.array([place]), np.ones(1, dtype=np.float32)
         else:
-            row = newcomers.like[place - newcomers.n_known]
+            row = added_items.like[place - added_items.n_known]
         return row.indices.astype(np.int64), row.data.astype(np.float32)
 
     def _known_only(self, queries: Queries) -> Queries:
         """The same in items that the model knows."""
-        newcomers = self.bundle.newcomers
-        return queries if newcomers is None else replace(queries, history=newcomers.known_only(queries.history))
+        added_items = self.bundle.added_items
+        return queries if added_items is None else replace(queries, history=added_items.known_only(queries.history))
 
 
 def best_among(scores: NDArray[np.float32], filtered: Filter, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -309,7 +309,7 @@ def load_model(bundle: Bundle, features: Features | None) -> "Model":
 
     from tastespace import models
     from tastespace.models.base import Shapes
-    from tastespace.models.parts.meta_device import sizes_alone
+    from tastespace.models.parts.meta_device import shapes_only
 
     name = bundle.manifest["model"]
     cls = models.get(name)
@@ -322,7 +322,7 @@ def load_model(bundle: Bundle, features: Features | None) -> "Model":
         shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
     weights = {key: torch.from_numpy(array) for key, array in bundle.weights.items()}
     try:
-        with sizes_alone():  # shapes alone, whatever they claim to be
+        with shapes_only():  # shapes alone, whatever they claim to be
             planned = cls(config, shapes).state_dict()
         if _shapes_of(planned) != _shapes_of(weights):
             missing = ", ".join(sorted(set(planned) - set(weights)))
@@ -332,7 +332,7 @@ def load_model(bundle: Bundle, features: Features | None) -> "Model":
             raise BundleError(f"the weights of this {name} bundle do not fit its config{why}")
         model = cls(config, shapes)
         if features is not None:
-            model.describe(features)
+            model.set_features(features)
         model.load_state_dict(weights)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise BundleError(f"the weights of this {name} bundle do not fit its config") from error

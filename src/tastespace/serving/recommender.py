@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from tastespace._messages import shown
-from tastespace.cold_start import Newcomers, as_answered
+from tastespace.cold_start import AddedItems, as_answered
 from tastespace.data.dataset import find_title
 from tastespace.data.features import Told
 from tastespace.data.histories import Histories
@@ -28,7 +28,7 @@ from tastespace.serving.explanations import Explanation, Reason, reasons_of
 from tastespace.serving.explanations import Kind as ReasonKind
 from tastespace.serving.export import bundle_of, is_kept, overlap_with, write_indexed, write_kept
 from tastespace.serving.filters import Filter
-from tastespace.serving.loaded_model import Opened, best_among
+from tastespace.serving.loaded_model import LoadedModel, best_among
 from tastespace.serving.reranking import Prepared, choose
 from tastespace.serving.rules import Rules
 
@@ -75,7 +75,7 @@ class Recommender:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.opened = Opened(bundle)
+        self.loaded = LoadedModel(bundle)
         self._prepared: dict[Rules, Prepared] = {}
 
     @classmethod
@@ -99,7 +99,7 @@ class Recommender:
     def load(cls, path: str | Path) -> "Recommender":
         """Open a bundle; `BundleError` where it is missing, damaged or of another version, its index too."""
         found = cls(read_bundle(Path(path)))
-        found.opened.open_index()
+        found.loaded.open_index()
         return found
 
     @classmethod
@@ -181,7 +181,7 @@ class Recommender:
             scores = np.concatenate([part[1] for part in parts])[first]
             order = np.lexsort((places, -scores))
             places, scores = places[order], scores[order]
-            directions = self.opened.item_space.vectors if rules.mmr < 1 else None
+            directions = self.loaded.item_embeddings.vectors if rules.mmr < 1 else None
             choice = choose(prepared, places, scores, k, left, directions)
             if not choice.short or len(places) >= left.sum():
                 break
@@ -199,14 +199,14 @@ class Recommender:
         """
         if not isinstance(items, Mapping) or not all(isinstance(told, Mapping) for told in items.values()):
             raise OptionError("new items are a mapping of ids to mappings of attributes")
-        bundle, encoder = self.bundle, self.opened.item_encoder
+        bundle, encoder = self.bundle, self.loaded.item_encoder
         if not encoder.columns:
             raise OptionError("the items of this bundle have no attributes, so nothing says where a new one belongs")
         vocabulary = bundle.items.extended(list(items))
         table = bundle.item_table.extended(list(items.values()))
-        before, n_known = bundle.newcomers, bundle.n_known
+        before, n_known = bundle.added_items, bundle.n_known
         new = encoder.encode(table.tail(len(bundle.items)), len(vocabulary) - len(bundle.items))
-        late = Newcomers.of(self.opened.item_features, new, self.opened.likes[:n_known])
+        late = AddedItems.of(self.loaded.item_features, new, self.loaded.likes[:n_known])
         like = late.like if before is None else sp.vstack([before.like, late.like], format="csr")
         manifest = {key: value for key, value in bundle.manifest.items() if key not in ("files", "index")}
         manifest["counts"] = {**bundle.manifest["counts"], "items": len(vocabulary)}
@@ -215,7 +215,7 @@ class Recommender:
         if "fold" in vectors:
             vectors["fold"] = np.concatenate([vectors["fold"], late.mean(vectors["fold"][:n_known])])
         if "items" in vectors:
-            index = copy(self.opened.index)
+            index = copy(self.loaded.index)
             index.add(late.mean(vectors["items"][:n_known]))
             vectors["items"] = index.vectors  # one copy of them, not two
             if index.kind != "exact":
@@ -227,12 +227,12 @@ class Recommender:
                 items=vocabulary,
                 item_table=table,
                 vectors=vectors,
-                newcomers=Newcomers(like),
+                added_items=AddedItems(like),
             )
         )
-        found.opened.item_features = self.opened.item_features
+        found.loaded.item_features = self.loaded.item_features
         if index is not None:
-            found.opened.index = index
+            found.loaded.index = index
         return found
 
     def write(self, path: str | Path, *, force: bool = False) -> "Recommender":
@@ -241,8 +241,8 @@ class Recommender:
         Its index is copied while at most 20,000 items, and 5 % of all, came after it was built: these are searched in
         full. Beyond, and where it is exact, it is built anew, as it was asked for.
         """
-        if "items" in self.bundle.vectors and is_kept(self.opened.index):
-            write_kept(Path(path), self.bundle, self.opened.index, force=force)
+        if "items" in self.bundle.vectors and is_kept(self.loaded.index):
+            write_kept(Path(path), self.bundle, self.loaded.index, force=force)
         elif "items" in self.bundle.vectors:
             write_indexed(Path(path), self.bundle, force=force, **self.bundle.manifest.get("index_asked", {}))
         else:
@@ -258,7 +258,7 @@ class Recommender:
     def item_directions(self) -> NDArray[np.float32] | None:
         """(N, D) vectors of length 1 whose products say how alike items are; None where the model has none."""
         try:
-            return self.opened.item_space.vectors
+            return self.loaded.item_embeddings.vectors
         except OptionError:
             return None
 
@@ -267,16 +267,16 @@ class Recommender:
         if rules not in self._prepared:
             if len(self._prepared) >= _RULES_KEPT:
                 self._prepared.clear()
-            self._prepared[rules] = Prepared.of(rules, self.opened.attributes, self.bundle.items, self.opened.likes)
+            self._prepared[rules] = Prepared.of(rules, self.loaded.attributes, self.bundle.items, self.loaded.likes)
         return self._prepared[rules]
 
     def _find(self, asked: "_Question", filtered: Filter, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         counted = self._counted(asked)
-        return self.opened.best(asked.queries, filtered, k) if counted is None else best_among(counted, filtered, k)
+        return self.loaded.best(asked.queries, filtered, k) if counted is None else best_among(counted, filtered, k)
 
     def _score_of(self, asked: "_Question", place: int) -> float:
         counted = self._counted(asked)
-        return self.opened.score(asked.queries, place) if counted is None else float(counted[place])
+        return self.loaded.score(asked.queries, place) if counted is None else float(counted[place])
 
     def _counted(self, asked: "_Question") -> NDArray[np.float32] | None:
         """(N,) likes, where they are the answer: of everybody, or of people alike; None where the model answers."""
@@ -286,11 +286,11 @@ class Recommender:
 
     def popular(self) -> NDArray[np.float32]:
         """(N,) how many users like each item; of new ones, the mean of those most like them."""
-        return self._with_newcomers(self.opened.likes.astype(np.float32))
+        return self._with_newcomers(self.loaded.likes.astype(np.float32))
 
     def _with_newcomers(self, counted: NDArray[np.float32]) -> NDArray[np.float32]:
-        newcomers = self.bundle.newcomers
-        return counted if newcomers is None else newcomers.scored(counted[None, : newcomers.n_known])[0]
+        added_items = self.bundle.added_items
+        return counted if added_items is None else added_items.scored(counted[None, : added_items.n_known])[0]
 
     def explain(
         self,
@@ -318,9 +318,9 @@ class Recommender:
         if counted is not None:
             kind: ReasonKind = "popular" if asked.route == "popular" else "people"
             return (Reason(kind, None, float(counted[place])),), True
-        parts, adds_up = self.opened.parts(asked.queries, place), True
+        parts, adds_up = self.loaded.parts(asked.queries, place), True
         if parts is None:
-            parts, adds_up = self.opened.losses(asked.queries, place), False
+            parts, adds_up = self.loaded.losses(asked.queries, place), False
         met = self.bundle.items.ids[asked.queries.history.items].tolist()
         return reasons_of(parts, met), adds_up
 
@@ -337,14 +337,14 @@ class Recommender:
         route, query_row = self._route(row, newer, known, told is not None and told.understood)
         queries = Queries(np.array([query_row]), known)
         if told is not None and route == "features":
-            return _Question(queries, route, notes, self.opened.people.likes_of_the_nearest(told.values))
+            return _Question(queries, route, notes, self.loaded.people.likes_of_the_nearest(told.values))
         likes = int(distinct_likes(known)[0]) if query_row < 0 else 0
         if 0 < likes <= _LITTLE:
             liked = f"{likes} like is" if likes == 1 else f"{likes} likes are"
             notes = (*notes, f"{liked} little to go by, so what everybody likes counts too")
         if told is None:
             return _Question(queries, route, notes)
-        if self.opened.features is not None:
+        if self.loaded.features is not None:
             return _Question(replace(queries, features=told.values), route, notes)
         unused = f"the model {bundle.manifest['model']} reads no attributes: the history alone was asked"
         return _Question(queries, route, (*notes, unused) if told.understood else notes)
@@ -358,14 +358,14 @@ class Recommender:
     def similar_items(self, item: Any, k: int = 10) -> Answer:
         """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
         place = int(self.bundle.items.index_of([item])[0])
-        comparable = self.opened.likes > 0
-        if self.opened.item_encoder.columns:  # what nobody met stands where its attributes place it
+        comparable = self.loaded.likes > 0
+        if self.loaded.item_encoder.columns:  # what nobody met stands where its attributes place it
             comparable |= np.bincount(self.bundle.histories.items, minlength=len(comparable)) == 0
         if not comparable[place]:
             raise UnknownIdError(
                 f"nobody in the training data liked item {shown(item)}, so nothing is known of its taste"
             )
-        return self._similar(self.opened.item_space, place, k, comparable, self.bundle.items)
+        return self._similar(self.loaded.item_embeddings, place, k, comparable, self.bundle.items)
 
     def similar_users(self, user: Any, k: int = 10) -> Answer:
         """The `k` users of the most similar taste (cosine), among users with a liked item; `.items` holds user ids."""
@@ -373,7 +373,7 @@ class Recommender:
         active = np.diff(self.bundle.histories.positives().offsets) > 0
         if not active[place]:
             raise UnknownIdError(f"user {shown(user)} liked nothing in the training data, so their taste is unknown")
-        return self._similar(self.opened.user_space, place, k, active, self.bundle.users)
+        return self._similar(self.loaded.user_embeddings, place, k, active, self.bundle.users)
 
     def evaluate(self, split: Split, *, k: int = 10, progress: bool | None = None) -> "Report":
         """Test this bundle's model on a split of the data that it was made from; `check_split` says on which."""
@@ -381,7 +381,7 @@ class Recommender:
         self.check_split(split)
         from tastespace.evaluation import evaluate
 
-        return evaluate(as_answered(split)(self.opened.model.scorer()), split, k=k, progress=progress)
+        return evaluate(as_answered(split)(self.loaded.model.scorer()), split, k=k, progress=progress)
 
     def check_split(self, split: Split) -> None:
         """Raise `LeakError` where a test row, or any row of a user held out whole, was among the training rows.
@@ -450,14 +450,14 @@ class Recommender:
             exclude=items.index_of([] if exclude is None else list(exclude)),
             seen=seen,
             allow=None if allow is None else items.index_of(list(allow)),
-            fits=None if where is None else self.opened.attributes.fitting(where),
+            fits=None if where is None else self.loaded.attributes.fitting(where),
         )
 
     def _encode_features(self, features: Mapping[str, Any] | None) -> tuple[Told | None, tuple[str, ...]]:
         """The attributes of a question (None: it has none), and what of them is not known."""
         if not features:
             return None, ()
-        told = self.opened.user_encoder.encode_one(features)
+        told = self.loaded.user_encoder.encode_one(features)
         return told, tuple(
             f"the training data never had {shown(value)} as {name}: it counts as missing"
             for name, values in told.unknown.items()

@@ -29,7 +29,7 @@ class Prepared:
     rules: Rules
     pins: dict[int, int]  # place from 1 to item
     boost: Values  # (N,) in deviations of the candidates' scores
-    buried: Mask
+    demoted: Mask
     caps: tuple[tuple[Cells, int], ...]
     shares: tuple[tuple[str, Mask, float, float], ...]
     fresh: Mask | None
@@ -42,10 +42,10 @@ class Prepared:
         for one in rules.boost:
             with told_where(one.at):
                 boost += one.by * one.where.mask(attributes)
-        buried = np.zeros(attributes.n, dtype=bool)
-        for rule in rules.bury:
+        demoted = np.zeros(attributes.n, dtype=bool)
+        for rule in rules.demote:
             with told_where(rule.at):
-                buried |= rule.where.mask(attributes)
+                demoted |= rule.where.mask(attributes)
         for cap in rules.cap:
             with told_where(cap.at):
                 check_column(attributes, cap.of, "cap")
@@ -68,7 +68,7 @@ class Prepared:
             rules,
             {pin.place: place for pin, place in zip(rules.pin, places, strict=True)},
             boost,
-            buried,
+            demoted,
             tuple((attributes[cap.of], cap.at_most) for cap in rules.cap),
             tuple((one.where.text, m, one.at_least, one.at_most) for one, m in zip(rules.share, masks, strict=True)),
             fresh,
@@ -78,8 +78,8 @@ class Prepared:
     def searches(self, k: int) -> list[tuple[int, Mask | None]]:
         """What candidates to look for: how many, and among which items (None: all)."""
         found: list[tuple[int, Mask | None]] = [(max(CANDIDATES, 10 * k), None)]
-        if self.buried.any():
-            found = [(found[0][0], ~self.buried), (k, self.buried)]
+        if self.demoted.any():
+            found = [(found[0][0], ~self.demoted), (k, self.demoted)]
         found += [(k, fits) for _, fits, least, _ in self.shares if least > 0]
         if (self.boost > 0).any():
             found.append((k, self.boost > 0))
@@ -137,7 +137,7 @@ def choose(
     """
     k = min(k, int(np.count_nonzero(allowed)))
     value = _deviations(scores.astype(np.float64)) + prepared.boost[places]
-    value = value - prepared.rules.damp * prepared.popularity[places]
+    value = value - prepared.rules.popularity_penalty * prepared.popularity[places]
     pins = {place: item for place, item in prepared.pins.items() if place <= k and allowed[item]}
     lost = sum(place <= k and not allowed[item] for place, item in prepared.pins.items())
     chosen = _Chosen(prepared, places, k, pins)
@@ -169,7 +169,7 @@ class _Chosen:
         self.items: list[int] = []
         self._pins = pins
         self._taken = np.isin(places, list(pins.values()))
-        self._buried = prepared.buried[places]
+        self._buried = prepared.demoted[places]
         self._caps = [(_rows_of(cells, places), cells, most) for cells, most in prepared.caps]
         self._counts = [np.zeros(len(cells.values), dtype=np.int64) for cells, _ in prepared.caps]
         fits = [fits[places] for _, fits, _, _ in prepared.shares]

@@ -2,12 +2,12 @@
 
 pin:    [{item: sku-1, place: 1}]
 boost:  [{where: "brand = 'own'", by: 0.5}]
-bury:   [{where: "stock = 0"}]
+demote:   [{where: "stock = 0"}]
 cap:    [{of: category, at_most: 2}]
 share:  [{where: "year >= 2020", at_least: 0.3}]
 fresh:  {column: released, within: 30}
 mmr:    0.7
-damp:   0.2
+popularity_penalty:   0.2
 """
 
 from collections.abc import Callable, Mapping
@@ -87,7 +87,7 @@ class Boost(Rule):
 
 
 @dataclass(frozen=True)
-class Bury(Rule):
+class Demote(Rule):
     """Items that come after all others."""
 
     where: Condition
@@ -138,19 +138,19 @@ class Fresh(Rule):
 
 @dataclass(frozen=True)
 class Rules:
-    """All rules of a file; `mmr`: 1 for score alone, 0 for difference alone; `damp`: deviations of popularity.
+    """All rules of a file; `mmr`: 1 for score alone, 0 for difference alone; `popularity_penalty` in deviations.
 
     Raises `OptionError` for anything else than rules of the kind, and for two pins that meet.
     """
 
     pin: tuple[Pin, ...] = ()
     boost: tuple[Boost, ...] = ()
-    bury: tuple[Bury, ...] = ()
+    demote: tuple[Demote, ...] = ()
     cap: tuple[Cap, ...] = ()
     share: tuple[Share, ...] = ()
     fresh: Fresh | None = None
     mmr: float = 1.0
-    damp: float = 0.0
+    popularity_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         for kind, cls in _LISTED.items():
@@ -161,7 +161,7 @@ class Rules:
         if self.fresh is not None and not isinstance(self.fresh, Fresh):
             raise _FieldError("fresh", f"fresh is {shown(self.fresh)}, but one Fresh or None is expected")
         _check_number("mmr", self.mmr, 0, 1)
-        _check_number("damp", self.damp, 0, 10)
+        _check_number("popularity_penalty", self.popularity_penalty, 0, 10)
         items, places = {str(pin.item) for pin in self.pin}, {pin.place for pin in self.pin}
         if min(len(items), len(places)) < len(self.pin):
             raise _FieldError("pin", "two pins share an item or a place")
@@ -201,8 +201,8 @@ class Rules:
         return Rules(**{kind: getattr(self, kind)})
 
 
-_LISTED: Mapping[str, type[Rule]] = {"pin": Pin, "boost": Boost, "bury": Bury, "cap": Cap, "share": Share}
-_KINDS = (*_LISTED, "fresh", "mmr", "damp")
+_LISTED: Mapping[str, type[Rule]] = {"pin": Pin, "boost": Boost, "demote": Demote, "cap": Cap, "share": Share}
+_KINDS = (*_LISTED, "fresh", "mmr", "popularity_penalty")
 _TEXTS = ("str", "int", "float", "bool", "timestamp", "merge", "value")  # YAML's types that may as well be texts
 Fields = Mapping[str, yaml.Node]
 
@@ -231,7 +231,7 @@ class _Reader:
         readers: Mapping[str, Callable[[yaml.Node], Rule]] = {
             "pin": self._pin,
             "boost": self._boost,
-            "bury": self._bury,
+            "demote": self._demote,
             "cap": self._cap,
             "share": self._share,
         }
@@ -272,9 +272,9 @@ class _Reader:
         values = {"where": self._condition(fields["where"]), "by": self._number(fields["by"])}
         return self._made(Boost, values, fields, node)
 
-    def _bury(self, node: yaml.Node) -> Bury:
+    def _demote(self, node: yaml.Node) -> Demote:
         fields = self._fields(node, ("where",), "a field", every=True)
-        return self._made(Bury, {"where": self._condition(fields["where"])}, fields, node)
+        return self._made(Demote, {"where": self._condition(fields["where"])}, fields, node)
 
     def _cap(self, node: yaml.Node) -> Cap:
         fields = self._fields(node, ("of", "at_most"), "a field", every=True)

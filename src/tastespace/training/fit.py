@@ -33,8 +33,8 @@ from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError,
 from tastespace.evaluation import Evaluator, Health, parse_metric
 from tastespace.evaluation.ranking import Scorer
 from tastespace.models.base import Model, Options, Shapes
-from tastespace.models.parts.initialization import start_from_features, start_from_spectrum
-from tastespace.models.parts.meta_device import sizes_alone
+from tastespace.models.parts.initialization import init_from_features, init_from_svd
+from tastespace.models.parts.meta_device import shapes_only
 from tastespace.training.checkpoint import Checkpoint, load_checkpoint, remove_checkpoint, save_checkpoint
 from tastespace.training.health import check_health
 from tastespace.training.memory import free_memory
@@ -135,12 +135,12 @@ def fit(
     if not isinstance(split, Split):
         raise OptionError(f"a split is expected, not {type(split).__name__}: cut a log with tastespace.split first")
     cls = models.get(name)
-    config = cls.suited(cls.Config() if config is None else config, split)
+    config = cls.resolve_config(cls.Config() if config is None else config, split)
     options = options or cls.OPTIONS
     _check_device(options.device)
     if len(split.train.positives()) == 0:
         raise TooLittleDataError(f"{split.dataset.name}: there is no positive row to train on")
-    features = Features.of(split.dataset) if cls.reads_features or options.start == "features" else None
+    features = Features.of(split.dataset) if cls.reads_features or options.init == "features" else None
     shapes = shapes_of(cls, split, features)
     forecast = _check_memory(cls, name, config, shapes, split.train, options.batch_size)
     started = time.perf_counter()
@@ -204,12 +204,12 @@ def build(
     torch.manual_seed(options.seed)
     model = models.get(name)(config, shapes)
     if model.reads_features and features is not None:
-        model.describe(features)
+        model.set_features(features)
     model.prepare(rows)
-    if options.start == "features" and features is not None:
-        start_from_features(model, name, features)
-    if options.start == "spectrum":
-        start_from_spectrum(model, name, rows)
+    if options.init == "features" and features is not None:
+        init_from_features(model, name, features)
+    if options.init == "svd":
+        init_from_svd(model, name, rows)
     return model.to(options.device) if model.learns_by_gradient() else model  # the others are numpy and scipy
 
 
@@ -277,13 +277,13 @@ class _Run:
             self._remember("search", model, optimizer)
         if self._best:
             model.load_state_dict(self._best)
-        model.finish(inner.train)
+        model.on_train_end(inner.train)
         return model
 
     @torch.no_grad()
     def _validate(self, model: Model, evaluator: Evaluator, metric: str) -> float:
         if evaluator.split.given is not None:  # strangers are asked, whom only a finished model folds in
-            model.finish(evaluator.split.train)
+            model.on_train_end(evaluator.split.train)
         return evaluator.mean(self._answered(model.scorer()), metric)
 
     @cached_property
@@ -300,7 +300,7 @@ class _Run:
             self.refitted = number
             tick(number * self.options.epochs / self.best_epoch, f"refit on all rows, loss {loss:.4f}")
             self._remember("refit", model, optimizer)
-        model.finish(self.split.train)
+        model.on_train_end(self.split.train)
         return model
 
     def _start(self, rows: Interactions, stage: str) -> tuple[Model, Adam]:
@@ -320,7 +320,9 @@ class _Run:
 
     def _rate(self, epoch: int, *, halvings: int) -> float:
         done = (epoch - 1) / max(1, self.options.epochs - 1)
-        share = self.options.final_rate + (1 - self.options.final_rate) * 0.5 * (1 + math.cos(math.pi * done))
+        share = self.options.final_lr_fraction + (1 - self.options.final_lr_fraction) * 0.5 * (
+            1 + math.cos(math.pi * done)
+        )
         return self.options.learning_rate * share * 0.5**halvings
 
     def _judged(self, values: Sequence[float | None]) -> list[float]:
@@ -444,7 +446,7 @@ def _check_memory(
             f"{name} on {shapes.n_users:,} users x {shapes.n_items:,} items would need about "
             f"{needed / 2**30:,.1f} GiB, but {free / 2**30:,.1f} GiB are free; choose a smaller model or less data"
         )
-    with sizes_alone():
+    with shapes_only():
         parameters = sum(parameter.numel() for parameter in cls(config, shapes).parameters())
     return Forecast(parameters, needed, None)
 

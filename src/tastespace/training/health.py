@@ -21,7 +21,7 @@ def check_health(model: Model, split: Split) -> Health | None:
     """
     if not isinstance(model, Factored) and not model.learns_by_gradient():
         return None
-    items = model.item_space()
+    items = model.item_embeddings()
     if items is None:
         return None
     liked = split.train.positives()
@@ -30,7 +30,7 @@ def check_health(model: Model, split: Split) -> Health | None:
     of_items = measure(items[torch.from_numpy(rows).to(items.device)].cpu().numpy(), per_item, rows)
     per_user = np.bincount(liked.user, minlength=split.train.n_users)
     users, histories = choose_rows(per_user), split.train.histories()
-    found = [model.query_space(Queries.of_users(part, histories)) for part in _chunks(users)]
+    found = [model.query_embeddings(Queries.of_users(part, histories)) for part in _chunks(users)]
     vectors = [one.cpu().numpy() for one in found if one is not None]
     return Health(of_items, measure(np.concatenate(vectors), per_user, users) if vectors else None)
 

@@ -11,7 +11,7 @@ from tastespace.data.features import Features
 from tastespace.data.synthetic import checkerboard
 from tastespace.errors import OptionError
 from tastespace.models.base import Shapes
-from tastespace.models.parts.initialization import leading_directions, start_from_features, start_from_spectrum
+from tastespace.models.parts.initialization import init_from_features, init_from_svd, leading_directions
 from tests.build import dataset, log
 
 
@@ -41,7 +41,7 @@ def test_things_alike_start_near_and_the_undescribed_where_they_were() -> None:
     torch.manual_seed(0)
     model = cls(cls.Config(), Shapes(6, 6))
     before = model.get_parameter("item").clone()
-    start_from_features(model, "mf", two_kinds())
+    init_from_features(model, "mf", two_kinds())
     after = model.get_parameter("item").detach()
     assert torch.equal(after[5], before[5])
     cosine = torch.nn.functional.cosine_similarity
@@ -52,13 +52,13 @@ def test_things_alike_start_near_and_the_undescribed_where_they_were() -> None:
 def test_a_model_without_vectors_is_refused() -> None:
     cls = models.get("ease")
     with pytest.raises(OptionError, match="ease has no vectors that could start from features"):
-        start_from_features(cls(cls.Config(), Shapes(6, 6)), "ease", two_kinds())
+        init_from_features(cls(cls.Config(), Shapes(6, 6)), "ease", two_kinds())
 
 
 def test_data_without_features_are_refused() -> None:
     on = ts.split(dataset([(u, i) for u in range(5) for i in range(4)]), "article")
     with pytest.raises(OptionError, match="the data have no features"):
-        ts.train("mf", on, start="features", epochs=1)
+        ts.train("mf", on, init="features", epochs=1)
 
 
 @pytest.mark.parametrize("dim", [2, 9, 200])
@@ -67,7 +67,7 @@ def test_a_spectrum_puts_users_beside_items_of_their_colour(dim: int) -> None:
     torch.manual_seed(0)
     model = cls(cls.Config(dim=dim), Shapes(rows.n_users, rows.n_items))
     before = model.get_parameter("item").detach().norm()
-    start_from_spectrum(model, "mf", rows)
+    init_from_svd(model, "mf", rows)
     users, items = (model.get_parameter(name).detach() for name in ("user", "item"))
     scores = users @ items.T
     assert scores[0::2, 0::2].mean() > scores[0::2, 1::2].mean() + 0.5 * scores.std()
@@ -78,7 +78,7 @@ def test_a_spectrum_puts_users_beside_items_of_their_colour(dim: int) -> None:
 def test_a_spectrum_is_a_start_for_every_model_with_tables_and_for_no_other() -> None:
     on = ts.split(checkerboard(), "article")
     for name in ("lightgcn", "two_tower", "bert4rec"):
-        assert ts.train(name, on, start="spectrum", epochs=1).best_epoch == 1
+        assert ts.train(name, on, init="svd", epochs=1).best_epoch == 1
     cls = models.get("ease")
-    with pytest.raises(OptionError, match="ease has no vectors that could start from a spectrum"):
-        start_from_spectrum(cls(cls.Config(), Shapes(80, 60)), "ease", on.train)
+    with pytest.raises(OptionError, match="ease has no vectors that could start from an SVD"):
+        init_from_svd(cls(cls.Config(), Shapes(80, 60)), "ease", on.train)

@@ -7,13 +7,13 @@ import pytest
 
 from tastespace import models
 from tastespace.models.base import Shapes
-from tastespace.models.parts.meta_device import sizes_alone
+from tastespace.models.parts.meta_device import shapes_only
 
 
 @pytest.mark.parametrize("name", models.names())
 def test_sizes_alone_are_those_of_the_model(name: str) -> None:
     cls, shapes = models.get(name), Shapes(5, 7, 3, 2)
-    with sizes_alone():
+    with shapes_only():
         planned = cls(cls.Config(), shapes).state_dict()
     real = cls(cls.Config(), shapes).state_dict()
     assert {key: (value.shape, value.dtype) for key, value in planned.items()} == {

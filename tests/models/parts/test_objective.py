@@ -39,7 +39,7 @@ def test_a_like_that_was_told_is_left_alone_and_other_items_are_not() -> None:
 
 
 def test_a_dislike_that_was_told_is_pushed_more() -> None:
-    config = Objective(dim=4, seen_weight=0.0)
+    config = Objective(dim=4, interaction_weight=0.0)
     plain, told = (gradient_of_items(asking(config, *case), config) for case in (([], []), ([3], [-1])))
     assert told[3] > 1.5 * plain[3]
 
@@ -54,8 +54,8 @@ def test_a_dislike_that_is_hidden_from_its_user_is_left_alone() -> None:
 @pytest.mark.parametrize(("protocol", "low_rated"), [("article", "ranked"), ("article-rated", "hidden")])
 def test_low_ratings_are_taken_as_the_split_takes_them(protocol: str, low_rated: str) -> None:
     on = split(checkerboard(), protocol)
-    assert Objective().suited(on).low_rated == low_rated
-    assert Objective(low_rated="ranked").suited(on).low_rated == "ranked"
+    assert Objective().resolve(on).low_rated == low_rated
+    assert Objective(low_rated="ranked").resolve(on).low_rated == "ranked"
     assert train("mf", on, dim=4, epochs=1).model.config.low_rated == low_rated
 
 
@@ -86,7 +86,7 @@ def test_losses_over_drawn_negatives_need_not_be_told(loss: str) -> None:
 
 @pytest.mark.parametrize("dim", [2, 5])
 def test_scaled_vectors_have_the_gradient_of_their_formula(dim: int) -> None:
-    config = Objective(dim=dim, temperature=0.5, seen_temperature=0.2)
+    config = Objective(dim=dim, temperature=0.5, interaction_temperature=0.2)
     vectors = torch.randn(3, 4, dim, dtype=torch.double, requires_grad=True)
     slow = torch.cat(
         [

@@ -143,11 +143,11 @@ def test_heads_that_cannot_share_the_width_are_refused() -> None:
 
 @pytest.mark.parametrize(("protocol", "ask"), [("leave-last-out", "next"), ("article", "anywhere")])
 def test_what_is_asked_is_what_validation_rows_ask(protocol: str, ask: str) -> None:
-    assert Sequence().suited(split(ring_walk(), protocol)).ask == ask
-    assert Sequence(ask="next").suited(split(ring_walk(), protocol)).ask == "next"
+    assert Sequence().resolve(split(ring_walk(), protocol)).predict == ask
+    assert Sequence(predict="next").resolve(split(ring_walk(), protocol)).predict == "next"
 
 
 def test_where_nothing_is_tested_what_follows_is_asked() -> None:
     on: Split = whole(dataset([(0, 0), (0, 1), (1, 0), (1, 1)]))
     assert on.asks_what_follows()
-    assert Sequence().suited(on).ask == "next"
+    assert Sequence().resolve(on).predict == "next"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
-from tastespace.models.parts.likelihood_step import Climb, scales, shares
+from tastespace.models.parts.likelihood_step import LikelihoodStep, scales, shares
 from tastespace.models.parts.popularity_prior import left_to_everybody
 
 _RIDGE = 0.03  # of the mean square of a coordinate; benchmarks/fold_in.py
@@ -60,7 +60,7 @@ class FoldIn:
     parts: Sequence[tuple[int, float]] = ()
     tail: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     little: NDArray[np.float32] | None = None
-    climb: Climb | None = None
+    climb: LikelihoodStep | None = None
 
     @classmethod
     def ranked(
@@ -72,7 +72,7 @@ class FoldIn:
         n_rivals: int | None = None,
     ) -> Self:
         """With a climb among ranked `items` (N, D + n_bias), and biases that count more while little is known."""
-        return cls(vectors, parts, tail, tail, Climb(items, [width for width, _ in parts], tail, n_rivals))
+        return cls(vectors, parts, tail, tail, LikelihoodStep(items, [width for width, _ in parts], tail, n_rivals))
 
     def __call__(self, queries: Queries) -> NDArray[np.float32]:
         """(B, D + n_bias) query vectors; an empty history gives zeros and the tail."""

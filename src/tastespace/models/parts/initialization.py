@@ -19,7 +19,7 @@ _DENSE_BELOW = 512  # features; fewer are decomposed whole
 
 
 @torch.no_grad()
-def start_from_features(model: Model, name: str, features: Features) -> None:
+def init_from_features(model: Model, name: str, features: Features) -> None:
     """Add to the start of each of a model's tables the leading directions of the features, at equal strength.
 
     Users or items without features keep their start. Raises `OptionError` for a model without tables, and for data
@@ -40,13 +40,13 @@ def start_from_features(model: Model, name: str, features: Features) -> None:
 
 
 @torch.no_grad()
-def start_from_spectrum(model: Model, name: str, rows: Interactions) -> None:
+def init_from_svd(model: Model, name: str, rows: Interactions) -> None:
     """Put each of a model's tables where a truncated SVD of the rows puts it, at the strength of its own start.
 
     Rows of likes degree-normalised as in `spectral`; strong and weak directions come to lie in both halves of a vector.
     Raises `OptionError` for a model without tables.
     """
-    _require_tables(model, name, "spectrum")
+    _require_tables(model, name, "svd")
     liked = rows.positives().matrix()
     by_user, by_item = ([model.get_parameter(one) for one in names] for names in (model.user_tables, model.item_tables))
     width = min(max(table.shape[1] for table in by_user + by_item), max(1, min(liked.shape) // 4))
@@ -65,8 +65,8 @@ def start_from_spectrum(model: Model, name: str, rows: Interactions) -> None:
 
 def _require_tables(model: Model, name: str, start: str) -> None:
     if not model.user_tables and not model.item_tables:
-        noun = "a spectrum" if start == "spectrum" else start
-        raise OptionError(f"{name} has no vectors that could start from {noun}; leave --set start={start} out")
+        noun = "an SVD" if start == "svd" else start
+        raise OptionError(f"{name} has no vectors that could start from {noun}; leave --set init={start} out")
 
 
 def leading_directions(matrix: sp.csr_matrix, dim: int) -> NDArray[np.float32]:

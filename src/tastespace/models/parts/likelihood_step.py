@@ -1,4 +1,4 @@
-"""Climb: one step of a query vector up the likelihood of the liked items among all, in numpy alone."""
+"""LikelihoodStep: one step of a query vector up the likelihood of the liked items among all, in numpy alone."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def scales(
 
 
 @dataclass(frozen=True, eq=False)
-class Climb:
+class LikelihoodStep:
     """A step from a vector to the mean of its liked items, away from the mean of all as the softmax weighs them.
 
     `items` (N, D + n_bias) are ranked vectors, of which the first `n_rivals` (all) compete: items that come later do

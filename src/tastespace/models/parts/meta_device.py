@@ -13,7 +13,7 @@ _DRAWN = {"randn", "rand"}
 
 
 @contextmanager
-def sizes_alone() -> Iterator[None]:
+def shapes_only() -> Iterator[None]:
     """Tensors made in this block take no memory: their device is "meta"."""
     with torch.device("meta"), _Unfilled():
         yield

@@ -38,17 +38,19 @@ class Objective:
         "softmax", "softmax over all items or sampled ones, pairwise (bpr) or pointwise (bce; gbce: not overconfident)"
     )
     temperature: float = option(1.2, "divides the second half's cosine (softmax)", usual=(0.1, 2), above=0)
-    seen_temperature: float = option(0.45, "divides the first half's cosine (softmax)", usual=(0.1, 2), above=0)
-    seen_weight: float = option(0.5, "weight of telling what a user meets (softmax)", usual=(0, 2), at_least=0)
+    interaction_temperature: float = option(0.45, "divides the first half's cosine (softmax)", usual=(0.1, 2), above=0)
+    interaction_weight: float = option(0.5, "weight of telling what a user meets (softmax)", usual=(0, 2), at_least=0)
     neutral_weight: float = option(0.2, "a neutral row counts as so much of a like (softmax)", at_least=0)
     low_rated: Literal["auto", "ranked", "hidden"] = option(
         "auto", "items met but not liked stay in the ranking, so must stand low, or are hidden; auto: as the split says"
     )
-    push: float = option(4.0, "their extra weight below the line, where they are ranked (softmax)", at_least=0)
+    hard_negative_weight: float = option(
+        4.0, "their extra weight below the line, where they are ranked (softmax)", at_least=0
+    )
     sampling: Sampling = option("uniform", "where negatives come from (all but softmax)")
-    exponent: float = option(0.75, "of likes, where sampling is by popularity", usual=(0, 1), at_least=0)
-    known_negatives: bool = option(False, "let a known positive be drawn as a negative")
-    candidates: int = option(1024, "items shared by a step (sampled-softmax)", usual=(256, 4096), at_least=1)
+    sampling_exponent: float = option(0.75, "of likes, where sampling is by popularity", usual=(0, 1), at_least=0)
+    allow_false_negatives: bool = option(False, "let a known positive be drawn as a negative")
+    shared_negatives: int = option(1024, "items shared by a step (sampled-softmax)", usual=(256, 4096), at_least=1)
     negatives: int = option(4, "negatives a positive (bpr, bce, gbce)", usual=(1, 10), at_least=1)
     calibration: float = option(
         0.75, "0: plain bce, 1: probabilities as over the whole catalogue (gbce)", at_least=0, at_most=1
@@ -58,7 +60,7 @@ class Objective:
     def __post_init__(self) -> None:
         check(self)
 
-    def suited(self, split: Split) -> Self:
+    def resolve(self, split: Split) -> Self:
         """With "auto" settled by what the split hides."""
         if self.low_rated != "auto":
             return self
@@ -67,7 +69,7 @@ class Objective:
     @property
     def pushed(self) -> float:
         """Added to the score of an item met but not liked, below the line."""
-        return 0.0 if self.low_rated == "hidden" else math.log1p(self.push)
+        return 0.0 if self.low_rated == "hidden" else math.log1p(self.hard_negative_weight)
 
     @property
     def by_angle(self) -> bool:
@@ -78,7 +80,7 @@ class Objective:
     def parts(self) -> tuple[tuple[int, float], ...]:
         """(width, length) of the two halves of a vector under softmax; lengths make cosine / temperature."""
         first = self.dim // 2
-        return ((first, self.seen_temperature**-0.5), (self.dim - first, self.temperature**-0.5))
+        return ((first, self.interaction_temperature**-0.5), (self.dim - first, self.temperature**-0.5))
 
     def scaled(self, vectors: Tensor) -> Tensor:
         """(..., D) vectors as they enter the inner product: under softmax each half at its fixed length."""
@@ -126,7 +128,7 @@ def step_bytes(config: Objective, shapes: Shapes, questions: int) -> int:
     vectors = 4 * 4 * config.dim * (questions + shapes.n_items)
     if config.loss == "softmax":
         return vectors + min(max(losses.SCRATCH_BYTES, 4 * shapes.n_items), 4 * questions * shapes.n_items)
-    return vectors + 4 * 4 * questions * (config.candidates + config.negatives * config.dim)
+    return vectors + 4 * 4 * questions * (config.shared_negatives + config.negatives * config.dim)
 
 
 def users_a_step(batch_size: int, shapes: Shapes, n_rows: int) -> int:
@@ -155,7 +157,7 @@ class Batches:
         self._known = KnownPairs(liked.matrix(n_items))
         self._meets = bool((lists.weights <= 0).any())
         self._popularity = np.bincount(liked.items, minlength=n_items)  # (N,)
-        self._sampler = Sampler(config.sampling, self._popularity, config.exponent)
+        self._sampler = Sampler(config.sampling, self._popularity, config.sampling_exponent)
 
     def log_popularity(self) -> Tensor:
         """(N,) logarithm of one more than the likes of each item, around zero: where item biases start."""
@@ -188,10 +190,10 @@ class Batches:
         likers, items = users[liked.rows], liked.items.astype(np.int64)  # (P,)
         negatives, log_expected, hit = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 0), bool)
         if config.loss in ("bpr", "bce", "gbce"):
-            known = None if config.known_negatives else self._known
+            known = None if config.allow_false_negatives else self._known
             negatives = self._sampler.per_positive(likers, items, config.negatives, known, rng)
         elif config.loss == "sampled-softmax":
-            negatives, log_expected = self._sampler.shared(items, config.candidates, rng)
+            negatives, log_expected = self._sampler.shared(items, config.shared_negatives, rng)
             askers, place = np.unique(users, return_inverse=True)
             hit = self._known.grid(askers, negatives)[place]
         arrays: list[NDArray[Any]] = [users, liked.rows, items, liked.weights]
@@ -251,7 +253,7 @@ def sampled_loss(config: Objective, batch: Batch, liked: Tensor, others: Tensor,
     """
     if config.loss == "sampled-softmax":
         rows, hit = batch.rows, batch.hit
-        if config.known_negatives:  # one row of candidates a like: only the like itself is an accidental hit
+        if config.allow_false_negatives:  # one row of candidates a like: only the like itself is an accidental hit
             others, hit = others[rows], batch.items[:, None] == batch.negatives
             rows = torch.arange(len(rows), device=rows.device)
         return losses.sampled_softmax(liked, rows, others, hit, batch.log_expected, batch.weight)
@@ -281,10 +283,12 @@ def softmax_loss(
     counted = torch.cat([batch.weight, torch.where(batch.met_weight < 0, 0.0, config.neutral_weight)])
     pushed = torch.cat([torch.zeros_like(batch.weight), torch.full_like(batch.met_weight, config.pushed)])
     found = liking(Targets(rows, columns, counted, total, pushed if config.pushed > 0 else None, *told))
-    if meeting is None or config.seen_weight == 0:
+    if meeting is None or config.interaction_weight == 0:
         return found
     every = torch.cat([batch.weight, torch.ones_like(batch.met_weight)])
-    return found + config.seen_weight * meeting(Targets(rows, columns, every, total, None, *_told(batch, _NEVER)))
+    return found + config.interaction_weight * meeting(
+        Targets(rows, columns, every, total, None, *_told(batch, _NEVER))
+    )
 
 
 def _told(batch: Batch, unliked: float) -> tuple[Tensor, Tensor, Tensor]:

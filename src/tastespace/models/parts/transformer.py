@@ -41,14 +41,14 @@ class Sequence(Objective):
     """Width, depth and loss of a transformer over histories. The base of a model's config."""
 
     temperature: float = option(0.7, "divides the second half's cosine (softmax)", usual=(0.1, 2), above=0)
-    ask: Literal["auto", "next", "anywhere"] = option(
+    predict: Literal["auto", "next", "anywhere"] = option(
         "auto",
         "what follows, or what is missing anywhere; auto: as the validation rows of a tested protocol, else next",
     )
-    length: int = option(200, "newest items of a history that are read", usual=(20, 500), at_least=1)
+    max_length: int = option(200, "newest items of a history that are read", usual=(20, 500), at_least=1)
     blocks: int = option(1, "transformer blocks", usual=(1, 4), at_least=1, at_most=100)
     heads: int = option(2, "attention heads; they share the width", usual=(1, 8), at_least=1)
-    blocks_weight: float = option(
+    transformer_weight: float = option(
         0.1, "of the blocks' answer, beside the mean over the history", usual=(0.1, 1), above=0
     )
     dropout: float = option(0.2, "share of a block's output that is dropped", usual=(0, 0.5), at_least=0, below=1)
@@ -61,14 +61,14 @@ class Sequence(Objective):
     @property
     def asks_anywhere(self) -> bool:
         """Whether the question is what is missing anywhere; what follows, if nobody said."""
-        return self.ask == "anywhere"
+        return self.predict == "anywhere"
 
-    def suited(self, split: Split) -> Self:
+    def resolve(self, split: Split) -> Self:
         """With "auto" settled also by what the split's validation rows ask."""
-        settled = super().suited(split)
-        if self.ask != "auto":
+        settled = super().resolve(split)
+        if self.predict != "auto":
             return settled
-        return replace(settled, ask="next" if split.asks_what_follows() else "anywhere")
+        return replace(settled, predict="next" if split.asks_what_follows() else "anywhere")
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,8 @@ def by_length(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Genera
 
 def step_bytes(config: Sequence, shapes: Shapes, n_rows: int, batch_size: int) -> int:
     """Forecast of what a step takes: the activations of its histories, and the scores of a question an item."""
-    rows = min(n_rows, batch_size + config.length)
-    activations = 4 * rows * config.blocks * (16 * config.dim + 4 * config.heads * config.length)
+    rows = min(n_rows, batch_size + config.max_length)
+    activations = 4 * rows * config.blocks * (16 * config.dim + 4 * config.heads * config.max_length)
     return activations + objective.step_bytes(config, shapes, rows)
 
 
@@ -163,7 +163,7 @@ class Tokens(nn.Module):
         self.item = nn.Parameter(torch.randn(n_items, config.dim) * 0.1)  # (N, D)
         self.bias = nn.Parameter(torch.zeros(n_items))  # (N,) of the score, not of the input
         self.attitude = nn.Parameter(torch.randn(3, config.dim) * 0.02)
-        self.place = nn.Parameter(torch.randn(config.length + 1, config.dim) * 0.02)  # (T + 1, D)
+        self.place = nn.Parameter(torch.randn(config.max_length + 1, config.dim) * 0.02)  # (T + 1, D)
         self.start = nn.Parameter(torch.randn(config.dim) * 0.1)  # (D,)
         self.adds = nn.Parameter(torch.randn(3 * n_items, config.dim) * 0.02)  # (3 N, D) by attitude, then item
         self.norm = nn.LayerNorm(config.dim)
@@ -212,7 +212,7 @@ class Tokens(nn.Module):
 
         The last coordinate meets the item biases: 1, and more for strangers of whom little is known.
         """
-        history = crop(self.readable(queries.history), self.config.length)
+        history = crop(self.readable(queries.history), self.config.max_length)
         found = self.item.new_ones(len(history), self.config.dim + 1)
         found[:, -1] += torch.from_numpy(left_to_everybody(replace(queries, history=history))).to(found.device)
         order = np.argsort(history.lengths, kind="stable")
