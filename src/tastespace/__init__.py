@@ -26,24 +26,24 @@ if TYPE_CHECKING:
     from tastespace.experiments.cold_start import ColdStartReport, measure_cold_start
     from tastespace.experiments.comparison import Comparison, compare, evaluate
     from tastespace.experiments.rule_impact import measure_rule_impact
+    from tastespace.serving.answer import Answer, Explanation, Reason
     from tastespace.serving.batch import recommend_all
-    from tastespace.serving.explanations import Explanation, Reason
-    from tastespace.serving.recommender import Answer, Recommender
+    from tastespace.serving.recommender import Recommender
     from tastespace.serving.rules import Rules
     from tastespace.training.fit import Fit, fit, train
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Answer": "serving.recommender",
+    "Answer": "serving.answer",
     "ColdStartReport": "experiments.cold_start",
     "Comparison": "experiments.comparison",
     "Dataset": "data.dataset",
-    "Explanation": "serving.explanations",
+    "Explanation": "serving.answer",
     "Fit": "training.fit",
     "Interactions": "data.interactions",
     "Queries": "data.queries",
-    "Reason": "serving.explanations",
+    "Reason": "serving.answer",
     "Recommender": "serving.recommender",
     "Report": "evaluation.evaluate",
     "Rules": "serving.rules",

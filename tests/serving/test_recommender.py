@@ -584,7 +584,7 @@ def test_models_that_read_no_attributes_answer_by_people_alike(board: Dataset, t
     assert told.items == answers.recommend(history=[2], k=5).items
     assert told.notes == (
         "1 like is little to go by, so what everybody likes counts too",
-        f"the model {name} reads no attributes: the history alone was asked",
+        f"the model {name} reads no attributes: only the history was used",
     )
 
 

@@ -19,7 +19,7 @@ from tastespace.data.split import whole
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import BundleError, DataError, OptionError, UnknownIdError
 from tastespace.index.files import FILES
-from tastespace.serving import export
+from tastespace.serving import updates
 from tastespace.serving.batch import recommend_all
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -126,7 +126,7 @@ def test_an_index_is_kept_while_few_items_came_after_it(
     told = {**figures.to_json(), "format_version": 1}
     assert before.bundle.manifest["index"] == told
     with monkeypatch.context() as patch:
-        patch.setattr(export, "build_index", refused)
+        patch.setattr(updates, "build_index", refused)
         copied = before.write(tmp_path / "copy")
         assert copied.bundle.manifest["index"] == told
         grown = copied.with_items(NEW)
@@ -152,9 +152,7 @@ def test_an_index_that_its_manifest_does_not_tell_of_is_refused(
     manifest = json.loads(file.read_text())
     for wrong in ({"n": 59}, {"n": "60"}, {"overlay": 1}, {"overlay": None}):
         file.write_text(json.dumps({**manifest, "index": {**manifest["index"], **wrong}}))
-        with pytest.raises(
-            BundleError, match=r"is not the one that its manifest tells of: build it again \(tastespace"
-        ):
+        with pytest.raises(BundleError, match=r"is not the one in its manifest: build it again \(tastespace"):
             ts.Recommender.load(tmp_path / "b")
 
 
@@ -177,7 +175,7 @@ def test_an_overlay_is_small_in_numbers_and_beside_the_rest(overlay: int, n: int
         def __len__(self) -> int:
             return n
 
-    assert export.is_kept(Told()) is kept  # type: ignore[arg-type]
+    assert updates.can_reuse(Told()) is kept  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -302,9 +300,9 @@ def test_a_new_item_is_as_popular_as_its_like_for_one_and_for_all(
     opened: dict[str, ts.Recommender], name: str, tmp_path: Path
 ) -> None:
     grown = opened[name].with_items(NEW)
-    assert grown.popular()[60] > 0
+    assert grown.loaded.popularity[60] > 0
     one = grown.recommend(k=62)
-    assert dict(zip(one.items, one.scores, strict=True))[EVEN] == pytest.approx(grown.popular()[60])
+    assert dict(zip(one.items, one.scores, strict=True))[EVEN] == pytest.approx(grown.loaded.popularity[60])
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from tastespace._atomic import write_text
 if TYPE_CHECKING:
     from tastespace.evaluation import Health
     from tastespace.experiments.comparison import Comparison
-    from tastespace.serving.explanations import Explanation, Reason
-    from tastespace.serving.recommender import Answer, Recommender
+    from tastespace.serving.answer import Answer, Explanation, Reason
+    from tastespace.serving.recommender import Recommender
 
 
 _REASONS = 2  # that stand beside an item

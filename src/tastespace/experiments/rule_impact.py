@@ -73,7 +73,7 @@ class _Judge:
         lists = np.full((len(users), self.k), -1, dtype=np.int64)
         for row in range(len(users)):
             hidden = self._hidden.take(np.array([row])).items.astype(np.int64)
-            found = self.recommender.listed(self._queries.take(np.array([row])), hidden, self.k, rules)
+            found = self.recommender.rank_query(self._queries.take(np.array([row])), hidden, self.k, rules)
             lists[row, : len(found)] = found
             tick(row + 1)
         hits = metrics.find_hits(lists, self._relevant, self.split.train.n_items)

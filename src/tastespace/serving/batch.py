@@ -24,6 +24,7 @@ from tastespace.errors import OptionError
 from tastespace.evaluation.ranking import Scorer, best_in_chunks
 from tastespace.models.parts.matmul import products
 from tastespace.serving.bundle import Bundle
+from tastespace.serving.questions import resolve_filter
 from tastespace.serving.recommender import Recommender
 
 _USERS_A_PART = 10_000
@@ -70,7 +71,7 @@ def recommend_all(
         raise OptionError(
             f"{out} cannot be written ({error.strerror}); name a file in a folder that is yours"
         ) from error
-    blocked = recommender.blocked(exclude=exclude, allow=allow, where=where)
+    blocked = ~resolve_filter(recommender.loaded, exclude=exclude, allow=allow, where=where).left
     asked = {"k": k, "seen": exclude_seen, "blocked": hashlib.sha256(blocked.tobytes()).hexdigest()}
     asked |= {"version": version("tastespace"), "users a part": _USERS_A_PART}
     told = json.dumps({**asked, "bundle": _fingerprint(bundle)}, sort_keys=True)
@@ -149,7 +150,7 @@ def _scorer(recommender: Recommender, route: str, blocked: NDArray[np.bool_]) ->
     """Scores of all items, -inf where none may come back."""
     out = torch.from_numpy(blocked) if blocked.any() else None
     if route == "popular":
-        likes = torch.from_numpy(recommender.popular())
+        likes = torch.from_numpy(recommender.loaded.popularity)
         found: Scorer = lambda queries: likes.repeat(len(queries), 1)  # noqa: E731
     elif "items" in recommender.bundle.vectors:
         users, items = (torch.from_numpy(np.asarray(recommender.bundle.vectors[name])) for name in ("users", "items"))

@@ -1,6 +1,5 @@
-"""Making bundles: of a trained model, and with an index of its items."""
+"""Exporting a trained model as a bundle."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +11,16 @@ from tastespace.cold_start import ColdItems
 from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries
 from tastespace.errors import BundleError
-from tastespace.index import Figures, Index, build_index
-from tastespace.serving.bundle import INDEX_VERSION, Bundle, describe_run, read_bundle, write_bundle
+from tastespace.serving.bundle import Bundle, describe_run, read_bundle
 
 if TYPE_CHECKING:
     from tastespace.training.fit import Fit
 
 _USERS_AT_ONCE = 1024
-_LARGEST_OVERLAY = 20_000  # vectors x 64: to search them in full takes 0.4 ms, as lists of a million others do
-_LARGEST_SHARE = 0.05  # of all: what was measured at the build is then about nearly all of them
 
 
 def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
+    """Make the bundle of a trained model; `metrics` go into its manifest."""
     import torch
 
     from tastespace.models.base import Factored
@@ -36,13 +33,16 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
     if isinstance(model, Factored):
         with torch.no_grad():
             everyone, encode = np.arange(split.train.n_users), model.encoder()
-            parts = [
+            user_vectors = [
                 encode(Queries.of_users(everyone[start : start + _USERS_AT_ONCE], histories)).cpu().numpy()
                 for start in range(0, len(everyone), _USERS_AT_ONCE)
             ]
             features = items.encode(split.dataset.item_table, split.train.n_items)
             cold_items = ColdItems.of_histories(features, histories)
-            vectors = {"users": np.concatenate(parts), "items": cold_items.placed(model.encode_items().cpu().numpy())}
+            vectors = {
+                "users": np.concatenate(user_vectors),
+                "items": cold_items.placed(model.encode_items().cpu().numpy()),
+            }
             fold_in = model.fold_in()
         if fold_in is not None:
             vectors["fold"] = cold_items.placed(fold_in.vectors)
@@ -84,29 +84,8 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
     )
 
 
-def write_indexed(path: Path, bundle: Bundle, *, force: bool, **how: Any) -> Figures:
-    """Write a bundle with an index of its item vectors."""
-    index, figures = build_index(bundle.vectors["items"], bundle.vectors["users"], **how)
-    told = {"format_version": INDEX_VERSION, **figures.to_json()}
-    bundle = replace(bundle, manifest={**bundle.manifest, "index": told, "index_asked": how})
-    write_bundle(path, bundle, force=force, save_index=index.save)
-    return figures
-
-
-def is_kept(index: Index) -> bool:
-    """Whether few enough vectors came after an index was built that it is written as it is; an exact one is not."""
-    return index.kind != "exact" and index.overlay <= min(_LARGEST_OVERLAY, _LARGEST_SHARE * len(index))
-
-
-def write_kept(path: Path, bundle: Bundle, index: Index, *, force: bool) -> None:
-    """Write a bundle with an index that is open, and with what was told of it when it was built."""
-    told = {**bundle.manifest["index"], "overlay": index.overlay}
-    bundle = replace(bundle, manifest={**bundle.manifest, "index": told})
-    write_bundle(path, bundle, force=force, save_index=index.save)
-
-
 def overlap_with(path: Path, new: Bundle) -> float | None:
-    """Share of its 10 nearest neighbours that an item keeps from the bundle at `path`; None without such vectors."""
+    """Mean share of an item's 10 nearest neighbours that are the same in the bundle at `path`; None without vectors."""
     from tastespace.evaluation.health import neighbourhood_overlap
 
     try:
@@ -115,7 +94,9 @@ def overlap_with(path: Path, new: Bundle) -> float | None:
         return None
     if old.items != new.items or "items" not in old.vectors or "items" not in new.vectors:
         return None
-    likes = [np.bincount(one.histories.positives().items, minlength=len(new.items)) for one in (old, new)]
+    likes = [np.bincount(bundle.histories.positives().items, minlength=len(new.items)) for bundle in (old, new)]
     liked = np.minimum(*likes) > 0
-    before, after = (one.vectors["items"][liked, : -one.manifest["bias_coordinates"] or None] for one in (old, new))
+    before, after = (
+        bundle.vectors["items"][liked, : -bundle.manifest["bias_coordinates"] or None] for bundle in (old, new)
+    )
     return neighbourhood_overlap(before, after)

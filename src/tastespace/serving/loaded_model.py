@@ -1,6 +1,6 @@
-"""A bundle with its model loaded: indices in, indices and scores out. torch is loaded only where a network runs."""
+"""A bundle with its model loaded: indices in, scores and vectors out. torch is loaded only where a network runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -9,21 +9,16 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from tastespace import config as configs
-from tastespace._messages import shown
 from tastespace.cold_start import ColdItems, People
 from tastespace.data.conditions import Attributes
 from tastespace.data.features import Encoder, Features
-from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.errors import BundleError, DataError, OptionError
 from tastespace.index import ExactIndex, Index
-from tastespace.index.build import class_of
-from tastespace.index.exact import best_of
-from tastespace.index.files import KINDS
-from tastespace.models.parts.fold_in import Parts, mean_of
-from tastespace.serving.bundle import INDEX_VERSION, Bundle, check_digest, index_files
-from tastespace.serving.filters import Filter
+from tastespace.serving.bundle import Bundle, check_digest, index_files
+from tastespace.serving.loading import load_model, read_features, read_index
+from tastespace.serving.reranking import Prepared
+from tastespace.serving.rules import Rules
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,35 +26,36 @@ if TYPE_CHECKING:
     from tastespace.models.base import Factored, Model
 
 _USERS_AT_ONCE = 1024
-_HISTORIES_AT_ONCE = 64
+_RULES_CACHED = 16  # sets of rules
 
 
 class LoadedModel:
-    """What a bundle can be asked; everything is made when it is first needed, and kept."""
+    """The parts of a bundle and its scores; everything is computed when it is first needed, and cached."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self._prepared: dict[Rules, Prepared] = {}
 
     @cached_property
     def model(self) -> "Model":
-        """The network; needs torch."""
+        """Network of the bundle; needs torch."""
         return load_model(self.bundle, self.features)
 
     @cached_property
     def features(self) -> Features | None:
-        """What the model was told of users and items; None where it reads none."""
+        """Features of users and items that the model reads; None where it reads none."""
         return read_features(self.bundle)
 
     @cached_property
     def user_encoder(self) -> Encoder:
-        """How attributes of a user become features, whether the model reads them or not."""
+        """Encoder of a user's attributes, whether the model reads them or not."""
         if self.features is not None:
             return self.features.user_encoder
         return self._encoder_of("users")
 
     @cached_property
     def item_encoder(self) -> Encoder:
-        """How attributes of an item become features to compare items by."""
+        """Encoder of an item's attributes, to compare items by."""
         return self._encoder_of("items")
 
     def _encoder_of(self, part: str) -> Encoder:
@@ -70,39 +66,44 @@ class LoadedModel:
 
     @cached_property
     def attributes(self) -> Attributes:
-        """The item table, to ask conditions of."""
+        """Item table, for conditions."""
         return Attributes(self.bundle.item_table, len(self.bundle.items))
 
     @cached_property
-    def people(self) -> People:
-        """Users who liked something, to be found by their attributes."""
+    def similar_users(self) -> People:
+        """Users who liked something, to be compared by their attributes."""
         bundle = self.bundle
         features = self.user_encoder.encode(bundle.user_table, len(bundle.users))
         return People.of(features, bundle.histories, len(bundle.items))
 
     @cached_property
     def likes(self) -> NDArray[np.int64]:
-        """(N,) how many users of the bundle like each item."""
+        """(N,) number of users of the bundle who like each item."""
         liked = self.bundle.histories.positives()
         return np.bincount(liked.items, minlength=len(self.bundle.items))
 
     @cached_property
+    def popularity(self) -> NDArray[np.float32]:
+        """(N,) likes of each item; of added items, the mean of the known items most similar to them."""
+        return self.with_added_items(self.likes.astype(np.float32))
+
+    @cached_property
     def item_features(self) -> sp.csr_matrix:
-        """(N, G) attributes of the items that the model was trained on, to compare others with."""
+        """(N, G) attributes of the items that the model was trained on, to compare others with them."""
         return self.item_encoder.encode(self.bundle.item_table.head(self.bundle.n_known), self.bundle.n_known)
 
     @cached_property
     def cold_items(self) -> ColdItems:
-        """Items of the catalogue that nobody met: the network does not know where they stand; vectors do."""
+        """Items of the catalogue without any interaction; the network has not learnt them, `vectors` place them."""
         return ColdItems.of_histories(self.item_features, self.bundle.histories)
 
     @cached_property
     def index(self) -> Index:
-        """Of the item vectors."""
+        """Index of the item vectors."""
         return read_index(self.bundle)
 
-    def open_index(self) -> None:
-        """Open an index that lies in files now, while they are those that the manifest tells of."""
+    def load_index(self) -> None:
+        """Load an index that is saved in files now, while they are those of the manifest."""
         files = index_files(self.bundle.manifest)
         if self.bundle.manifest.get("index") is None or self.bundle.folder is None:
             return
@@ -111,24 +112,24 @@ class LoadedModel:
             try:
                 check_digest(self.bundle.folder, name, self.bundle.manifest)
             except OSError as error:
-                raise BundleError(f"{self.bundle.folder} was changed while it was opened; open it again") from error
+                raise BundleError(f"{self.bundle.folder} was changed while it was loaded; load it again") from error
 
     @cached_property
     def item_embeddings(self) -> ExactIndex:
-        """Directions of items, their biases left out; `OptionError` for a model without any."""
+        """Item vectors of length 1 without their biases; `OptionError` for a model without vectors."""
         vectors = self._without_bias("items")
         if vectors is None:
-            space = self.model.item_embeddings()
-            if space is None:
+            embeddings = self.model.item_embeddings()
+            if embeddings is None:
                 raise OptionError(f"the model {self.bundle.manifest['model']} has no vectors to compare items by")
-            vectors = self.cold_items.placed(space.detach().numpy())
+            vectors = self.cold_items.placed(embeddings.detach().numpy())
             if self.bundle.added_items is not None:
                 vectors = self.bundle.added_items.joined(vectors)
         return ExactIndex.build(_unit(vectors))
 
     @cached_property
     def user_embeddings(self) -> ExactIndex:
-        """The same of users."""
+        """User vectors of length 1 without their biases; `OptionError` for a model without vectors."""
         vectors = self._without_bias("users")
         if vectors is None:
             import torch
@@ -151,17 +152,8 @@ class LoadedModel:
         vectors = self.bundle.vectors.get(name)
         return None if vectors is None else vectors[:, : vectors.shape[1] - self.bundle.manifest["bias_coordinates"]]
 
-    def best(self, queries: Queries, filtered: Filter, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Places and scores of up to `k` best items of one query, best first."""
-        vector = self.query_vector(queries)
-        if vector is None:
-            return best_among(self.scores(queries)[0], filtered, k)
-        found = self.index.search(vector[None, :], k, exclude=[filtered.hidden], allow=filtered.allowed)
-        kept = found.indices[0] >= 0
-        return found.indices[0][kept], found.scores[0][kept]
-
     def query_vector(self, queries: Queries) -> NDArray[np.float32] | None:
-        """(D,) of one query: from the vectors alone where they suffice, else from the network; None without vectors."""
+        """(D,) vector of one query, without the network where the vectors suffice; None for a model without vectors."""
         if "items" not in self.bundle.vectors:
             return None
         if queries.users[0] >= 0 and queries.features is None:
@@ -172,10 +164,10 @@ class LoadedModel:
         import torch
 
         with torch.no_grad():
-            return np.asarray(self.encoder(self._known_only(queries))[0].numpy())
+            return np.asarray(self.encoder(self.without_added_items(queries))[0].numpy())
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:
-        """(B, N) from the network."""
+        """(B, N) scores from the network."""
         import torch
 
         with torch.no_grad():
@@ -183,165 +175,66 @@ class LoadedModel:
 
     @cached_property
     def encoder(self) -> "Callable[[Queries], Tensor]":
-        """Vectors of many queries by the model itself; needs torch."""
+        """Function from queries to their vectors (B, D), by the model itself; needs torch."""
         return cast("Factored", self.model).encoder()
 
     @cached_property
     def scorer(self) -> "Callable[[Queries], Tensor]":
-        """Scores (B, N) of many queries by the model itself; needs torch."""
+        """Function from queries to scores (B, N), by the model itself; needs torch."""
         import torch
 
         with torch.no_grad():
-            found = self.cold_items.around(self.model.scorer())
+            scorer = self.cold_items.around(self.model.scorer())
         added_items = self.bundle.added_items
         if added_items is None:
-            return found
-        return lambda queries: torch.from_numpy(added_items.scored(found(self._known_only(queries)).numpy()))
+            return scorer
+        return lambda queries: torch.from_numpy(added_items.scored(scorer(self.without_added_items(queries)).numpy()))
 
-    def score(self, queries: Queries, place: int) -> float:
-        """Of one item for one query."""
+    def score(self, queries: Queries, item: int) -> float:
+        """Score one item for one query."""
         vector = self.query_vector(queries)
         if vector is not None:
-            return float(self.bundle.vectors["items"][place] @ vector)
-        return float(self.pair_scores(queries, place)[0])
+            return float(self.bundle.vectors["items"][item] @ vector)
+        return float(self.score_pairs(queries, item)[0])
 
-    def pair_scores(self, queries: Queries, place: int) -> NDArray[np.float32]:
-        """(B,) of one item, from the network."""
+    def score_pairs(self, queries: Queries, item: int) -> NDArray[np.float32]:
+        """(B,) scores of one item for each query, from the network."""
         import torch
 
-        places, weights = self._stands_for(place)
+        items, weights = self.known_items_for(item)
         with torch.no_grad():
-            items = torch.from_numpy(places).expand(len(queries), -1)
-            scores = self.model.score_pairs(self._known_only(queries), items).numpy()
+            repeated = torch.from_numpy(items).expand(len(queries), -1)
+            scores = self.model.score_pairs(self.without_added_items(queries), repeated).numpy()
         return np.asarray(scores @ weights, dtype=np.float32)
 
-    def parts(self, queries: Queries, place: int) -> Parts | None:
-        """What the score of an item is the sum of, without the network where vectors suffice; None for no such sum."""
-        fold_in = self.bundle.fold_in
-        if fold_in is None:
-            places, weights = self._stands_for(place)
-            found_each = [self.model.parts(self._known_only(queries), one) for one in places.tolist()]
-            sums = [parts for parts in found_each if parts is not None]
-            return mean_of(sums, weights.tolist()) if sums else None
-        found = fold_in.parts_of(queries, self.bundle.vectors["items"][place])
-        return replace(found, user=self.score(queries, place) - found.total) if queries.users[0] >= 0 else found
-
-    def losses(self, queries: Queries, place: int) -> Parts:
-        """What the score of an item loses without each item of the history, the user's own row aside."""
-        history = queries.history
-        distinct, first, which = np.unique(history.items, return_index=True, return_inverse=True)
-        stays = np.arange(len(distinct) + 1)[:, None] != which[None, :]  # (V + 1, T) all but one item, at last all
-        scores = []
-        for rows in np.array_split(stays, -(-len(stays) // _HISTORIES_AT_ONCE)):
-            lengths = rows.sum(axis=1)
-            kept = np.broadcast_to(np.arange(len(which)), rows.shape)[rows]
-            offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-            without = Histories(history.items[kept], offsets, history.weights[kept])
-            features = None if queries.features is None else np.repeat(queries.features, len(rows), axis=0)
-            scores.append(self.pair_scores(Queries(np.full(len(rows), -1, dtype=np.int64), without, features), place))
-        found = np.concatenate(scores).astype(np.float64)
-        lost = np.zeros(len(which))
-        lost[first] = found[-1] - found[:-1]
-        return Parts(lost)
-
-    def _stands_for(self, place: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Items that the model knows, and the weights with which they stand for one: itself, unless it came later."""
-        added_items, cold_items = self.bundle.added_items, np.flatnonzero(self.cold_items.places == place)
-        if len(cold_items):
-            row = self.cold_items.like[cold_items[0]]
-        elif added_items is None or place < added_items.n_known:
-            return np.array([place]), np.ones(1, dtype=np.float32)
+    def known_items_for(self, item: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Items that the model has learnt, with weights, whose mean score is that of `item`: itself, if learnt."""
+        added_items, cold_rows = self.bundle.added_items, np.flatnonzero(self.cold_items.places == item)
+        if len(cold_rows):
+            row = self.cold_items.like[cold_rows[0]]
+        elif added_items is None or item < added_items.n_known:
+            return np.array([item]), np.ones(1, dtype=np.float32)
         else:
-            row = added_items.like[place - added_items.n_known]
+            row = added_items.like[item - added_items.n_known]
         return row.indices.astype(np.int64), row.data.astype(np.float32)
 
-    def _known_only(self, queries: Queries) -> Queries:
-        """The same in items that the model knows."""
+    def without_added_items(self, queries: Queries) -> Queries:
+        """Replace added items in histories by known ones."""
         added_items = self.bundle.added_items
         return queries if added_items is None else replace(queries, history=added_items.known_only(queries.history))
 
+    def with_added_items(self, counts: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Fill in the counts (N,) of added items by the mean of the known items most similar to them."""
+        added_items = self.bundle.added_items
+        return counts if added_items is None else added_items.scored(counts[None, : added_items.n_known])[0]
 
-def best_among(scores: NDArray[np.float32], filtered: Filter, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Places and scores of up to `k` best of the scores (N,) of all items, best first."""
-    best = best_of(filtered.applied(scores), k)
-    return best, scores[best]
-
-
-def read_index(bundle: Bundle) -> Index:
-    """The index of a bundle's item vectors: what was built and stored with it, else an exact one."""
-    told = bundle.manifest.get("index")
-    if told is None or bundle.folder is None:
-        return ExactIndex.build(bundle.vectors["items"])
-    if not isinstance(told, dict) or told.get("format_version") != INDEX_VERSION:
-        version = told.get("format_version") if isinstance(told, dict) else told
-        raise BundleError(
-            f"the index of {bundle.folder} has format version {shown(version)}; this tastespace reads version "
-            f"{INDEX_VERSION}: build it again (tastespace index {bundle.folder})"
-        )
-    kind = told.get("kind")
-    if kind not in KINDS:
-        raise BundleError(f"{bundle.folder} has an index of an unknown kind, {shown(kind)}")
-    index = class_of(kind).load(bundle.folder, bundle.vectors["items"])
-    if (told.get("n"), told.get("overlay", 0)) != (len(index) - index.overlay, index.overlay):
-        raise BundleError(
-            f"the index of {bundle.folder} is not the one that its manifest tells of: build it again "
-            f"(tastespace index {bundle.folder})"
-        )
-    return index
-
-
-def read_features(bundle: Bundle) -> Features | None:
-    """What a bundle's model was told of users and items, encoded again from its tables; None where it was told none."""
-    told = bundle.manifest.get("features")
-    if told is None:
-        return None
-    try:
-        encoders = Encoder.from_json(told["users"]), Encoder.from_json(told["items"])
-        items = bundle.item_table.head(bundle.n_known)
-        return Features.encoded(bundle.user_table, items, len(bundle.users), bundle.n_known, encoders)
-    except (DataError, KeyError, TypeError, ValueError) as error:
-        raise BundleError("the features of this bundle do not fit its tables") from error
-
-
-def load_model(bundle: Bundle, features: Features | None) -> "Model":
-    """The network of a bundle, rebuilt from its config and filled with its weights; needs torch, no training data."""
-    import torch
-
-    from tastespace import models
-    from tastespace.models.base import Shapes
-    from tastespace.models.parts.meta_device import shapes_only
-
-    name = bundle.manifest["model"]
-    cls = models.get(name)
-    try:
-        config = configs.from_mapping(cls.Config, bundle.manifest["config"])
-    except OptionError as error:
-        raise BundleError(f"the config of this {name} bundle is not valid: {error}") from error
-    shapes = Shapes(len(bundle.users), bundle.n_known)
-    if features is not None:
-        shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
-    weights = {key: torch.from_numpy(array) for key, array in bundle.weights.items()}
-    try:
-        with shapes_only():  # shapes alone, whatever they claim to be
-            planned = cls(config, shapes).state_dict()
-        if _shapes_of(planned) != _shapes_of(weights):
-            missing = ", ".join(sorted(set(planned) - set(weights)))
-            why = (
-                f" ({missing} missing: was it made by another version of tastespace? train it anew)" if missing else ""
-            )
-            raise BundleError(f"the weights of this {name} bundle do not fit its config{why}")
-        model = cls(config, shapes)
-        if features is not None:
-            model.set_features(features)
-        model.load_state_dict(weights)
-    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
-        raise BundleError(f"the weights of this {name} bundle do not fit its config") from error
-    return model.eval()
-
-
-def _shapes_of(tensors: "Mapping[str, Tensor]") -> dict[str, tuple[int, ...]]:
-    """By name; a single number lies on disk as an array of one."""
-    return {key: tuple(tensor.shape) or (1,) for key, tensor in tensors.items()}
+    def prepared(self, rules: Rules) -> Prepared:
+        """Look rules up in the catalogue; cached, as most requests come with the same ones."""
+        if rules not in self._prepared:
+            if len(self._prepared) >= _RULES_CACHED:
+                self._prepared.clear()
+            self._prepared[rules] = Prepared.of(rules, self.attributes, self.bundle.items, self.likes)
+        return self._prepared[rules]
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

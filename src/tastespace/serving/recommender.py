@@ -2,34 +2,30 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from tastespace._messages import shown
-from tastespace.cold_start import AddedItems, as_answered
+from tastespace.cold_start import as_answered
 from tastespace.data.dataset import find_title
-from tastespace.data.features import Told
-from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries, check_k
 from tastespace.data.split import Split
 from tastespace.data.vocabulary import Vocabulary, plain
 from tastespace.errors import LeakError, OptionError, UnknownIdError
 from tastespace.index import ExactIndex, Figures
 from tastespace.index.build import LEAST_RECALL
-from tastespace.models.parts.popularity_prior import distinct_likes
-from tastespace.serving.bundle import Bundle, read_bundle, write_bundle
-from tastespace.serving.explanations import Explanation, Reason, reasons_of
-from tastespace.serving.explanations import Kind as ReasonKind
-from tastespace.serving.export import bundle_of, is_kept, overlap_with, write_indexed, write_kept
-from tastespace.serving.filters import Filter
-from tastespace.serving.loaded_model import LoadedModel, best_among
-from tastespace.serving.reranking import Prepared, choose
+from tastespace.serving import updates
+from tastespace.serving.answer import Answer, Explanation
+from tastespace.serving.bundle import Bundle, read_bundle
+from tastespace.serving.explanations import explain_score
+from tastespace.serving.export import bundle_of, overlap_with
+from tastespace.serving.loaded_model import LoadedModel
+from tastespace.serving.questions import question_of_split, resolve_filter, resolve_question
+from tastespace.serving.ranking import rank, score_item
 from tastespace.serving.rules import Rules
 
 if TYPE_CHECKING:
@@ -38,95 +34,60 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tastespace")
 
-Route = Literal["user", "folded-in", "session", "features", "popular", "similar"]
-_RULES_KEPT = 16  # sets of rules that stay looked up
-_LITTLE = 3  # likes of a stranger, up to which a note says that popularity counts (see `models.evidence`)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Ids with their scores, best first, and the route that led to them.
-
-    Scores are the model's own (comparable within one answer), numbers of likes on the routes `popular` and `features`
-    (there of the 300 users most like the description, or of a third of few), cosines for `similar`. `notes` tell what
-    of the question could not be used, that little is known of who asks, and why fewer items came back than were asked
-    for. `reasons`, where they were asked for, say for each item what its score is made of, the strongest first.
-    """
-
-    items: tuple[Any, ...]
-    scores: tuple[float, ...]
-    route: Route
-    notes: tuple[str, ...] = ()
-    reasons: tuple[tuple[Reason, ...], ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class _Question:
-    """One query as the model is asked, the route of its answer, and what of it could not be used."""
-
-    queries: Queries
-    route: Route
-    notes: tuple[str, ...]
-    likes: NDArray[np.float32] | None = None  # (N,) counted instead of scored: of people alike
-
 
 class Recommender:
-    """Answers from a bundle: build one from a fit, or load one from disk."""
+    """Recommendations from a bundle: build one from a fit, or load one from disk."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, loaded: LoadedModel | None = None) -> None:
         self.bundle = bundle
-        self.loaded = LoadedModel(bundle)
-        self._prepared: dict[Rules, Prepared] = {}
+        self.loaded = LoadedModel(bundle) if loaded is None else loaded
 
     @classmethod
     def build(
         cls, fit: "Fit", path: str | Path, *, metrics: dict[str, Any] | None = None, force: bool = False
     ) -> "Recommender":
-        """Write a trained model as a bundle at `path` and open it; `metrics` go into its manifest.
+        """Write a trained model as a bundle at `path` and load it; `metrics` go into its manifest.
 
-        Items are indexed as suits their number (see `reindex`). Bad embedding health is written in the manifest too,
-        and raised as a warning of the logger "tastespace".
+        The kind of index follows from the number of items (see `reindex`). Bad embedding health is written in the
+        manifest too, and raised as a warning of the logger "tastespace".
         """
         bundle = bundle_of(fit, metrics or {})
         overlap = overlap_with(Path(path), bundle) if force and Path(path).exists() else None
         bundle = replace(bundle, manifest={**bundle.manifest, "overlap_with_replaced": overlap})
-        written = cls(bundle).write(path, force=force)
-        for sentence in fit.health.warnings() if fit.health is not None else []:
-            _log.warning("embedding health of %s: %s", fit.name, sentence)
-        return written
+        recommender = cls(bundle).write(path, force=force)
+        for warning in fit.health.warnings() if fit.health is not None else []:
+            _log.warning("embedding health of %s: %s", fit.name, warning)
+        return recommender
 
     @classmethod
     def load(cls, path: str | Path) -> "Recommender":
-        """Open a bundle; `BundleError` where it is missing, damaged or of another version, its index too."""
-        found = cls(read_bundle(Path(path)))
-        found.loaded.open_index()
-        return found
+        """Load a bundle; `BundleError` where it or its index is missing, damaged or of another version."""
+        recommender = cls(read_bundle(Path(path)))
+        recommender.loaded.load_index()
+        return recommender
 
     @classmethod
     def reindex(
         cls, path: str | Path, *, kind: str = "auto", recall: float = LEAST_RECALL, k: int = 10
     ) -> tuple["Recommender", Figures]:
-        """Build the index of a bundle's items anew and write the bundle with it, whole or not at all.
+        """Build the index of a bundle's items again and write the bundle with it, whole or not at all.
 
         `kind`: "exact"; "ivf", lists of vectors; "pq", lists of short codes, a tenth of the memory; "hnsw", a graph; or
-        "auto", exact or lists by the number of items. An approximate one looks at so many vectors that it finds the
-        share `recall` of the best `k` in the mean over 500 users; `OptionError` where it cannot.
+        "auto", exact or lists by the number of items. An approximate one searches as many vectors as it needs to find
+        the share `recall` of the best `k` in the mean over 500 users; `OptionError` where it cannot.
         """
-        bundle = read_bundle(Path(path))
-        if "items" not in bundle.vectors:
-            raise OptionError(f"the model {bundle.manifest['model']} has no vectors to index; it scores every item")
-        figures = write_indexed(Path(path), bundle, force=True, kind=kind, recall=recall, k=k)
+        figures = updates.reindex(Path(path), kind=kind, recall=recall, k=k)
         return cls.load(path), figures
 
     @property
     def user_vectors(self) -> NDArray[np.float32]:
         """(U, D) query vectors of the known users, in the order of `bundle.users.ids`."""
-        return self._table("users")
+        return self._vectors("users")
 
     @property
     def item_vectors(self) -> NDArray[np.float32]:
         """(N, D) item vectors, in the order of `bundle.items.ids`; inner products are scores."""
-        return self._table("items")
+        return self._vectors("items")
 
     def recommend(
         self,
@@ -142,118 +103,55 @@ class Recommender:
         rules: Rules | None = None,
         reasons: bool = False,
     ) -> Answer:
-        """The `k` best items for a known user, a bare history of item ids, a user's attributes, or just anybody.
+        """Recommend the `k` best items to a known user, for a bare history of item ids, by attributes, or to anybody.
 
         `features` are attributes by name, as the training data had them; a value that they never had counts as
-        missing and is told in the answer's `notes`. With both `user` and `history`, the history holds newer events of
-        that user. Seen items, and those of the history, are left out unless `exclude_seen` is false; `exclude` never
+        missing, which the answer's `notes` say. With both `user` and `history`, the history holds newer events of
+        that user. Items seen, and those of the history, are left out unless `exclude_seen` is false; `exclude` never
         comes back, and only what is in `allow` and fits `where` does, where they are given: `where` is a condition on
         item attributes such as "genres = 'Comedy' and year >= 1990" (see `data.where`). Fewer than `k` come back only
         where fewer are left. `rules` reorder what filters leave (see `Rules`); scores stay the model's. With `reasons`
-        each item comes with why it has its score, as `explain` tells. Unknown ids raise `UnknownIdError`, a condition
+        each item comes with the reasons for its score, as in `explain`. Unknown ids raise `UnknownIdError`, a condition
         that cannot be read `OptionError`.
         """
-        bundle = self.bundle
-        check_k(k, len(bundle.items))
-        asked = self._question(user, history, features)
-        seen = asked.queries.history.items.astype(np.int64) if exclude_seen else np.zeros(0, np.int64)
-        filtered = self._filter(seen, exclude, allow, where)
-        best, scores, notes = self._listed(asked, filtered, k, rules)
-        told = tuple(self._reasons(asked, place)[0] for place in best.tolist()) if reasons else ()
+        items = self.bundle.items
+        check_k(k, len(items))
+        question = resolve_question(self.loaded, user, history, features)
+        seen = question.queries.history.items.astype(np.int64) if exclude_seen else None
+        item_filter = resolve_filter(self.loaded, seen=seen, exclude=exclude, allow=allow, where=where)
+        ranking = rank(self.loaded, question, item_filter, k, rules)
+        explained = ranking.items.tolist() if reasons else []
         return Answer(
-            tuple(bundle.items.ids[best].tolist()), tuple(scores.tolist()), asked.route, (*asked.notes, *notes), told
+            tuple(items.ids[ranking.items].tolist()),
+            tuple(ranking.scores.tolist()),
+            question.route,
+            (*question.notes, *ranking.notes),
+            tuple(explain_score(self.loaded, question, item)[0] for item in explained),
         )
-
-    def _listed(
-        self, asked: "_Question", filtered: Filter, k: int, rules: Rules | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], tuple[str, ...]]:
-        """Places and scores of an answer, and why it is short or breaks a rule."""
-        if rules is None or not rules.names:
-            best, scores = self._find(asked, filtered, k)
-            return best, scores, filtered.notes(len(best), k)
-        prepared = self.prepare(rules)
-        if prepared.fresh is not None:
-            filtered = replace(filtered, fresh=prepared.fresh)
-        left = filtered.left
-        for searches in (prepared.searches(k), [(len(left), None)]):  # caps may ask for more candidates than a few
-            parts = [self._find(asked, filtered.among(mask), min(many, len(left))) for many, mask in searches]
-            places, first = np.unique(np.concatenate([part[0] for part in parts]), return_index=True)
-            scores = np.concatenate([part[1] for part in parts])[first]
-            order = np.lexsort((places, -scores))
-            places, scores = places[order], scores[order]
-            directions = self.loaded.item_embeddings.vectors if rules.mmr < 1 else None
-            choice = choose(prepared, places, scores, k, left, directions)
-            if not choice.short or len(places) >= left.sum():
-                break
-        best, notes = choice.places, choice.notes
-        known = dict(zip(places.tolist(), scores.tolist(), strict=True))
-        told = [known[place] if place in known else self._score_of(asked, place) for place in best.tolist()]
-        return best, np.array(told, dtype=np.float32), (*filtered.notes(int(left.sum()), k), *notes)
 
     def with_items(self, items: Mapping[Any, Mapping[str, Any]]) -> "Recommender":
-        """The same with new items by id, of which attributes alone are known; they can come back at once.
+        """Return a recommender with new items by id, known by their attributes alone; they can come back at once.
 
-        Each stands where the mean of the 10 liked items with the most similar attributes stands, for any model, so
-        nothing is trained. This one is unchanged; `write` keeps the new one. Raises `DataError` for an id that is
-        known already, `OptionError` for attributes that training never had, or none at all to compare by.
+        Each is placed at the mean of the 10 liked items with the most similar attributes, for any model, so nothing is
+        trained. This one is unchanged; `write` saves the new one. Raises `DataError` for an id that is known already,
+        `OptionError` for attributes that training never had, or none at all to compare by.
         """
-        if not isinstance(items, Mapping) or not all(isinstance(told, Mapping) for told in items.values()):
-            raise OptionError("new items are a mapping of ids to mappings of attributes")
-        bundle, encoder = self.bundle, self.loaded.item_encoder
-        if not encoder.columns:
-            raise OptionError("the items of this bundle have no attributes, so nothing says where a new one belongs")
-        vocabulary = bundle.items.extended(list(items))
-        table = bundle.item_table.extended(list(items.values()))
-        before, n_known = bundle.added_items, bundle.n_known
-        new = encoder.encode(table.tail(len(bundle.items)), len(vocabulary) - len(bundle.items))
-        late = AddedItems.of(self.loaded.item_features, new, self.loaded.likes[:n_known])
-        like = late.like if before is None else sp.vstack([before.like, late.like], format="csr")
-        manifest = {key: value for key, value in bundle.manifest.items() if key not in ("files", "index")}
-        manifest["counts"] = {**bundle.manifest["counts"], "items": len(vocabulary)}
-        manifest["index_asked"] = bundle.manifest.get("index_asked", {})
-        vectors, index = dict(bundle.vectors), None
-        if "fold" in vectors:
-            vectors["fold"] = np.concatenate([vectors["fold"], late.mean(vectors["fold"][:n_known])])
-        if "items" in vectors:
-            index = copy(self.loaded.index)
-            index.add(late.mean(vectors["items"][:n_known]))
-            vectors["items"] = index.vectors  # one copy of them, not two
-            if index.kind != "exact":
-                manifest["index"] = {**bundle.manifest["index"], "overlay": index.overlay}
-        found = Recommender(
-            replace(
-                bundle,
-                manifest=manifest,
-                items=vocabulary,
-                item_table=table,
-                vectors=vectors,
-                added_items=AddedItems(like),
-            )
-        )
-        found.loaded.item_features = self.loaded.item_features
-        if index is not None:
-            found.loaded.index = index
-        return found
+        extended = updates.add_items(self.loaded, items)
+        return Recommender(extended.bundle, loaded=extended)
 
     def write(self, path: str | Path, *, force: bool = False) -> "Recommender":
-        """Write the bundle at `path` and open it.
+        """Write the bundle at `path` and load it.
 
-        Its index is copied while at most 20,000 items, and 5 % of all, came after it was built: these are searched in
-        full. Beyond, and where it is exact, it is built anew, as it was asked for.
+        Its index is copied while at most 20,000 items, and 5 % of all, were added after it was built: these are
+        searched in full. Beyond that, and where it is exact, it is built again with the same options.
         """
-        if "items" in self.bundle.vectors and is_kept(self.loaded.index):
-            write_kept(Path(path), self.bundle, self.loaded.index, force=force)
-        elif "items" in self.bundle.vectors:
-            write_indexed(Path(path), self.bundle, force=force, **self.bundle.manifest.get("index_asked", {}))
-        else:
-            write_bundle(Path(path), self.bundle, force=force)
+        updates.write(self.loaded, Path(path), force=force)
         return self.load(path)
 
-    def listed(self, query: Queries, hidden: NDArray[np.int64], k: int, rules: Rules | None) -> NDArray[np.int64]:
-        """Up to `k` item indices for one query of a split, without the `hidden` ones."""
-        filtered = Filter(len(self.bundle.items), exclude=np.zeros(0, np.int64), seen=hidden)
-        route: Route = "session" if (query.history.weights > 0).any() else "popular"
-        return self._listed(_Question(query, route, ()), filtered, k, rules)[0]
+    def rank_query(self, query: Queries, hidden: NDArray[np.int64], k: int, rules: Rules | None) -> NDArray[np.int64]:
+        """Rank up to `k` items (indices) for one query of a split, without the `hidden` ones."""
+        item_filter = resolve_filter(self.loaded, seen=hidden)
+        return rank(self.loaded, question_of_split(self.loaded, query), item_filter, k, rules).items
 
     def item_directions(self) -> NDArray[np.float32] | None:
         """(N, D) vectors of length 1 whose products say how alike items are; None where the model has none."""
@@ -261,36 +159,6 @@ class Recommender:
             return self.loaded.item_embeddings.vectors
         except OptionError:
             return None
-
-    def prepare(self, rules: Rules) -> Prepared:
-        """Rules looked up in the catalogue; kept, as most questions come with the same ones."""
-        if rules not in self._prepared:
-            if len(self._prepared) >= _RULES_KEPT:
-                self._prepared.clear()
-            self._prepared[rules] = Prepared.of(rules, self.loaded.attributes, self.bundle.items, self.loaded.likes)
-        return self._prepared[rules]
-
-    def _find(self, asked: "_Question", filtered: Filter, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        counted = self._counted(asked)
-        return self.loaded.best(asked.queries, filtered, k) if counted is None else best_among(counted, filtered, k)
-
-    def _score_of(self, asked: "_Question", place: int) -> float:
-        counted = self._counted(asked)
-        return self.loaded.score(asked.queries, place) if counted is None else float(counted[place])
-
-    def _counted(self, asked: "_Question") -> NDArray[np.float32] | None:
-        """(N,) likes, where they are the answer: of everybody, or of people alike; None where the model answers."""
-        if asked.route == "popular":
-            return self.popular()
-        return None if asked.likes is None else self._with_newcomers(asked.likes)
-
-    def popular(self) -> NDArray[np.float32]:
-        """(N,) how many users like each item; of new ones, the mean of those most like them."""
-        return self._with_newcomers(self.loaded.likes.astype(np.float32))
-
-    def _with_newcomers(self, counted: NDArray[np.float32]) -> NDArray[np.float32]:
-        added_items = self.bundle.added_items
-        return counted if added_items is None else added_items.scored(counted[None, : added_items.n_known])[0]
 
     def explain(
         self,
@@ -300,80 +168,37 @@ class Recommender:
         history: Sequence[Any] | None = None,
         features: Mapping[str, Any] | None = None,
     ) -> Explanation:
-        """Why `item` has its score for the one who asks, as `recommend` would be asked.
+        """Explain the score that `item` has in the answer of `recommend` to the same request.
 
         Where the score is a sum over what is known (all models with vectors and a fold-in, `ease`, `item_knn`, `ials`,
         `two_tower`), the reasons add up to it. For the others a reason is what the score loses without that item of
-        the history. On the `popular` route the reason is how many users like the item.
+        the history. On the `popular` route the reason is the number of users who like the item.
         """
-        place = int(self.bundle.items.index_of([item])[0])
-        asked = self._question(user, history, features)
-        reasons, adds_up = self._reasons(asked, place)
-        identifier, score = plain(self.bundle.items.ids[place]), self._score_of(asked, place)
-        return Explanation(identifier, score, asked.route, reasons, adds_up, asked.notes)
-
-    def _reasons(self, asked: "_Question", place: int) -> tuple[tuple[Reason, ...], bool]:
-        """Why an item has its score, the strongest reason first, and whether they add up to it."""
-        counted = self._counted(asked)
-        if counted is not None:
-            kind: ReasonKind = "popular" if asked.route == "popular" else "people"
-            return (Reason(kind, None, float(counted[place])),), True
-        parts, adds_up = self.loaded.parts(asked.queries, place), True
-        if parts is None:
-            parts, adds_up = self.loaded.losses(asked.queries, place), False
-        met = self.bundle.items.ids[asked.queries.history.items].tolist()
-        return reasons_of(parts, met), adds_up
-
-    def _question(self, user: Any, history: Sequence[Any] | None, features: Mapping[str, Any] | None) -> "_Question":
-        bundle = self.bundle
-        check_list("history", history)
-        if features is not None and not isinstance(features, Mapping):
-            raise OptionError(f"features are {shown(features)}, but a mapping of names to values is expected")
-        newer = bundle.items.index_of([] if history is None else list(history))
-        row = int(bundle.users.index_of([user])[0]) if user is not None else -1
-        past = bundle.histories.take(np.array([row])) if row >= 0 else Histories.of([[]])
-        known = _extended(past, newer)
-        told, notes = self._encode_features(features)
-        route, query_row = self._route(row, newer, known, told is not None and told.understood)
-        queries = Queries(np.array([query_row]), known)
-        if told is not None and route == "features":
-            return _Question(queries, route, notes, self.loaded.people.likes_of_the_nearest(told.values))
-        likes = int(distinct_likes(known)[0]) if query_row < 0 else 0
-        if 0 < likes <= _LITTLE:
-            liked = f"{likes} like is" if likes == 1 else f"{likes} likes are"
-            notes = (*notes, f"{liked} little to go by, so what everybody likes counts too")
-        if told is None:
-            return _Question(queries, route, notes)
-        if self.loaded.features is not None:
-            return _Question(replace(queries, features=told.values), route, notes)
-        unused = f"the model {bundle.manifest['model']} reads no attributes: the history alone was asked"
-        return _Question(queries, route, (*notes, unused) if told.understood else notes)
-
-    def blocked(
-        self, *, exclude: Iterable[Any] | None = (), allow: Iterable[Any] | None = None, where: str | None = None
-    ) -> NDArray[np.bool_]:
-        """(N,) the items that these filters of `recommend` leave to nobody."""
-        return ~self._filter(np.zeros(0, np.int64), exclude, allow, where).left
+        index = int(self.bundle.items.index_of([item])[0])
+        question = resolve_question(self.loaded, user, history, features)
+        reasons, adds_up = explain_score(self.loaded, question, index)
+        score = score_item(self.loaded, question, index)
+        return Explanation(plain(self.bundle.items.ids[index]), score, question.route, reasons, adds_up, question.notes)
 
     def similar_items(self, item: Any, k: int = 10) -> Answer:
-        """The `k` items whose vectors point the way `item`'s does (cosine), among items that somebody liked."""
-        place = int(self.bundle.items.index_of([item])[0])
+        """Find the `k` most similar items by the cosine of their vectors, among items that somebody liked."""
+        index = int(self.bundle.items.index_of([item])[0])
         comparable = self.loaded.likes > 0
-        if self.loaded.item_encoder.columns:  # what nobody met stands where its attributes place it
+        if self.loaded.item_encoder.columns:  # items without interactions are placed by their attributes
             comparable |= np.bincount(self.bundle.histories.items, minlength=len(comparable)) == 0
-        if not comparable[place]:
+        if not comparable[index]:
             raise UnknownIdError(
-                f"nobody in the training data liked item {shown(item)}, so nothing is known of its taste"
+                f"nobody in the training data liked item {shown(item)}, so there is no taste to compare"
             )
-        return self._similar(self.loaded.item_embeddings, place, k, comparable, self.bundle.items)
+        return self._similar(self.loaded.item_embeddings, index, k, comparable, self.bundle.items)
 
     def similar_users(self, user: Any, k: int = 10) -> Answer:
-        """The `k` users of the most similar taste (cosine), among users with a liked item; `.items` holds user ids."""
-        place = int(self.bundle.users.index_of([user])[0])
+        """Find the `k` most similar users by their vectors' cosine, among users with a liked item; ids in `items`."""
+        index = int(self.bundle.users.index_of([user])[0])
         active = np.diff(self.bundle.histories.positives().offsets) > 0
-        if not active[place]:
+        if not active[index]:
             raise UnknownIdError(f"user {shown(user)} liked nothing in the training data, so their taste is unknown")
-        return self._similar(self.loaded.user_embeddings, place, k, active, self.bundle.users)
+        return self._similar(self.loaded.user_embeddings, index, k, active, self.bundle.users)
 
     def evaluate(self, split: Split, *, k: int = 10, progress: bool | None = None) -> "Report":
         """Test this bundle's model on a split of the data that it was made from; `check_split` says on which."""
@@ -410,7 +235,7 @@ class Recommender:
             )
 
     def find_item(self, text: str) -> Any:
-        """An item's id from what a person typed: an id, a title, or a part of a title that fits one item."""
+        """Find an item's id by what a person typed: an id, a title, or a part of a title that fits one item."""
         bundle = self.bundle
         try:
             identifier = bundle.items.parse(text)
@@ -419,13 +244,11 @@ class Recommender:
         except UnknownIdError:
             if "title" not in bundle.item_table:
                 raise
-        found = find_title(bundle.item_table, text)
-        if len(found) > 1:
-            listed = "; ".join(
-                f"{bundle.items.ids[place]}: {self.label(bundle.items.ids[place])}" for place in found[:8]
-            )
-            raise UnknownIdError(f"{shown(text)} fits {len(found)} items; name one by its id: {listed}")
-        return plain(bundle.items.ids[found[0]])
+        matches = bundle.items.ids[find_title(bundle.item_table, text)]
+        if len(matches) > 1:
+            listed = "; ".join(f"{match}: {self.label(match)}" for match in matches[:8])
+            raise UnknownIdError(f"{shown(text)} fits {len(matches)} items; name one by its id: {listed}")
+        return plain(matches[0])
 
     def label(self, item: Any) -> str:
         """An item's title and year where known, else its id."""
@@ -439,65 +262,17 @@ class Recommender:
         """An item's attributes."""
         return self.bundle.item_table.row(int(self.bundle.items.index_of([item])[0]))
 
-    def _filter(
-        self, seen: NDArray[np.int64], exclude: Iterable[Any] | None, allow: Iterable[Any] | None, where: str | None
-    ) -> Filter:
-        items = self.bundle.items
-        check_list("exclude", exclude)
-        check_list("allow", allow)
-        return Filter(
-            len(items),
-            exclude=items.index_of([] if exclude is None else list(exclude)),
-            seen=seen,
-            allow=None if allow is None else items.index_of(list(allow)),
-            fits=None if where is None else self.loaded.attributes.fitting(where),
-        )
-
-    def _encode_features(self, features: Mapping[str, Any] | None) -> tuple[Told | None, tuple[str, ...]]:
-        """The attributes of a question (None: it has none), and what of them is not known."""
-        if not features:
-            return None, ()
-        told = self.loaded.user_encoder.encode_one(features)
-        return told, tuple(
-            f"the training data never had {shown(value)} as {name}: it counts as missing"
-            for name, values in told.unknown.items()
-            for value in values
-        )
-
-    def _route(self, row: int, newer: NDArray[np.int64], known: Histories, described: bool) -> tuple[Route, int]:
-        """Which way to answer, and the user row to ask with (-1: from history and features alone)."""
-        if not bool(np.any(known.weights > 0)):
-            return ("features" if described else "popular"), -1
-        if row < 0:
-            return "session", -1
-        return ("folded-in", -1) if len(newer) else ("user", row)
-
-    def _table(self, name: str) -> NDArray[np.float32]:
+    def _vectors(self, name: str) -> NDArray[np.float32]:
         vectors = self.bundle.vectors.get(name)
         if vectors is None:
             raise OptionError(f"the model {self.bundle.manifest['model']} has no {name} vectors")
         return vectors
 
     def _similar(
-        self, space: ExactIndex, place: int, k: int, candidates: NDArray[np.bool_], vocabulary: Vocabulary
+        self, index: ExactIndex, row: int, k: int, candidates: NDArray[np.bool_], vocabulary: Vocabulary
     ) -> Answer:
-        ids = vocabulary.ids
-        check_k(k, len(ids), vocabulary.noun)
-        found = space.search(space.vectors[place : place + 1], k, exclude=[np.array([place])], allow=candidates)
-        kept = found.indices[0] >= 0
-        return Answer(tuple(ids[found.indices[0][kept]].tolist()), tuple(found.scores[0][kept].tolist()), "similar")
-
-
-def check_list(name: str, listed: object) -> None:
-    """Raise `OptionError` for what is given in place of a list of ids."""
-    if listed is not None and (isinstance(listed, str) or not isinstance(listed, Iterable)):
-        raise OptionError(f"{name} is {shown(listed)}, but a list of item ids is expected")
-
-
-def _extended(past: Histories, newer: NDArray[np.int64]) -> Histories:
-    """One history with newer liked items at its end."""
-    if len(newer) == 0:
-        return past
-    items = np.concatenate([past.items, newer]).astype(np.int32)
-    weights = np.concatenate([past.weights, np.ones(len(newer), np.float32)]).astype(np.float32)
-    return Histories(items, np.array([0, len(items)], dtype=np.int64), weights)
+        check_k(k, len(vocabulary), vocabulary.noun)
+        neighbours = index.search(index.vectors[row : row + 1], k, exclude=[np.array([row])], allow=candidates)
+        filled = neighbours.indices[0] >= 0
+        ids = vocabulary.ids[neighbours.indices[0][filled]]
+        return Answer(tuple(ids.tolist()), tuple(neighbours.scores[0][filled].tolist()), "similar")
