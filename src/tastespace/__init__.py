@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tastespace.serving.batch import recommend_all
     from tastespace.serving.recommender import Recommender
     from tastespace.serving.rules import Rules
+    from tastespace.serving.rules_yaml import read_rules
     from tastespace.training.fit import Fit, fit, train
 
 __version__ = "0.1.0"
@@ -60,6 +61,7 @@ _HOME = {
     "measure_rule_impact": "experiments.rule_impact",
     "open_data": "data.sources",
     "read": "data.readers",
+    "read_rules": "serving.rules_yaml",
     "recommend_all": "serving.batch",
     "split": "data.split",
     "train": "training.fit",
@@ -92,6 +94,7 @@ __all__ = [
     "measure_rule_impact",
     "open_data",
     "read",
+    "read_rules",
     "recommend_all",
     "split",
     "train",

@@ -19,6 +19,7 @@ from tastespace.data.readers import read_new, read_table
 from tastespace.data.split import whole
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import DataError, OptionError
+from tastespace.serving.rules_yaml import parse_rules
 from tests.data.conftest import Write
 
 ITEMS = Vocabulary.of([1, 2, 3])
@@ -103,9 +104,9 @@ def test_what_vectors_cannot_be_asked_is_refused(bundles: dict[str, ts.Recommend
     with pytest.raises(OptionError, match="embedding holds vectors, of which only 'is missing' can be asked"):
         answers.recommend(user=3, where="embedding > 0.5")
     with pytest.raises(OptionError, match="the rule cap names 'embedding', which holds vectors"):
-        answers.recommend(user=3, rules=ts.Rules.parse("cap: [{of: embedding, at_most: 1}]"))
+        answers.recommend(user=3, rules=parse_rules("cap: [{of: embedding, at_most: 1}]"))
     with pytest.raises(OptionError, match="the rule fresh names 'embedding', which holds vectors"):
-        answers.recommend(user=3, rules=ts.Rules.parse("fresh: {column: embedding, within: 1}"))
+        answers.recommend(user=3, rules=parse_rules("fresh: {column: embedding, within: 1}"))
 
 
 @pytest.mark.parametrize("wrong", [[1.0, 2.0], [1.0, 2.0, 3.0, float("nan")], "text", 3])

@@ -48,7 +48,7 @@ def recommend(
     Example: tastespace recommend models/films --user 42 --where "genres = 'Comedy' and year >= 1990"
     """
     from tastespace.serving.recommender import Recommender
-    from tastespace.serving.rules import Rules
+    from tastespace.serving.rules_yaml import read_rules
 
     if everyone or out is not None:
         _recommend_all(
@@ -75,7 +75,7 @@ def recommend(
         allow=_ids(items, allow),
         where=where,
         k=k,
-        rules=None if rules is None else Rules.read(rules),
+        rules=None if rules is None else read_rules(rules),
         reasons=reasons,
     )
     for note in answer.notes:

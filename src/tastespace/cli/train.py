@@ -203,9 +203,9 @@ def evaluate(
 
 def _judge(recommender: "Recommender", split: "Split", file: Path, k: int, json: bool) -> None:
     from tastespace.experiments.rule_impact import measure_rule_impact
-    from tastespace.serving.rules import Rules
+    from tastespace.serving.rules_yaml import read_rules
 
-    effects = measure_rule_impact(recommender, split, Rules.read(file), k=k)
+    effects = measure_rule_impact(recommender, split, read_rules(file), k=k)
     if json:
         about = {"data": split.dataset.name, "protocol": split.protocol, "k": k, "rules_file": str(file)}
         output.as_json({**about, "rows": [effect.to_json() for effect in effects]})
