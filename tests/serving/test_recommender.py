@@ -383,16 +383,16 @@ def _forge(path: Path, **changes: object) -> None:
     ("changes", "message"),
     [
         ({"format": "other"}, "not a tastespace bundle"),
-        ({"format_version": 99}, "format version 99; this tastespace reads version 1"),
+        ({"format_version": 99}, "format version 99; this tastespace reads versions 1 and 2"),
         ({"counts": {"users": 1, "items": 1}}, "do not fit each other"),
         ({"bias_coordinates": 1000}, "do not fit each other"),
         ({"bias_coordinates": "1"}, "no valid entry 'bias_coordinates'"),
-        ({"fold_in": {"parts": "x", "tail": []}}, "no valid entry 'fold_in'"),
-        ({"fold_in": {"parts": [], "tail": [1, 1, 1]}}, "do not fit each other"),
-        ({"fold_in": {"parts": [], "tail": [float("nan")]}}, "no valid entry 'fold_in'"),
-        ({"fold_in": {"parts": [], "tail": [1], "little": [1e308]}}, "no valid entry 'fold_in'"),
-        ({"fold_in": {"parts": [], "tail": [1], "little": [1, 1]}}, "no valid entry 'fold_in'"),
-        ({"fold_in": {"parts": [], "tail": [1], "step": 1}}, "no valid entry 'fold_in'"),
+        ({"fold_in": {"blocks": "x", "bias_query": []}}, "no valid entry 'fold_in'"),
+        ({"fold_in": {"blocks": [], "bias_query": [1, 1, 1]}}, "do not fit each other"),
+        ({"fold_in": {"blocks": [], "bias_query": [float("nan")]}}, "no valid entry 'fold_in'"),
+        ({"fold_in": {"blocks": [], "bias_query": [1], "unseen_bias_query": [1e308]}}, "no valid entry 'fold_in'"),
+        ({"fold_in": {"blocks": [], "bias_query": [1], "unseen_bias_query": [1, 1]}}, "no valid entry 'fold_in'"),
+        ({"fold_in": {"blocks": [], "bias_query": [1], "likelihood_step": 1}}, "no valid entry 'fold_in'"),
         ({"files": {}}, "is damaged: its checksum"),
         ({"model": 3}, "no valid entry 'model'"),
     ],
@@ -499,7 +499,7 @@ def test_a_replaced_bundle_s_neighbourhoods_are_compared(shop: Dataset, tmp_path
     place = tmp_path / "m"
 
     def overlap(fit: ts.Fit) -> float | None:
-        return ts.Recommender.build(fit, place, force=True).bundle.manifest["overlap_with_replaced"]
+        return ts.Recommender.build(fit, place, force=True).bundle.manifest["neighbourhood_overlap"]
 
     assert overlap(fits[0]) is None
     assert overlap(fits[0]) == 1.0

@@ -100,7 +100,7 @@ def train(
                 "epochs": fitted.best_epoch,
                 "train_seconds": fitted.seconds,
                 "metrics": metrics,
-                "overlap_with_replaced": recommender.bundle.manifest["overlap_with_replaced"],
+                "neighbourhood_overlap": recommender.bundle.manifest["neighbourhood_overlap"],
                 "health": None if fitted.health is None else fitted.health.to_json(),
             }
         )
@@ -113,7 +113,7 @@ def train(
         )
     if fitted.health is not None:
         output.health(fitted.health)
-    overlap = recommender.bundle.manifest["overlap_with_replaced"]
+    overlap = recommender.bundle.manifest["neighbourhood_overlap"]
     if overlap is not None:
         output.say(f"  an item keeps {overlap:.0%} of its 10 nearest neighbours in the model that this one replaces")
     output.say(f"the bundle lies in {out}")

@@ -1,8 +1,6 @@
 """Bundle: a trained model on disk, in a documented and versioned format (docs/formats.md), never a pickle."""
 
-import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,15 +17,14 @@ from safetensors.numpy import load_file, save_file
 from tastespace._atomic import fresh_folder, nearest_folder, probe
 from tastespace.cold_start import AddedItems
 from tastespace.data import sql
-from tastespace.data.dataset import Dataset, Table
+from tastespace.data.dataset import Table
 from tastespace.data.histories import Histories
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import BundleError, DataError
-from tastespace.index.files import FILES, KINDS
 from tastespace.models.parts.fold_in import FoldIn
+from tastespace.serving import format_1
+from tastespace.serving.manifest import FORMAT, VERSION, check_digest, digest, index_files, read_manifest
 
-FORMAT, VERSION = "tastespace-bundle", 1
-INDEX_VERSION = 1
 _FILES = (
     "users.parquet",
     "items.parquet",
@@ -35,15 +32,13 @@ _FILES = (
     "vectors.safetensors",
     "weights.safetensors",
 )
-_NEWCOMERS = "added_items.safetensors"
+_ADDED_ITEMS = "added_items.safetensors"
 _DAMAGE = (OSError, SafetensorError, duckdb.Error, DataError, KeyError, AttributeError, TypeError, ValueError)
-_LARGEST_MANIFEST = 16 * 2**20
-_LARGEST = 1e30  # number of a fold-in
 
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """What a model directory holds. `vectors` is empty for models without an inner product.
+    """Contents of a bundle. `vectors` is empty for models without an inner product.
 
     `vectors`: "users" (U, D) and "items" (N, D) float32, biases in the last `bias_coordinates` coordinates, and
     "fold" (N, D - biases) where a history folds in without the network. `weights`: the model's tensors by name.
@@ -62,21 +57,23 @@ class Bundle:
 
     @property
     def n_known(self) -> int:
-        """Items that the model was trained on."""
+        """Number of items that the model was trained on."""
         return len(self.items) if self.added_items is None else self.added_items.n_known
 
     @cached_property
     def fold_in(self) -> FoldIn | None:
-        """How a history becomes a query vector, where that needs no network."""
-        told = self.manifest.get("fold_in")
-        if told is None or "fold" not in self.vectors:
+        """Fold-in of a history into a query vector, where that needs no network."""
+        entry = self.manifest.get("fold_in")
+        if entry is None or "fold" not in self.vectors:
             return None
-        parts = [(int(width), float(length)) for width, length in told["parts"]]
-        tail = np.array(told["tail"], dtype=np.float32)
-        little = np.array(told["little"], dtype=np.float32) if "little" in told else None
-        if told.get("step", False):
-            return FoldIn.ranked(self.vectors["fold"], parts, tail, self.vectors["items"], self.n_known)
-        return FoldIn(self.vectors["fold"], parts, tail, little)
+        blocks = [(int(width), float(length)) for width, length in entry["blocks"]]
+        bias_query = np.array(entry["bias_query"], dtype=np.float32)
+        if entry.get("likelihood_step", False):
+            return FoldIn.ranked(self.vectors["fold"], blocks, bias_query, self.vectors["items"], self.n_known)
+        unseen = entry.get("unseen_bias_query")
+        return FoldIn(
+            self.vectors["fold"], blocks, bias_query, None if unseen is None else np.array(unseen, dtype=np.float32)
+        )
 
 
 def write_bundle(
@@ -102,11 +99,12 @@ def write_bundle(
             if bundle.added_items is not None:
                 like = bundle.added_items.like
                 arrays = {"items": like.indices, "offsets": like.indptr.astype(np.int64), "weights": like.data}
-                save_file(_contiguous(arrays), folder / _NEWCOMERS)
+                save_file(_contiguous(arrays), folder / _ADDED_ITEMS)
             if save_index is not None:
                 save_index(folder)
-            files = {file.name: _digest(file) for file in sorted(folder.iterdir())}
-            manifest = {"format": FORMAT, "format_version": VERSION, **bundle.manifest, "files": files}
+            files = {file.name: digest(file) for file in sorted(folder.iterdir())}
+            header = {"format": FORMAT, "format_version": VERSION}
+            manifest = {**header, **bundle.manifest, **header, "files": files}
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n")
     except (OSError, SafetensorError, duckdb.IOException) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
@@ -114,7 +112,7 @@ def write_bundle(
 
 
 def check_can_write(path: Path, *, force: bool) -> None:
-    """Raise `BundleError` before the work rather than after it, where `write_bundle` would refuse the place."""
+    """Raise `BundleError` before the work rather than after it, where `write_bundle` would refuse the path."""
     _check_place(path, force)
     folder = nearest_folder(path)
     try:
@@ -124,19 +122,21 @@ def check_can_write(path: Path, *, force: bool) -> None:
 
 
 def read_bundle(path: Path) -> Bundle:
-    """Open a bundle; version, checksums and shapes are verified before anything of it is used."""
-    manifest = _read_manifest(path)
+    """Read a bundle; version, checksums and shapes are checked before anything of it is used."""
+    manifest = read_manifest(path)
+    added_files = [name for name in (_ADDED_ITEMS, format_1.ADDED_ITEMS) if name in manifest["files"]]
     try:
-        newer = [_NEWCOMERS] if _NEWCOMERS in manifest["files"] else []
-        for name in (*_FILES, *index_files(manifest), *newer):
+        for name in (*_FILES, *index_files(manifest), *added_files):
             check_digest(path, name, manifest)
         users, user_table = _read_table(path / "users.parquet", "user")
-        added_items = _read_newcomers(path, manifest["counts"].get("items")) if newer else None
+        added_items = _read_added_items(path / added_files[0], manifest["counts"].get("items")) if added_files else None
         items, item_table = _read_table(path / "items.parquet", "item", 0 if added_items is None else len(added_items))
         lists = load_file(path / "histories.safetensors")
         histories = Histories(lists["items"], lists["offsets"], lists["weights"])
         vectors = load_file(path / "vectors.safetensors")
         weights = load_file(path / "weights.safetensors")
+        if manifest["format_version"] == 1:
+            weights = format_1.translate_weights(manifest["model"], weights)
     except FileNotFoundError as error:
         raise BundleError(f"{path} is not a whole bundle: {Path(error.filename or '').name} is missing") from error
     except _DAMAGE as error:
@@ -144,43 +144,6 @@ def read_bundle(path: Path) -> Bundle:
     _check_shapes(path, manifest, len(users), len(items), histories, vectors)
     _check_finite(path, vectors, weights)
     return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights, path, added_items)
-
-
-def describe_run(
-    *,
-    model: str,
-    config: Mapping[str, Any],
-    options: Mapping[str, Any],
-    dataset: Dataset,
-    protocol: str,
-    seed: int,
-) -> dict[str, Any]:
-    """The part of a manifest that says how the model came to be."""
-    log = dataset.interactions
-    return {
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "model": model,
-        "config": dict(config),
-        "options": dict(options),
-        "counts": {"users": log.n_users, "items": log.n_items, "rows": len(log)},
-        "data": {"name": dataset.name, "fingerprint": log.fingerprint(), "signal": list(dataset.notes)},
-        "split": {"protocol": protocol, "seed": seed},
-    }
-
-
-def index_files(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """The files of a bundle's index, none where it is the vectors themselves, or of a version that is not read here."""
-    told = manifest.get("index")
-    if not isinstance(told, dict) or told.get("format_version") != INDEX_VERSION:
-        return ()
-    kind = told.get("kind")
-    return FILES[kind] if kind in KINDS else ()
-
-
-def check_digest(path: Path, name: str, manifest: Mapping[str, Any]) -> None:
-    """Raise `BundleError` for a file that is not the one that the manifest tells of, `OSError` for none."""
-    if _digest(path / name) != manifest["files"].get(name):
-        raise BundleError(f"{path / name} is damaged: its checksum is not the one in the manifest")
 
 
 def _check_place(path: Path, force: bool) -> None:
@@ -192,52 +155,6 @@ def _check_place(path: Path, force: bool) -> None:
         raise BundleError(
             f"{path} holds a model already; replace it with --force (force=True), or choose another place"
         )
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / "manifest.json"
-    try:
-        if file.stat().st_size > _LARGEST_MANIFEST:
-            raise BundleError(f"{file} is too large to be a manifest")
-        manifest = json.loads(file.read_text())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise BundleError(f"there is no bundle at {path} (no manifest.json); train one with --out {path}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{file} cannot be read as JSON") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise BundleError(f"{path} is not a tastespace bundle")
-    if manifest.get("format_version") != VERSION:
-        raise BundleError(
-            f"{path} has format version {manifest.get('format_version')!r}; this tastespace reads version {VERSION}"
-        )
-    expected = {
-        "model": str,
-        "config": dict,
-        "counts": dict,
-        "split": dict,
-        "files": dict,
-        "bias_coordinates": int,
-    }
-    for key, kind in expected.items():
-        if not isinstance(manifest.get(key), kind):
-            raise BundleError(f"{file} has no valid entry {key!r}")
-    if manifest.get("fold_in") is not None and not _is_fold_in(manifest["fold_in"]):
-        raise BundleError(f"{file} has no valid entry 'fold_in'")
-    return manifest
-
-
-def _is_fold_in(told: Any) -> bool:
-    def numbers(value: Any, count: int | None = None) -> bool:
-        fits = isinstance(value, list) and (count is None or len(value) == count)
-        return fits and all(isinstance(one, int | float) and abs(one) <= _LARGEST for one in value)
-
-    if not isinstance(told, dict) or not numbers(told.get("tail")) or not isinstance(told.get("parts"), list):
-        return False
-    if not numbers(told.get("little", told["tail"]), len(told["tail"])) or not isinstance(
-        told.get("step", False), bool
-    ):
-        return False
-    return all(numbers(part, 2) for part in told["parts"])
 
 
 def _check_shapes(
@@ -259,24 +176,19 @@ def _check_shapes(
         sound &= 0 <= manifest["bias_coordinates"] <= vectors["items"].shape[1]
     sound &= "fold" not in vectors or "items" in vectors
     if "fold" in vectors and manifest.get("fold_in") is not None and "items" in vectors:
-        widths = [part[0] for part in manifest["fold_in"]["parts"]]
+        widths = [block[0] for block in manifest["fold_in"]["blocks"]]
         sound &= not widths or (min(widths) >= 0 and sum(widths) == vectors["fold"].shape[1])
-        sound &= vectors["fold"].shape[1] + len(manifest["fold_in"]["tail"]) == vectors["items"].shape[1]
+        sound &= vectors["fold"].shape[1] + len(manifest["fold_in"]["bias_query"]) == vectors["items"].shape[1]
     if not sound:
         raise BundleError(f"{path} is damaged: its tables, histories and vectors do not fit each other")
 
 
 def _check_finite(path: Path, *parts: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse numbers that no ranking can be made of, on the way out and on the way in."""
+    """Raise `BundleError` for numbers that are not finite, at writing and at reading."""
     for part in parts:
         for name, array in part.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise BundleError(f"{path}: {name} holds numbers that are not finite, so it could recommend nothing")
-
-
-def _digest(file: Path) -> str:
-    with open(file, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _contiguous(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -293,19 +205,19 @@ def _write_table(file: Path, vocabulary: Vocabulary, table: Table) -> None:
         connection.execute(f"COPY rows TO {sql.text(str(file))} (FORMAT parquet)")
 
 
-def _read_newcomers(path: Path, n_items: Any) -> AddedItems:
-    """What the last items are like; `BundleError` for lists that lead out of the catalogue."""
-    held = load_file(path / _NEWCOMERS)
+def _read_added_items(file: Path, n_items: Any) -> AddedItems:
+    """Read the weights of the added items; `BundleError` for weights of items that the catalogue does not have."""
+    held, path = load_file(file), file.parent
     kinds = {name: (array.dtype.kind, array.ndim) for name, array in held.items()}
     if kinds != {"items": ("i", 1), "offsets": ("i", 1), "weights": ("f", 1)}:
-        raise BundleError(f"{path} is damaged: its added_items are not lists of items with weights")
+        raise BundleError(f"{path} is damaged: its added items are not lists of items with weights")
     lists = Histories(held["items"], held["offsets"], held["weights"])
     n_known = n_items - len(lists) if isinstance(n_items, int) else -1
     sound = n_known > 0 and (len(lists.items) == 0 or (lists.items.min() >= 0 and lists.items.max() < n_known))
     sums = np.bincount(lists.rows, lists.weights, minlength=len(lists))
     sound &= bool(np.isfinite(lists.weights).all() and (lists.weights >= 0).all())
     if not sound or not np.allclose(sums, 1, atol=1e-3):
-        raise BundleError(f"{path} is damaged: its added_items do not fit its items")
+        raise BundleError(f"{path} is damaged: its added items do not fit its items")
     return AddedItems(sp.csr_matrix((lists.weights, lists.items, lists.offsets), shape=(len(lists), n_known)))
 
 

@@ -11,7 +11,8 @@ from tastespace.cold_start import ColdItems
 from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries
 from tastespace.errors import BundleError
-from tastespace.serving.bundle import Bundle, describe_run, read_bundle
+from tastespace.serving.bundle import Bundle, read_bundle
+from tastespace.serving.manifest import describe_run
 
 if TYPE_CHECKING:
     from tastespace.training.fit import Fit

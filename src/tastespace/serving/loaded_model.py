@@ -15,8 +15,9 @@ from tastespace.data.features import Encoder, Features
 from tastespace.data.queries import Queries
 from tastespace.errors import BundleError, DataError, OptionError
 from tastespace.index import ExactIndex, Index
-from tastespace.serving.bundle import Bundle, check_digest, index_files
+from tastespace.serving.bundle import Bundle
 from tastespace.serving.loading import load_model, read_features, read_index
+from tastespace.serving.manifest import check_digest, index_files
 from tastespace.serving.reranking import Prepared
 from tastespace.serving.rules import Rules
 

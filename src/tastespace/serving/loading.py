@@ -11,7 +11,8 @@ from tastespace.errors import BundleError, DataError, OptionError
 from tastespace.index import ExactIndex, Index
 from tastespace.index.build import class_of
 from tastespace.index.files import KINDS
-from tastespace.serving.bundle import INDEX_VERSION, Bundle
+from tastespace.serving.bundle import Bundle
+from tastespace.serving.manifest import INDEX_VERSION
 
 if TYPE_CHECKING:
     from torch import Tensor

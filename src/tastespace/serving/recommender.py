@@ -53,7 +53,7 @@ class Recommender:
         """
         bundle = bundle_of(fit, metrics or {})
         overlap = overlap_with(Path(path), bundle) if force and Path(path).exists() else None
-        bundle = replace(bundle, manifest={**bundle.manifest, "overlap_with_replaced": overlap})
+        bundle = replace(bundle, manifest={**bundle.manifest, "neighbourhood_overlap": overlap})
         recommender = cls(bundle).write(path, force=force)
         for warning in fit.health.warnings() if fit.health is not None else []:
             _log.warning("embedding health of %s: %s", fit.name, warning)

@@ -12,8 +12,9 @@ import scipy.sparse as sp
 from tastespace.cold_start import AddedItems
 from tastespace.errors import OptionError
 from tastespace.index import Figures, Index, build_index
-from tastespace.serving.bundle import INDEX_VERSION, Bundle, read_bundle, write_bundle
+from tastespace.serving.bundle import Bundle, read_bundle, write_bundle
 from tastespace.serving.loaded_model import LoadedModel
+from tastespace.serving.manifest import INDEX_VERSION
 
 _MOST_UNINDEXED = 20_000  # vectors x 64: to search them in full takes 0.4 ms, as lists of a million others do
 _LARGEST_SHARE = 0.05  # of all: what was measured at the build is then about nearly all of them
@@ -36,7 +37,7 @@ def add_items(loaded: LoadedModel, items: Mapping[Any, Mapping[str, Any]]) -> Lo
     )
     manifest = {key: value for key, value in bundle.manifest.items() if key not in ("files", "index")}
     manifest["counts"] = {**bundle.manifest["counts"], "items": len(vocabulary)}
-    manifest["index_asked"] = bundle.manifest.get("index_asked", {})
+    manifest["index_options"] = bundle.manifest.get("index_options", {})
     vectors, index = dict(bundle.vectors), None
     if "fold" in vectors:
         vectors["fold"] = np.concatenate([vectors["fold"], new.mean(vectors["fold"][:n_known])])
@@ -70,7 +71,7 @@ def write(loaded: LoadedModel, path: Path, *, force: bool) -> None:
     elif can_reuse(loaded.index):
         write_with_index(path, bundle, loaded.index, force=force)
     else:
-        write_indexed(path, bundle, force=force, **bundle.manifest.get("index_asked", {}))
+        write_indexed(path, bundle, force=force, **bundle.manifest.get("index_options", {}))
 
 
 def reindex(path: Path, *, kind: str, recall: float, k: int) -> Figures:
@@ -90,7 +91,7 @@ def write_indexed(path: Path, bundle: Bundle, *, force: bool, **options: Any) ->
     """Build an index of the item vectors with the options of `build_index`, and write the bundle with it."""
     index, figures = build_index(bundle.vectors["items"], bundle.vectors["users"], **options)
     entry = {"format_version": INDEX_VERSION, **figures.to_json()}
-    bundle = replace(bundle, manifest={**bundle.manifest, "index": entry, "index_asked": options})
+    bundle = replace(bundle, manifest={**bundle.manifest, "index": entry, "index_options": options})
     write_bundle(path, bundle, force=force, save_index=index.save)
     return figures
 

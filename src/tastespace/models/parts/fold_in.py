@@ -92,10 +92,10 @@ class FoldIn:
         """All but the vectors, as plain values."""
         little = np.zeros_like(self.tail) if self.little is None else self.little
         return {
-            "parts": [list(part) for part in self.parts],
-            "tail": self.tail.tolist(),
-            "little": little.tolist(),
-            "step": self.climb is not None,
+            "blocks": [list(part) for part in self.parts],
+            "bias_query": self.tail.tolist(),
+            "unseen_bias_query": little.tolist(),
+            "likelihood_step": self.climb is not None,
         }
 
     def parts_of(self, query: Queries, item: NDArray[np.float32]) -> Parts:

@@ -1,0 +1,63 @@
+"""Reading bundles of format 1: names of their manifests, weights and files, translated to those of format 2."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+ADDED_ITEMS = "newcomers.safetensors"  # holds what added_items.safetensors does in format 2
+
+_MANIFEST = {"index_asked": "index_options", "overlap_with_replaced": "neighbourhood_overlap"}
+_FOLD_IN = {"parts": "blocks", "tail": "bias_query", "little": "unseen_bias_query", "step": "likelihood_step"}
+_OPTIONS = {"final_rate": "final_lr_fraction", "start": "init"}
+_INIT = {"own": "default", "spectrum": "svd"}
+_CONFIG = {
+    # ranking losses
+    "seen_temperature": "interaction_temperature",
+    "seen_weight": "interaction_weight",
+    "push": "hard_negative_weight",
+    "exponent": "sampling_exponent",
+    "known_negatives": "allow_false_negatives",
+    "candidates": "shared_negatives",
+    # sequences
+    "ask": "predict",
+    "length": "max_length",
+    "blocks_weight": "transformer_weight",
+    "mask_share": "mask_prob",
+    "last_share": "last_item_mask_prob",
+    # two_tower
+    "told_share": "history_share",
+    "withheld": "user_id_dropout",
+    "withheld_items": "item_id_dropout",
+    "pooling": "pooling_exponent",
+    # closed forms
+    "penalty": "l2",
+    "unobserved": "unobserved_weight",
+    "disliked": "disliked_weight",
+    "l2_power": "l2_exponent",
+    "sweeps": "iterations",
+    "passes": "power_iterations",
+    "item_power": "degree_exponent",
+}
+_WEIGHTS: Mapping[str, Mapping[str, str]] = {}  # by model
+
+
+def translate_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest with the keys, option names and option values of format 2; other values stay."""
+    translated = _renamed(manifest, _MANIFEST)
+    for key, names in (("fold_in", _FOLD_IN), ("config", _CONFIG), ("options", _OPTIONS)):
+        if isinstance(translated.get(key), dict):
+            translated[key] = _renamed(translated[key], names)
+    options = translated.get("options")
+    if isinstance(options, dict) and options.get("init") in list(_INIT):
+        options["init"] = _INIT[options["init"]]
+    return translated
+
+
+def translate_weights(model: str, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a model by the names of format 2."""
+    return _renamed(weights, _WEIGHTS.get(model, {}))
+
+
+def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in values.items()}
