@@ -74,7 +74,7 @@ def placements(data: Dataset, cuts: int) -> dict[str, dict[str, np.ndarray]]:
             parts = np.array_split(users, 8)
             scores = np.concatenate([score(split.queries(part)).detach().numpy() for part in parts])  # (R, N)
             for variant, items in encoded.items():
-                placed = AddedItems.of(items, items[films], likes).scored(scores)[:, len(likes) :]
+                placed = AddedItems.from_features(items, items[films], likes).extend_scores(scores)[:, len(likes) :]
                 found[name][variant].append(among(films, placed, relevant))
     return {name: {key: np.array(values) for key, values in one.items()} for name, one in found.items()}
 

@@ -1,4 +1,4 @@
-"""People alike: who counts, and for how much."""
+"""SimilarUsers alike: who counts, and for how much."""
 
 from dataclasses import replace
 
@@ -8,57 +8,59 @@ import scipy.sparse as sp
 
 import tastespace as ts
 from tastespace import cold_start
-from tastespace.cold_start import ColdItems, People, unit
+from tastespace.cold_start import ColdItems, SimilarUsers, unit_rows
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
 
 
 @pytest.fixture
-def people() -> People:
-    """Ten people of two kinds (even ones like item 0, odd ones item 1, all item 2), and one who liked nothing."""
+def similar_users() -> SimilarUsers:
+    """Ten users of two kinds (even ones like item 0, odd ones item 1, all item 2), and one who liked nothing."""
     features = np.array([[1, 0] if user % 2 == 0 else [0, 1] for user in range(11)], dtype=np.float32)
     lists = [[user % 2, 2] for user in range(10)] + [[0]]
     weights = [[1.0, 3.0]] * 10 + [[-1.0]]
-    return People.of(sp.csr_matrix(features), Histories.of(lists, weights), 3)
+    return SimilarUsers.from_histories(sp.csr_matrix(features), Histories.of(lists, weights), 3)
 
 
-def test_of_few_people_a_third_counts(people: People) -> None:
-    asked = np.array([[1, 0]], dtype=np.float32)
-    np.testing.assert_allclose(people.likes_of_the_nearest(asked), [4, 0, 4])  # four of ten, all of the kind
+def test_in_small_data_a_third_of_the_users_counts(similar_users: SimilarUsers) -> None:
+    description = np.array([[1, 0]], dtype=np.float32)
+    np.testing.assert_allclose(similar_users.count_likes(description), [4, 0, 4])  # four of ten, all of the kind
 
 
-def test_the_nearest_count_and_those_as_near_as_the_last_share(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = np.array([[1, 0]], dtype=np.float32)
-    monkeypatch.setattr(cold_start, "_AT_MOST", 1)
-    assert people.likes_of_the_nearest(asked).tolist() == [5, 5, 10]
-    monkeypatch.setattr(cold_start, "LIKE_THEM", 5)
-    assert people.likes_of_the_nearest(asked).tolist() == [5, 0, 5]
-    monkeypatch.setattr(cold_start, "LIKE_THEM", 2)
-    np.testing.assert_allclose(people.likes_of_the_nearest(asked), [2, 0, 2])
-    monkeypatch.setattr(cold_start, "LIKE_THEM", 7)
-    np.testing.assert_allclose(people.likes_of_the_nearest(asked), [5, 2, 7])
+def test_users_tied_with_the_last_share(similar_users: SimilarUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+    description = np.array([[1, 0]], dtype=np.float32)
+    monkeypatch.setattr(cold_start, "_ONE_IN", 1)
+    assert similar_users.count_likes(description).tolist() == [5, 5, 10]
+    monkeypatch.setattr(cold_start, "N_SIMILAR_USERS", 5)
+    assert similar_users.count_likes(description).tolist() == [5, 0, 5]
+    monkeypatch.setattr(cold_start, "N_SIMILAR_USERS", 2)
+    np.testing.assert_allclose(similar_users.count_likes(description), [2, 0, 2])
+    monkeypatch.setattr(cold_start, "N_SIMILAR_USERS", 7)
+    np.testing.assert_allclose(similar_users.count_likes(description), [5, 2, 7])
 
 
 def test_nobody_likes_anything_where_there_is_nobody() -> None:
-    nobody = People.of(sp.csr_matrix((2, 2), dtype=np.float32), Histories.of([[], []]), 3)
-    assert nobody.likes_of_the_nearest(np.ones((1, 2), np.float32)).tolist() == [0, 0, 0]
+    nobody = SimilarUsers.from_histories(sp.csr_matrix((2, 2), dtype=np.float32), Histories.of([[], []]), 3)
+    assert nobody.count_likes(np.ones((1, 2), np.float32)).tolist() == [0, 0, 0]
 
 
-def test_only_items_that_nobody_met_are_placed() -> None:
+def test_only_items_without_interactions_are_placed() -> None:
     features = sp.csr_matrix(np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.float32))
-    cold_items = ColdItems.of(
+    cold_items = ColdItems.from_features(
         features, np.array([0, 0, 3, 2]), likes=np.array([2, 0, 0, 1])
-    )  # item 2 was met and never liked
-    assert cold_items.places.tolist() == [1]
+    )  # item 2 has an interaction and no like
+    assert cold_items.indices.tolist() == [1]
     known = np.array([[4, 0], [9, 9], [8, 8], [0, 2]], dtype=np.float32)
-    assert cold_items.placed(known).tolist() == [[4, 0], [4, 0], [8, 8], [0, 2]]
+    assert cold_items.fill_rows(known).tolist() == [[4, 0], [4, 0], [8, 8], [0, 2]]
     assert known[1].tolist() == [9, 9]
-    assert cold_items.scored(known.T.copy()).tolist() == cold_items.placed(known).T.tolist()
+    assert cold_items.fill_scores(known.T.copy()).tolist() == cold_items.fill_rows(known).T.tolist()
 
 
 @pytest.mark.parametrize(("width", "likes"), [(0, [2, 0]), (1, [0, 0])])
 def test_without_attributes_or_likes_nothing_is_placed(width: int, likes: list[int]) -> None:
-    assert len(ColdItems.of(sp.csr_matrix((2, width), dtype=np.float32), np.array([0]), np.array(likes))) == 0
+    assert (
+        len(ColdItems.from_features(sp.csr_matrix((2, width), dtype=np.float32), np.array([0]), np.array(likes))) == 0
+    )
 
 
 @pytest.mark.parametrize("name", ["mf", "ease", "popularity"])
@@ -76,5 +78,5 @@ def test_held_out_items_are_tested_where_their_attributes_place_them(board: Data
 
 
 def test_rows_have_length_one_and_zeros_stay() -> None:
-    found = unit(sp.csr_matrix(np.array([[3, 4], [0, 0]], dtype=np.float32))).toarray()
+    found = unit_rows(sp.csr_matrix(np.array([[3, 4], [0, 0]], dtype=np.float32))).toarray()
     np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0]], rtol=1e-6)

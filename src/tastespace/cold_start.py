@@ -1,6 +1,6 @@
-"""Cold start: people and items of whom only attributes are known stand where those most like them stand.
+"""Cold start: users and items known by their attributes alone are placed by the known ones most similar to them.
 
-In numpy and scipy alone, and for every model alike, as only what a model says of the known ones is used.
+In numpy and scipy alone, and for every model alike, as only a model's scores and vectors of known items are used.
 """
 
 from collections.abc import Callable
@@ -21,189 +21,192 @@ if TYPE_CHECKING:
 
     Scorer = Callable[[Queries], Tensor]
 
-LIKE_THEM = 300  # people; fewer are too few likes, more are everybody (MovieLens 100K, new-users, validation rows)
-_AT_MOST = 3  # of so many people one is alike: of few, not all are
-LIKE_IT = 10  # items; with 30 a new one is placed less well (MovieLens 100K, new-items, validation rows)
-_CANDIDATES = 20_000  # items with the most likes, which others may be like: of a large catalogue the best known part
+N_SIMILAR_USERS = 300  # fewer have too few likes, more are everybody (MovieLens 100K, new-users, validation rows)
+_ONE_IN = 3  # users are similar at most: of a small data set a third, not all
+N_SIMILAR_ITEMS = 10  # with 30 a new item is placed less well (MovieLens 100K, new-items, validation rows)
+_N_CANDIDATES = 20_000  # items with the most likes, to which others are compared in a large catalogue
 _CELLS_AT_ONCE = 2**22
-_FULL = 0.1  # of the cells
+_DENSE = 0.1  # share of cells that are not zero, from which arrays are multiplied faster
 
 
 @dataclass(frozen=True, eq=False)
-class People:
+class SimilarUsers:
     """Users who liked something: their attributes as features of length 1 (V, F), and their likes (V, N)."""
 
     features: sp.csr_matrix
     likes: sp.csr_matrix
 
     @classmethod
-    def of(cls, features: sp.csr_matrix, histories: Histories, n_items: int) -> "People":
-        """From the features (U, F) and histories of all users."""
+    def from_histories(cls, features: sp.csr_matrix, histories: Histories, n_items: int) -> "SimilarUsers":
+        """Take the users who liked something, from the features (U, F) and histories of all users."""
         liked = histories.positives()
         active = np.flatnonzero(liked.lengths > 0)
         ones = Histories(liked.items, liked.offsets, np.ones_like(liked.weights))
-        return cls(unit(features[active]), ones.take(active).matrix(n_items))
+        return cls(unit_rows(features[active]), ones.take(active).matrix(n_items))
 
-    def likes_of_the_nearest(self, asked: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N,) how many of the 300 people most like a description (1, F) like each item; of few people, of a third.
+    def count_likes(self, description: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N,) likes of each item by the 300 users most similar to a description (1, F); in small data, by a third.
 
-        Likeness is the cosine of features; of people as like as the last of them, all count, each for their share.
+        Similarity is the cosine of features; users tied with the last of them all count, each for an equal share.
         """
-        alike = np.asarray((self.features @ unit(sp.csr_matrix(asked)).T).todense()).ravel()  # (V,)
-        if len(alike) == 0:
+        similarity = np.asarray((self.features @ unit_rows(sp.csr_matrix(description)).T).todense()).ravel()  # (V,)
+        if len(similarity) == 0:
             return np.zeros(self.likes.shape[1], dtype=np.float32)
-        wanted = min(LIKE_THEM, -(-len(alike) // _AT_MOST))
-        last = np.partition(alike, len(alike) - wanted)[len(alike) - wanted]
-        weight = (alike > last).astype(np.float32)
-        tied = alike == last
+        wanted = min(N_SIMILAR_USERS, -(-len(similarity) // _ONE_IN))
+        last = np.partition(similarity, len(similarity) - wanted)[len(similarity) - wanted]
+        weight = (similarity > last).astype(np.float32)
+        tied = similarity == last
         weight[tied] = (wanted - weight.sum()) / tied.sum()
         return np.asarray(self.likes.T @ weight, dtype=np.float32)
 
 
-def unit(features: sp.csr_matrix) -> sp.csr_matrix:
-    """Rows (M, F) at length 1; rows of zeros stay."""
+def unit_rows(features: sp.csr_matrix) -> sp.csr_matrix:
+    """Scale the rows (M, F) to length 1; rows of zeros stay."""
     lengths = np.sqrt(np.asarray(features.multiply(features).sum(axis=1)).ravel())
     return sp.csr_matrix(sp.diags_array(1.0 / np.maximum(lengths, 1e-12)) @ features)
 
 
-def _dense_if_full(features: sp.csr_matrix) -> sp.csr_matrix | NDArray[np.float32]:
-    """Rows of many numbers, such as vectors, as an array, which is multiplied faster; sparse ones stay."""
-    return features.toarray() if features.nnz > _FULL * np.prod(features.shape) else features
+def _densified(features: sp.csr_matrix) -> sp.csr_matrix | NDArray[np.float32]:
+    """Convert features with few zeros, such as vectors, to an array, which is multiplied faster; sparse ones stay."""
+    return features.toarray() if features.nnz > _DENSE * np.prod(features.shape) else features
 
 
-def _products(some: sp.csr_matrix, others: sp.csr_matrix | NDArray[np.float32]) -> NDArray[np.float32]:
-    """(b, V) of rows (b, G) with rows (V, G)."""
-    if isinstance(others, np.ndarray):
-        return np.asarray(some.toarray() @ others.T)
-    return np.asarray((some @ others.T).toarray())
+def _inner_products(rows: sp.csr_matrix, columns: sp.csr_matrix | NDArray[np.float32]) -> NDArray[np.float32]:
+    """(b, V) inner products of rows (b, G) with columns (V, G)."""
+    if isinstance(columns, np.ndarray):
+        return np.asarray(rows.toarray() @ columns.T)
+    return np.asarray((rows @ columns.T).toarray())
 
 
-def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
-    """(B, V) where the `k` largest of each row are; of equal ones the first."""
+def _top_k_mask(values: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
+    """(B, V) true at the `k` largest values of each row; of equal ones, at the first."""
     if values.shape[1] <= k:
         return np.ones(values.shape, dtype=bool)
     last = np.partition(values, values.shape[1] - k, axis=1)[:, -k, None]
-    above, level = values > last, values == last
-    return above | (level & (np.cumsum(level, axis=1) <= k - above.sum(axis=1, keepdims=True)))
+    above, tied = values > last, values == last
+    return above | (tied & (np.cumsum(tied, axis=1) <= k - above.sum(axis=1, keepdims=True)))
 
 
 @dataclass(frozen=True, eq=False)
 class AddedItems:
-    """M items that came after the training, each the mean of known ones with weights `like` (M, N) that add up to 1."""
+    """M items added after the training, each a weighted mean of known ones: `weights` (M, N), rows adding up to 1."""
 
-    like: sp.csr_matrix
+    weights: sp.csr_matrix
 
     @classmethod
-    def of(cls, known: sp.csr_matrix, new: sp.csr_matrix, likes: NDArray[np.int64]) -> "AddedItems":
-        """From features (N, G) and (M, G): the 10 items with `likes` (N,) of the largest cosine, weighted by it.
+    def from_features(cls, known: sp.csr_matrix, new: sp.csr_matrix, likes: NDArray[np.int64]) -> "AddedItems":
+        """Weight the 10 liked items of the largest cosine by it, from features (N, G), (M, G) and `likes` (N,).
 
-        Of very many items those with the most likes are compared. One that is like none of them is the 10 with the most
-        likes, in equal shares.
+        In a large catalogue the new items are compared to those with the most likes. An item similar to none of them
+        is the mean of the 10 with the most likes, in equal shares.
         """
-        most = np.argsort(-likes, kind="stable")
-        candidates = np.sort(most[: min(_CANDIDATES, np.count_nonzero(likes))])
-        popular = np.flatnonzero(np.isin(candidates, most[:LIKE_IT]))
-        theirs, rows = _dense_if_full(unit(known[candidates])), []
+        by_likes = np.argsort(-likes, kind="stable")
+        candidates = np.sort(by_likes[: min(_N_CANDIDATES, np.count_nonzero(likes))])
+        popular = np.flatnonzero(np.isin(candidates, by_likes[:N_SIMILAR_ITEMS]))
+        candidate_features, rows = _densified(unit_rows(known[candidates])), []
         at_once = max(1, _CELLS_AT_ONCE // max(1, len(candidates)))
         for start in range(0, new.shape[0], at_once):
-            alike = np.maximum(_products(unit(new[start : start + at_once]), theirs), 0.0)  # (b, V)
-            alike *= _largest(alike, LIKE_IT)
-            alike[np.ix_(np.flatnonzero(alike.sum(axis=1) <= 0), popular)] = 1.0
-            rows.append(sp.csr_matrix(alike / alike.sum(axis=1, keepdims=True)))
-        like = sp.vstack(rows, format="csr") if rows else sp.csr_matrix((0, len(candidates)))
-        columns = candidates[like.indices]
-        return cls(sp.csr_matrix((like.data, columns, like.indptr), shape=(new.shape[0], known.shape[0])))
+            chunk = unit_rows(new[start : start + at_once])
+            similarity = np.maximum(_inner_products(chunk, candidate_features), 0.0)  # (b, V)
+            similarity *= _top_k_mask(similarity, N_SIMILAR_ITEMS)
+            similarity[np.ix_(np.flatnonzero(similarity.sum(axis=1) <= 0), popular)] = 1.0
+            rows.append(sp.csr_matrix(similarity / similarity.sum(axis=1, keepdims=True)))
+        weights = sp.vstack(rows, format="csr") if rows else sp.csr_matrix((0, len(candidates)))
+        columns = candidates[weights.indices]
+        return cls(sp.csr_matrix((weights.data, columns, weights.indptr), shape=(new.shape[0], known.shape[0])))
 
     def __len__(self) -> int:
-        return int(self.like.shape[0])
+        return int(self.weights.shape[0])
 
     @property
     def n_known(self) -> int:
-        """N."""
-        return int(self.like.shape[1])
+        """Number of items that the model was trained on, N."""
+        return int(self.weights.shape[1])
 
-    def joined(self, known: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N + M, D) rows of the known items (N, D), and the added_items' after them."""
-        return np.concatenate([known, self.mean(known)])
+    def extend_rows(self, known: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N + M, D) rows of the known items (N, D) followed by those of the added items."""
+        return np.concatenate([known, self.rows_from(known)])
 
-    def mean(self, known: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(M, D) the added_items' rows alone."""
-        return np.asarray(self.like @ known, dtype=np.float32)
+    def rows_from(self, known: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(M, D) rows of the added items, from those of the known items (N, D)."""
+        return np.asarray(self.weights @ known, dtype=np.float32)
 
-    def scored(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def extend_scores(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, N + M) scores, from those of the known items (B, N)."""
-        return np.concatenate([scores, np.asarray((self.like @ scores.T).T, dtype=np.float32)], axis=1)
+        return np.concatenate([scores, np.asarray((self.weights @ scores.T).T, dtype=np.float32)], axis=1)
 
-    def known_only(self, history: Histories) -> Histories:
-        """The same histories with the known item that is most like it in place of each newcomer."""
-        late = history.items >= self.n_known
-        if not late.any():
+    def replace_in(self, history: Histories) -> Histories:
+        """Replace each added item in histories by the known item most similar to it."""
+        added = history.items >= self.n_known
+        if not added.any():
             return history
-        most = np.asarray(self.like.argmax(axis=1)).ravel()
+        most_similar = np.asarray(self.weights.argmax(axis=1)).ravel()
         items = history.items.copy()
-        items[late] = most[history.items[late] - self.n_known]
+        items[added] = most_similar[history.items[added] - self.n_known]
         return Histories(items, history.offsets, history.weights)
 
 
 @dataclass(frozen=True, eq=False)
 class ColdItems:
-    """Items of the catalogue that no row is about: C of them at `places` (C,), each the mean that `like` (C, N) says.
+    """C items of the catalogue without interactions, at `indices` (C,): weighted means of known ones, `weights` (C, N).
 
-    Their trained vectors are what they started from. Items that were met and never liked stay as they were learnt.
+    Their trained vectors are still the initial ones. Items with interactions but no likes keep what was learnt.
     """
 
-    places: NDArray[np.int64]
-    like: sp.csr_matrix
+    indices: NDArray[np.int64]
+    weights: sp.csr_matrix
 
     @classmethod
-    def of(cls, features: sp.csr_matrix, met: NDArray[np.integer], likes: NDArray[np.int64]) -> "ColdItems":
-        """From features (N, G), the items of all rows, and `likes` (N,); without features none can be placed."""
-        places = np.flatnonzero(np.bincount(met, minlength=len(likes)) == 0)
+    def from_features(
+        cls, features: sp.csr_matrix, interacted: NDArray[np.integer], likes: NDArray[np.int64]
+    ) -> "ColdItems":
+        """Find them by features (N, G), the items of all rows, and `likes` (N,); none where there are no features."""
+        indices = np.flatnonzero(np.bincount(interacted, minlength=len(likes)) == 0)
         if features.shape[1] == 0 or not likes.any():
-            places = places[:0]
-        return cls(places, AddedItems.of(features, features[places], likes).like)
+            indices = indices[:0]
+        return cls(indices, AddedItems.from_features(features, features[indices], likes).weights)
 
     @classmethod
-    def of_histories(cls, features: sp.csr_matrix, histories: Histories) -> "ColdItems":
-        """Those of the items with features (N, G) that no history holds."""
+    def from_histories(cls, features: sp.csr_matrix, histories: Histories) -> "ColdItems":
+        """Find the items with features (N, G) that are in no history."""
         n_items, liked = features.shape[0], histories.positives().items
-        met = histories.items[histories.items < n_items]
-        return cls.of(features, met, np.bincount(liked[liked < n_items], minlength=n_items))
+        interacted = histories.items[histories.items < n_items]
+        return cls.from_features(features, interacted, np.bincount(liked[liked < n_items], minlength=n_items))
 
     @classmethod
-    def of_split(cls, split: Split) -> "ColdItems":
-        """Those that are in no training row of a split, by the attributes in its item table."""
+    def from_split(cls, split: Split) -> "ColdItems":
+        """Find the items in no training row of a split, with the attributes in its item table."""
         table = split.dataset.item_table
         features = Encoder.fit(table).encode(table, split.train.n_items)
-        return cls.of_histories(features, split.train.histories())
+        return cls.from_histories(features, split.train.histories())
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
-    def placed(self, known: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, D) the rows, with those of cold_items items placed."""
+    def fill_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, D) a copy of the rows in which those of cold items are computed from the others."""
         if len(self) == 0:
-            return known
-        found = known.copy()
-        found[self.places] = self.like @ known
-        return found
+            return rows
+        filled = rows.copy()
+        filled[self.indices] = self.weights @ rows
+        return filled
 
-    def scored(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, N) the scores, with those of cold_items items placed."""
-        scores[:, self.places] = (self.like @ scores.T).T
+    def fill_scores(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, N) the scores, those of cold items computed from the others in place."""
+        scores[:, self.indices] = (self.weights @ scores.T).T
         return scores
 
-    def around(self, scorer: "Scorer") -> "Scorer":
-        """A scorer (B, N) that places them."""
+    def wrap(self, scorer: "Scorer") -> "Scorer":
+        """Make a scorer (B, N) whose scores of cold items are computed from the others."""
         import torch
 
         if len(self) == 0:
             return scorer
-        return lambda queries: torch.from_numpy(self.scored(scorer(queries).detach().cpu().numpy()))
+        return lambda queries: torch.from_numpy(self.fill_scores(scorer(queries).detach().cpu().numpy()))
 
 
-def as_answered(split: Split) -> "Callable[[Scorer], Scorer]":
-    """What makes of a model's scorer the one that a split tests: where new items are tested, they are placed."""
+def scorer_wrapper(split: Split) -> "Callable[[Scorer], Scorer]":
+    """Make the function that turns a model's scorer into the one to evaluate: it places new items where they count."""
     if not PROTOCOLS[split.protocol].new_items:
         return lambda scorer: scorer
-    return ColdItems.of_split(split).around
+    return ColdItems.from_split(split).wrap

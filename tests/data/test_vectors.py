@@ -93,7 +93,7 @@ def test_a_bundle_keeps_vectors_and_places_new_items_by_them(
     grown = ts.Recommender.load(tmp_path / "grown")
     assert grown.recommend(history=[2, 8, 14, 20], k=2, allow=[1000, -5]).items == (1000, -5)
     assert grown.bundle.added_items is not None
-    assert set(grown.bundle.added_items.like[0].indices % 2) == {0}
+    assert set(grown.bundle.added_items.weights[0].indices % 2) == {0}
     assert grown.describe(1000)["embedding"] == [1, 0, 0, 0]
     assert json.dumps(grown.describe(2))
 

@@ -67,7 +67,7 @@ def test_a_new_item_is_found_where_its_like_are(opened: dict[str, ts.Recommender
     scores = dict(zip(everything.items, everything.scores, strict=True))
     assert grown.bundle.added_items is not None
     for place, item in enumerate(NEW):
-        row = grown.bundle.added_items.like[place]
+        row = grown.bundle.added_items.weights[place]
         mean = sum(weight * scores[known] for known, weight in zip(row.indices, row.data, strict=True))
         assert scores[item] == pytest.approx(mean, rel=1e-3, abs=1e-3)
 
@@ -250,14 +250,14 @@ def test_forged_newcomers_are_refused(opened: dict[str, ts.Recommender], tmp_pat
 
 
 def test_the_most_alike_count_each_for_its_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cold_start, "LIKE_IT", 2)
+    monkeypatch.setattr(cold_start, "N_SIMILAR_ITEMS", 2)
     known = sp.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [1, 0]], dtype=np.float32))
     new = sp.csr_matrix(np.array([[2, 0], [0, 0]], dtype=np.float32))
-    found = AddedItems.of(known, new, np.array([4, 9, 7, 0]))
+    found = AddedItems.from_features(known, new, np.array([4, 9, 7, 0]))
     cosine = 1 / np.sqrt(2)
     weights = np.array([1, cosine, 0, 0]) / (1 + cosine)
-    np.testing.assert_allclose(found.like.toarray(), [weights, [0, 1 / 2, 1 / 2, 0]], rtol=1e-6)
-    assert found.known_only(Histories.of([[4, 2], [5]])).items.tolist()[:2] == [0, 2]
+    np.testing.assert_allclose(found.weights.toarray(), [weights, [0, 1 / 2, 1 / 2, 0]], rtol=1e-6)
+    assert found.replace_in(Histories.of([[4, 2], [5]])).items.tolist()[:2] == [0, 2]
     assert len(found) == 2
 
 
@@ -279,12 +279,12 @@ def test_weights_are_shares_whatever_the_signs_of_the_features() -> None:
     rng = np.random.default_rng(0)
     known, new = (sp.csr_matrix(rng.normal(size=(n, 4)).astype(np.float32)) for n in (30, 20))
     new[0] = -known[:12].sum(axis=0)
-    like = AddedItems.of(known, new, np.arange(30)).like
+    like = AddedItems.from_features(known, new, np.arange(30)).weights
     assert like.min() >= 0
     np.testing.assert_allclose(np.asarray(like.sum(axis=1)).ravel(), 1, rtol=1e-5)
-    assert np.diff(like.indptr).max() <= cold_start.LIKE_IT
-    opposite = AddedItems.of(known[:2], sp.csr_matrix(-known[:2].sum(axis=0)), np.array([5, 2]))
-    assert opposite.like.toarray().sum() == pytest.approx(1)
+    assert np.diff(like.indptr).max() <= cold_start.N_SIMILAR_ITEMS
+    opposite = AddedItems.from_features(known[:2], sp.csr_matrix(-known[:2].sum(axis=0)), np.array([5, 2]))
+    assert opposite.weights.toarray().sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", ["mf", "spectral"])

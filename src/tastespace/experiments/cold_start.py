@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tastespace import models
 from tastespace._progress import Ticker, track
-from tastespace.cold_start import ColdItems, People
+from tastespace.cold_start import ColdItems, SimilarUsers
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.features import Encoder
 from tastespace.data.queries import Queries, check_k
@@ -158,10 +158,10 @@ class _Asked:
 
     def of_items(self, films: Split, seed: int) -> Iterator[_Row]:
         """NDCG over the unseen items alone of each user who liked one, by where they are placed."""
-        asked, score, cold_items = Evaluator(films, self.k), self._scorer(films), ColdItems.of_split(films)
+        asked, score, cold_items = Evaluator(films, self.k), self._scorer(films), ColdItems.from_split(films)
         new = np.unique(films.test.positives().item).astype(np.int64)
         likes = np.bincount(films.train.positives().item, minlength=films.train.n_items)
-        yield "placed", "by their attributes", _ndcg(asked, _standing_for(cold_items.around(score), new, new))
+        yield "placed", "by their attributes", _ndcg(asked, _standing_for(cold_items.wrap(score), new, new))
         kinds = _kinds(films.dataset.item_table, films.train.n_items)
         if kinds is not None:
             column, labels = kinds
@@ -199,10 +199,10 @@ def _by_attributes(strangers: Split) -> Scorer | None:
     if not encoder.columns:
         return None
     features = encoder.encode(table, n_users)
-    people = People.of(features, strangers.histories(), strangers.train.n_items)
+    people = SimilarUsers.from_histories(features, strangers.histories(), strangers.train.n_items)
 
     def asked(queries: Queries) -> Tensor:
-        rows = [people.likes_of_the_nearest(features[[user]].toarray()) for user in queries.users.tolist()]
+        rows = [people.count_likes(features[[user]].toarray()) for user in queries.users.tolist()]
         return torch.from_numpy(np.stack(rows))
 
     return asked

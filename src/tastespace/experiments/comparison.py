@@ -10,7 +10,7 @@ import numpy as np
 from tastespace import config as configs
 from tastespace import models
 from tastespace._messages import did_you_mean, shown
-from tastespace.cold_start import as_answered
+from tastespace.cold_start import scorer_wrapper
 from tastespace.data.queries import check_k
 from tastespace.data.split import Split
 from tastespace.errors import DataError, MemoryLimitError, OptionError, TooLittleDataError
@@ -139,7 +139,7 @@ def evaluate(fitted: Fit, *, k: int = 10, progress: bool | None = None) -> Repor
 
     Under `new-items`, items that it never met are ranked where their attributes place them.
     """
-    scorer = as_answered(fitted.split)(fitted.model.scorer())
+    scorer = scorer_wrapper(fitted.split)(fitted.model.scorer())
     return evaluate_scorer(scorer, fitted.split, k=k, progress=progress)
 
 

@@ -117,7 +117,7 @@ def _fingerprint(bundle: Bundle) -> Any:
         for name in sorted(arrays):
             found.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
     if bundle.added_items is not None:
-        like = bundle.added_items.like
+        like = bundle.added_items.weights
         found.update(like.data.tobytes() + like.indices.tobytes() + like.indptr.tobytes())
     return found.hexdigest()
 

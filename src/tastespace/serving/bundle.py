@@ -97,7 +97,7 @@ def write_bundle(
             save_file(_contiguous(bundle.vectors), folder / "vectors.safetensors")
             save_file(_contiguous(bundle.weights), folder / "weights.safetensors")
             if bundle.added_items is not None:
-                like = bundle.added_items.like
+                like = bundle.added_items.weights
                 arrays = {"items": like.indices, "offsets": like.indptr.astype(np.int64), "weights": like.data}
                 save_file(_contiguous(arrays), folder / _ADDED_ITEMS)
             if save_index is not None:

@@ -39,14 +39,14 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
                 for start in range(0, len(everyone), _USERS_AT_ONCE)
             ]
             features = items.encode(split.dataset.item_table, split.train.n_items)
-            cold_items = ColdItems.of_histories(features, histories)
+            cold_items = ColdItems.from_histories(features, histories)
             vectors = {
                 "users": np.concatenate(user_vectors),
-                "items": cold_items.placed(model.encode_items().cpu().numpy()),
+                "items": cold_items.fill_rows(model.encode_items().cpu().numpy()),
             }
             fold_in = model.fold_in()
         if fold_in is not None:
-            vectors["fold"] = cold_items.placed(fold_in.vectors)
+            vectors["fold"] = cold_items.fill_rows(fold_in.vectors)
     manifest = {
         **describe_run(
             model=fit.name,

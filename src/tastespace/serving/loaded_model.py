@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from tastespace.cold_start import ColdItems, People
+from tastespace.cold_start import ColdItems, SimilarUsers
 from tastespace.data.conditions import Attributes
 from tastespace.data.features import Encoder, Features
 from tastespace.data.queries import Queries
@@ -71,11 +71,11 @@ class LoadedModel:
         return Attributes(self.bundle.item_table, len(self.bundle.items))
 
     @cached_property
-    def similar_users(self) -> People:
+    def similar_users(self) -> SimilarUsers:
         """Users who liked something, to be compared by their attributes."""
         bundle = self.bundle
         features = self.user_encoder.encode(bundle.user_table, len(bundle.users))
-        return People.of(features, bundle.histories, len(bundle.items))
+        return SimilarUsers.from_histories(features, bundle.histories, len(bundle.items))
 
     @cached_property
     def likes(self) -> NDArray[np.int64]:
@@ -96,7 +96,7 @@ class LoadedModel:
     @cached_property
     def cold_items(self) -> ColdItems:
         """Items of the catalogue without any interaction; the network has not learnt them, `vectors` place them."""
-        return ColdItems.of_histories(self.item_features, self.bundle.histories)
+        return ColdItems.from_histories(self.item_features, self.bundle.histories)
 
     @cached_property
     def index(self) -> Index:
@@ -123,9 +123,9 @@ class LoadedModel:
             embeddings = self.model.item_embeddings()
             if embeddings is None:
                 raise OptionError(f"the model {self.bundle.manifest['model']} has no vectors to compare items by")
-            vectors = self.cold_items.placed(embeddings.detach().numpy())
+            vectors = self.cold_items.fill_rows(embeddings.detach().numpy())
             if self.bundle.added_items is not None:
-                vectors = self.bundle.added_items.joined(vectors)
+                vectors = self.bundle.added_items.extend_rows(vectors)
         return ExactIndex.build(_unit(vectors))
 
     @cached_property
@@ -185,11 +185,13 @@ class LoadedModel:
         import torch
 
         with torch.no_grad():
-            scorer = self.cold_items.around(self.model.scorer())
+            scorer = self.cold_items.wrap(self.model.scorer())
         added_items = self.bundle.added_items
         if added_items is None:
             return scorer
-        return lambda queries: torch.from_numpy(added_items.scored(scorer(self.without_added_items(queries)).numpy()))
+        return lambda queries: torch.from_numpy(
+            added_items.extend_scores(scorer(self.without_added_items(queries)).numpy())
+        )
 
     def score(self, queries: Queries, item: int) -> float:
         """Score one item for one query."""
@@ -210,24 +212,24 @@ class LoadedModel:
 
     def known_items_for(self, item: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Items that the model has learnt, with weights, whose mean score is that of `item`: itself, if learnt."""
-        added_items, cold_rows = self.bundle.added_items, np.flatnonzero(self.cold_items.places == item)
+        added_items, cold_rows = self.bundle.added_items, np.flatnonzero(self.cold_items.indices == item)
         if len(cold_rows):
-            row = self.cold_items.like[cold_rows[0]]
+            row = self.cold_items.weights[cold_rows[0]]
         elif added_items is None or item < added_items.n_known:
             return np.array([item]), np.ones(1, dtype=np.float32)
         else:
-            row = added_items.like[item - added_items.n_known]
+            row = added_items.weights[item - added_items.n_known]
         return row.indices.astype(np.int64), row.data.astype(np.float32)
 
     def without_added_items(self, queries: Queries) -> Queries:
         """Replace added items in histories by known ones."""
         added_items = self.bundle.added_items
-        return queries if added_items is None else replace(queries, history=added_items.known_only(queries.history))
+        return queries if added_items is None else replace(queries, history=added_items.replace_in(queries.history))
 
     def with_added_items(self, counts: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fill in the counts (N,) of added items by the mean of the known items most similar to them."""
         added_items = self.bundle.added_items
-        return counts if added_items is None else added_items.scored(counts[None, : added_items.n_known])[0]
+        return counts if added_items is None else added_items.extend_scores(counts[None, : added_items.n_known])[0]
 
     def prepared(self, rules: Rules) -> Prepared:
         """Look rules up in the catalogue; cached, as most requests come with the same ones."""

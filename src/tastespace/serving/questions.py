@@ -108,7 +108,7 @@ def _question_without_likes(
     """Answer by the likes of similar users where attributes are given, else by popularity."""
     queries = Queries(np.array([-1]), history)
     if attributes is not None and attributes.understood:
-        counts = loaded.similar_users.likes_of_the_nearest(attributes.values)
+        counts = loaded.similar_users.count_likes(attributes.values)
         return Question(queries, "features", notes, loaded.with_added_items(counts))
     return Question(queries, "popular", notes, loaded.popularity)
 

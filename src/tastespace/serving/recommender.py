@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastespace._messages import shown
-from tastespace.cold_start import as_answered
+from tastespace.cold_start import scorer_wrapper
 from tastespace.data.dataset import find_title
 from tastespace.data.queries import Queries, check_k
 from tastespace.data.split import Split
@@ -206,7 +206,7 @@ class Recommender:
         self.check_split(split)
         from tastespace.evaluation import evaluate
 
-        return evaluate(as_answered(split)(self.loaded.model.scorer()), split, k=k, progress=progress)
+        return evaluate(scorer_wrapper(split)(self.loaded.model.scorer()), split, k=k, progress=progress)
 
     def check_split(self, split: Split) -> None:
         """Raise `LeakError` where a test row, or any row of a user held out whole, was among the training rows.

@@ -31,19 +31,19 @@ def add_items(loaded: LoadedModel, items: Mapping[Any, Mapping[str, Any]]) -> Lo
     table = bundle.item_table.extended(list(items.values()))
     n_known, n_new = bundle.n_known, len(vocabulary) - len(bundle.items)
     features = encoder.encode(table.tail(len(bundle.items)), n_new)
-    new = AddedItems.of(loaded.item_features, features, loaded.likes[:n_known])
+    new = AddedItems.from_features(loaded.item_features, features, loaded.likes[:n_known])
     added_items = (
-        new if bundle.added_items is None else AddedItems(sp.vstack([bundle.added_items.like, new.like], "csr"))
+        new if bundle.added_items is None else AddedItems(sp.vstack([bundle.added_items.weights, new.weights], "csr"))
     )
     manifest = {key: value for key, value in bundle.manifest.items() if key not in ("files", "index")}
     manifest["counts"] = {**bundle.manifest["counts"], "items": len(vocabulary)}
     manifest["index_options"] = bundle.manifest.get("index_options", {})
     vectors, index = dict(bundle.vectors), None
     if "fold" in vectors:
-        vectors["fold"] = np.concatenate([vectors["fold"], new.mean(vectors["fold"][:n_known])])
+        vectors["fold"] = np.concatenate([vectors["fold"], new.rows_from(vectors["fold"][:n_known])])
     if "items" in vectors:
         index = copy(loaded.index)
-        index.add(new.mean(vectors["items"][:n_known]))
+        index.add(new.rows_from(vectors["items"][:n_known]))
         vectors["items"] = index.vectors  # one copy of them, not two
         if index.kind != "exact":
             manifest["index"] = {**bundle.manifest["index"], "overlay": index.overlay}

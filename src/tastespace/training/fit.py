@@ -24,7 +24,7 @@ from tastespace import config as configs
 from tastespace import models
 from tastespace._messages import did_you_mean, shown
 from tastespace._progress import Ticker, track
-from tastespace.cold_start import as_answered
+from tastespace.cold_start import scorer_wrapper
 from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
@@ -289,7 +289,7 @@ class _Run:
     @cached_property
     def _answered(self) -> Callable[[Scorer], Scorer]:
         """What makes of the model's scorer the one that validation rows test."""
-        return as_answered(self.split.for_validation())
+        return scorer_wrapper(self.split.for_validation())
 
     def _refit(self, tick: Ticker) -> Model:
         """All training rows, for the number of epochs that was best, at the same learning rates."""
