@@ -3,19 +3,32 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-all check bench clean
 
 demo: .venv/ready
 	$(BIN)/tastespace demo
 
-test: .venv/ready
-	$(BIN)/python -m pytest
+# One worker a core, four at most: each trains the models that its tests share.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+COVERED := --cov --cov-report=
 
-check: .venv/ready
+test: .venv/ready
+	$(PYTEST) -m "not release"
+
+test-all: .venv/ready
+	$(PYTEST) $(COVERED) --hypothesis-profile release
+
+# Tests take a third longer under coverage, so only test-all and check measure it.
+# The lines that tests run: from the last `make test-all`, or measured here if the code has changed since.
+.coverage: .venv/ready $(shell find src -name '*.py')
+	$(PYTEST) $(COVERED) -m "not release"
+
+check: .venv/ready .coverage
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/coverage report --fail-under 95
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/quality.py
@@ -35,4 +48,4 @@ bench: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv models .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv models .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

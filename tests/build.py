@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from tastespace.data.dataset import Dataset
 from tastespace.data.interactions import Interactions
 from tastespace.data.vocabulary import Vocabulary
+
+
+def examples(most: int) -> int:
+    """Number of hypothesis examples for a test that needs at most `most`; fewer under the `fast` profile."""
+    return min(most, settings().max_examples)
 
 
 def numbered(n: int, noun: str) -> Vocabulary:

@@ -1,12 +1,23 @@
 """Shared by all tests: small data with a known answer, and the real films where a test asks for them."""
 
+import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: several workers share the cores
+
 import pytest
+from filelock import FileLock
+from hypothesis import settings
 
 import tastespace as ts
 from tastespace.data.dataset import Dataset
+from tastespace.data.sources import cache_folder
 from tastespace.data.synthetic import checkerboard, ring_walk
+
+# `make test-all` runs with --hypothesis-profile=release; see also `examples` in tests/build.py.
+settings.register_profile("fast", max_examples=25)
+settings.register_profile("release", max_examples=100)
+settings.load_profile("fast")
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +34,11 @@ def ring() -> Dataset:
 
 @pytest.fixture(scope="session")
 def films() -> Dataset:
-    """MovieLens 100K, fetched into the cache on first use."""
-    return ts.load_dataset("ml-100k")
+    """MovieLens 100K, fetched into the cache on first use, by one worker alone."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".tests.lock"):
+        return ts.load_dataset("ml-100k")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tastespace.errors import BundleError, OptionError
 from tastespace.index import ExactIndex, GraphIndex, Index, InvertedIndex, QuantisedIndex, build_index
 from tastespace.index.files import FILES
+from tests.build import examples
 
 KINDS: list[type[Index]] = [ExactIndex, InvertedIndex, QuantisedIndex, GraphIndex]
 APPROXIMATE: list[type[Index]] = [kind for kind in KINDS if kind is not ExactIndex]
@@ -18,7 +19,7 @@ LISTED: list[type[Index]] = [InvertedIndex, QuantisedIndex]
 every = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 approximate = pytest.mark.parametrize("kind", APPROXIMATE, ids=lambda kind: kind.kind)
 listed = pytest.mark.parametrize("kind", LISTED, ids=lambda kind: kind.kind)
-modest = settings(max_examples=60, deadline=None)
+modest = settings(max_examples=examples(60), deadline=None)
 
 
 def planted(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:

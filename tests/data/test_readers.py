@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from tastespace.data.readers import read
 from tastespace.errors import DataError, OptionError
+from tests.build import examples
 from tests.data.conftest import Write
 
 _id = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
@@ -14,7 +15,7 @@ def _cell(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(st.tuples(_id, _id), min_size=1, max_size=6, unique=True))
 def test_any_text_ids_survive_a_csv(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]) -> None:
     path = tmp_path_factory.mktemp("ids") / "log.csv"

@@ -12,9 +12,9 @@ from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.split import PROTOCOLS, Split, names, ready_split, split, whole
 from tastespace.errors import DataError, OptionError, TooLittleDataError
-from tests.build import dataset, log, logs, pairs
+from tests.build import dataset, examples, log, logs, pairs
 
-modest = settings(max_examples=60)
+modest = settings(max_examples=examples(60))
 protocols = st.sampled_from(names())
 
 

@@ -13,7 +13,7 @@ from tastespace.data.queries import Queries
 from tastespace.data.split import Split, ready_split, split
 from tastespace.errors import OptionError, TooLittleDataError
 from tastespace.evaluation import Evaluator, Report, average, evaluate, parse_metric
-from tests.build import dataset, log, logs
+from tests.build import dataset, examples, log, logs
 
 
 def _first_is_best(queries: Queries) -> Tensor:
@@ -95,7 +95,7 @@ def test_groups_by_hand() -> None:
     }
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(logs(max_users=7), st.integers(0, 9), st.integers(1, 4))
 def test_groups_add_up_to_all_users_and_all_relevant_items(rows: Interactions, seed: int, k: int) -> None:
     in_test = np.random.default_rng(seed).random(len(rows)) < 0.4

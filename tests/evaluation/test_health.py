@@ -11,6 +11,7 @@ import tastespace as ts
 from tastespace.data.dataset import Dataset
 from tastespace.evaluation import health
 from tastespace.evaluation.health import Health, choose_rows, effective_rank, measure, neighbourhood_overlap
+from tests.build import examples
 
 
 def drawn(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -35,7 +36,7 @@ def test_rank_is_exp_of_the_entropy_of_singular_values() -> None:
     assert effective_rank(vectors) == pytest.approx(np.exp(-(share * np.log(share)).sum()))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(st.integers(2, 20), st.integers(1, 12), st.floats(0.01, 100), st.integers(0, 99))
 def test_rank_knows_no_scale_shift_or_turn(n: int, dim: int, scale: float, seed: int) -> None:
     vectors = drawn(n, dim, seed).astype(np.float64)

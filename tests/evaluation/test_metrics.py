@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from tastespace.data.histories import Histories
 from tastespace.evaluation import metrics
+from tests.build import examples
 
-modest = settings(max_examples=80)
+modest = settings(max_examples=examples(80))
 
 
 def _slow(name: str, found: list[int], relevant: set[int]) -> float:

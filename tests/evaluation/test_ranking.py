@@ -11,8 +11,9 @@ from tastespace.data.queries import Queries
 from tastespace.errors import OptionError, TrainingError
 from tastespace.evaluation import ranking
 from tastespace.evaluation.ranking import rank, top_k
+from tests.build import examples
 
-modest = settings(max_examples=80)
+modest = settings(max_examples=examples(80))
 _score = st.sampled_from([-float("inf"), -1.0, -0.0, 0.0, 0.0, 0.5, 2.0, float("inf")])
 
 

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from tastespace.errors import OptionError
 from tastespace.evaluation import significance
 from tastespace.evaluation.significance import Estimate, bootstrap, compare_pairs, holm, wilcoxon
+from tests.build import examples
 
-modest = settings(max_examples=60)
+modest = settings(max_examples=examples(60))
 _p = st.floats(0, 1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=30))
 def test_an_interval_contains_its_mean_and_stays_within_the_values(values: list[float]) -> None:
     found = bootstrap(np.array(values))

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from tastespace.errors import OptionError
 from tastespace.index import ExactIndex, exact
+from tests.build import examples
 
-modest = settings(max_examples=80)
+modest = settings(max_examples=examples(80))
 VECTORS = np.array([[1, 0], [2, 0], [0, 3], [2, 0]], dtype=np.float32)
 
 

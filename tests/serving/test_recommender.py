@@ -20,6 +20,7 @@ from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import BundleError, LeakError, OptionError, UnknownIdError
 from tastespace.evaluation.health import Health, measure
 from tastespace.serving import bundle as bundles
+from tests.build import examples
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_nobody_gets_the_most_liked(recommender: ts.Recommender, shop: Dataset, 
     assert answer.scores == tuple(likes[best].astype(float))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_always_k_items_when_k_exist(recommender: ts.Recommender, data: st.DataObject) -> None:
     ids = recommender.bundle.items.ids.tolist()
@@ -403,7 +404,7 @@ def test_a_forged_manifest_is_refused(copy: Path, changes: dict[str, object], me
         bundles.read_bundle(copy)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_any_bytes_as_a_manifest_are_an_error(copy: Path, noise: bytes) -> None:
     (copy / "manifest.json").write_bytes(noise)

@@ -17,6 +17,7 @@ from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import OptionError, UnknownIdError
 from tastespace.serving.rules import Demote, Fresh, Pin, Rules
 from tastespace.serving.rules_yaml import parse_rules
+from tests.build import examples
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +181,7 @@ def test_rules_of_columns_and_items_that_are_not_there_are_refused(recommender: 
         listed(recommender, "pin: [{item: 99, place: 1}]")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_lists_are_full_without_doubles_and_within_the_filters(
     recommender: ts.Recommender, data: st.DataObject

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from tastespace.models.parts import losses
 from tastespace.models.parts.losses import Targets
+from tests.build import examples
 
 
 def test_bpr_is_minus_log_sigmoid_of_the_margin() -> None:
@@ -86,7 +87,7 @@ def one_softmax_an_interaction(logits: torch.Tensor, targets: Targets) -> torch.
     return (found * targets.weight).sum() / targets.total
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(1, 5), st.integers(1, 12), st.integers(0, 2**31 - 1))
 def test_softmax_equals_one_softmax_an_interaction(n_users: int, n_items: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -101,7 +102,7 @@ def test_softmax_equals_one_softmax_an_interaction(n_users: int, n_items: int, s
     np.testing.assert_allclose(second.grad, first.grad, atol=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(1, 9), st.integers(1, 12), st.integers(1, 9), st.integers(0, 2**31 - 1))
 def test_softmax_of_products_is_the_same_however_many_users_at_a_time(
     n_users: int, n_items: int, at_a_time: int, seed: int
