@@ -86,7 +86,7 @@ def test_a_score_is_explained(bundle: Path) -> None:
     found = json.loads(run("explain", bundle, "20", "--user", "3", "--json").stdout)
     assert (found["item"], found["route"], found["adds_up"]) == (20, "user", True)
     assert sum(reason["value"] for reason in found["reasons"]) == pytest.approx(found["score"], abs=1e-3)
-    assert "so many users like it" in run("explain", bundle, "20").output
+    assert "number of users who like it" in run("explain", bundle, "20").output
 
 
 def test_reasons_stand_beside_what_is_recommended(bundle: Path) -> None:
@@ -96,7 +96,7 @@ def test_reasons_stand_beside_what_is_recommended(bundle: Path) -> None:
     told = run("recommend", bundle, "--history", "2,8", "--k", 2, "--reasons").output
     assert "because of" in told
     assert "Film 2" in told
-    assert "2 likes are little to go by, so what everybody likes counts too" in told
+    assert "only 2 likes are known, so popularity counts too" in told
     assert "because of" not in run("recommend", bundle, "--history", "2,8", "--k", 2).output
 
 

@@ -56,7 +56,7 @@ QUESTIONS: list[dict[str, Any]] = [
 def test_everybody_gets_what_each_would_get_alone(
     recommender: ts.Recommender, asked: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_USERS_A_PART", 7)
+    monkeypatch.setattr(batch, "_USERS_PER_PART", 7)
     (tmp_path / "it's [1]*").mkdir()
     found = recommend_all(recommender, tmp_path / "it's [1]*" / "recs.parquet", **asked)
     tmp_path = found.file.replace(tmp_path / "recs.parquet").parent
@@ -91,7 +91,7 @@ def test_every_format_holds_the_same(recommender: ts.Recommender, tmp_path: Path
 def test_an_interrupted_run_goes_on(
     recommender: ts.Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_USERS_A_PART", 10)
+    monkeypatch.setattr(batch, "_USERS_PER_PART", 10)
     made: list[str] = []
     write = batch._write_part
 
@@ -152,7 +152,7 @@ def test_nothing_left_for_anybody_is_an_empty_file(recommender: ts.Recommender, 
 def test_a_first_part_without_rows_does_no_harm(
     recommender: ts.Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_USERS_A_PART", 1)
+    monkeypatch.setattr(batch, "_USERS_PER_PART", 1)
     first = recommender.bundle.users.ids[0]
     seen = recommender.bundle.histories.take(np.array([0])).items
     allow = recommender.bundle.items.ids[seen].tolist()
@@ -174,5 +174,5 @@ def test_a_place_that_cannot_be_written_is_told(
         raise duckdb.IOException("No space left on device")
 
     monkeypatch.setattr(batch, "_write_part", full)
-    with pytest.raises(OptionError, match=r"\(No space left on device\); the parts that are finished stay"):
+    with pytest.raises(OptionError, match=r"\(No space left on device\); finished parts are saved"):
         recommend_all(recommender, tmp_path / "recs.csv")

@@ -117,7 +117,7 @@ def test_popular_is_said_where_it_is_the_truth(opened: dict[str, ts.Recommender]
 def test_reasons_come_with_an_answer_only_where_asked_for(opened: dict[str, ts.Recommender]) -> None:
     assert opened["mf"].recommend(user=3).reasons == ()
     alike = opened["mf"].recommend(features={"age": 20}, k=2, reasons=True)
-    assert [[one.kind for one in reasons] for reasons in alike.reasons] == [["people"], ["people"]]
+    assert [[one.kind for one in reasons] for reasons in alike.reasons] == [["similar_users"], ["similar_users"]]
 
 
 def test_questions_without_an_answer_are_refused(opened: dict[str, ts.Recommender]) -> None:

@@ -568,7 +568,7 @@ def test_attributes_that_training_never_had_are_refused(recommender: ts.Recommen
 
 
 @pytest.mark.parametrize("name", ["mf", "ease", "popularity", "sasrec"])
-def test_models_that_read_no_attributes_answer_by_people_alike(board: Dataset, tmp_path: Path, name: str) -> None:
+def test_models_that_read_no_attributes_answer_by_similar_users(board: Dataset, tmp_path: Path, name: str) -> None:
     log = board.interactions
     moods = np.array(["calm", "wild"], dtype=object)[np.arange(log.n_users) % 2]
     data = Dataset("moods", log, user_table=Table({"mood": moods, "age": np.arange(log.n_users) * 1.0}))
@@ -578,13 +578,13 @@ def test_models_that_read_no_attributes_answer_by_people_alike(board: Dataset, t
     assert few.route == "features"
     assert all(item % 2 == 0 for item in few.items)  # as the calm ones like
     found = answers.explain(few.items[0], features={"mood": "calm"})
-    assert [(one.kind, one.value) for one in found.reasons] == [("people", few.scores[0])]
+    assert [(one.kind, one.value) for one in found.reasons] == [("similar_users", few.scores[0])]
     assert answers.recommend(features={"mood": "gone"}, k=5).route == "popular"
     told = answers.recommend(history=[2], features={"mood": "calm"}, k=5)
     assert told.route == "session"
     assert told.items == answers.recommend(history=[2], k=5).items
     assert told.notes == (
-        "1 like is little to go by, so what everybody likes counts too",
+        "only 1 like is known, so popularity counts too",
         f"the model {name} reads no attributes: only the history was used",
     )
 

@@ -145,7 +145,7 @@ def items(recommender: "Recommender", answer: "Answer") -> None:
 def _shortly(recommender: "Recommender", reasons: "tuple[Reason, ...]") -> str:
     """The strongest reasons that speak for an item, in a few words; of nothing but what is popular, that."""
     speaking = [one for one in reasons if one.value > 0 and one.kind != "user"]
-    own = [one for one in speaking if one.kind != "everybody"]
+    own = [one for one in speaking if one.kind != "baseline"]
     return "; ".join(_told(recommender, one) for one in (own or speaking)[:_REASONS]) or "-"
 
 
@@ -190,9 +190,9 @@ def _told(recommender: "Recommender", reason: "Reason") -> str:
         return recommender.label(reason.name)
     told = {
         "user": "what the model learnt of this user beyond the history",
-        "everybody": "what it gets from everybody",
-        "people": "so many of the users most like the description like it",
-        "popular": "so many users like it, which is all that is known",
+        "baseline": "the score it has for any user",
+        "similar_users": "number of the most similar users who like it",
+        "popular": "number of users who like it",
     }
     return told.get(reason.kind, str(reason.name))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Route = Literal["user", "folded-in", "session", "features", "popular", "similar"]
-Kind = Literal["history", "feature", "user", "everybody", "people", "popular"]
+Kind = Literal["history", "feature", "user", "baseline", "similar_users", "popular"]
 
 
 @dataclass(frozen=True)
@@ -12,8 +12,8 @@ class Reason:
     """One part of a score.
 
     `kind` "history": an item of the history, its id in `name`; "feature": an attribute of the user, in words; "user":
-    what the model learnt of this user beyond their history; "everybody": what the item gets from anybody; "people": so
-    many of the users most like the description like it; "popular": so many users do, which is all there is to say.
+    what the model learnt of this user beyond their history; "baseline": the score that the item has for any user, such
+    as its bias; "similar_users": the number of the most similar users who like it; "popular": that of all users.
     """
 
     kind: Kind

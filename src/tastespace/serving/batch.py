@@ -1,4 +1,4 @@
-"""Batch: the best items for every user of a bundle, streamed to a file; an interrupted run goes on where it stopped."""
+"""Recommendations for every user of a bundle, streamed to a file; an interrupted run resumes where it stopped."""
 
 import hashlib
 import json
@@ -27,13 +27,13 @@ from tastespace.serving.bundle import Bundle
 from tastespace.serving.questions import resolve_filter
 from tastespace.serving.recommender import Recommender
 
-_USERS_A_PART = 10_000
+_USERS_PER_PART = 10_000
 _FORMATS = {".parquet": "FORMAT parquet", ".csv": "FORMAT csv, HEADER", ".jsonl": "FORMAT json"}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What was written: rows (user, rank, item, score, route), and how many users got fewer than `k` items."""
+    """Number of users and rows (user, rank, item, score, route) written; `short` users got fewer than `k` items."""
 
     file: Path
     users: int
@@ -55,8 +55,8 @@ def recommend_all(
     """Write the `k` best items of every known user to `out` (.parquet, .csv or .jsonl), users in the bundle's order.
 
     Every item is scored, so that lists are exact whatever the bundle's index. Filters are those of
-    `Recommender.recommend`. Users who liked nothing get what is most liked (route "popular"). Finished parts are kept
-    beside `out` until all are: the same call after an interruption makes only those that are missing.
+    `Recommender.recommend`. Users who liked nothing get the most popular items (route "popular"). Finished parts are
+    saved beside `out` until all are written: after an interruption the same call computes only the missing ones.
     """
     out = Path(out)
     bundle = recommender.bundle
@@ -69,18 +69,18 @@ def recommend_all(
         probe(nearest_folder(out))
     except OSError as error:
         raise OptionError(
-            f"{out} cannot be written ({error.strerror}); name a file in a folder that is yours"
+            f"{out} cannot be written ({error.strerror}); name a file in a folder that you can write to"
         ) from error
     blocked = ~resolve_filter(recommender.loaded, exclude=exclude, allow=allow, where=where).left
-    asked = {"k": k, "seen": exclude_seen, "blocked": hashlib.sha256(blocked.tobytes()).hexdigest()}
-    asked |= {"version": version("tastespace"), "users a part": _USERS_A_PART}
-    told = json.dumps({**asked, "bundle": _fingerprint(bundle)}, sort_keys=True)
-    parts = out.with_name(f".{out.name[:100]}-parts-{hashlib.sha256(told.encode()).hexdigest()[:16]}")
+    options = {"k": k, "seen": exclude_seen, "blocked": hashlib.sha256(blocked.tobytes()).hexdigest()}
+    options |= {"version": version("tastespace"), "users per part": _USERS_PER_PART}
+    key = json.dumps({**options, "bundle": _fingerprint(bundle)}, sort_keys=True)
+    parts = out.with_name(f".{out.name[:100]}-parts-{hashlib.sha256(key.encode()).hexdigest()[:16]}")
     try:
         return _recommend_all(recommender, out, parts, k, blocked, exclude_seen, progress)
     except (OSError, duckdb.Error) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise OptionError(f"{out} cannot be written ({reason}); the parts that are finished stay") from error
+        raise OptionError(f"{out} cannot be written ({reason}); finished parts are saved") from error
 
 
 def _recommend_all(
@@ -94,38 +94,39 @@ def _recommend_all(
 ) -> Batch:
     bundle = recommender.bundle
     parts.mkdir(parents=True, exist_ok=True)
-    everyone = np.arange(len(bundle.users))
-    starts = range(0, len(everyone), _USERS_A_PART)
-    with track("recommending", total=len(everyone), enabled=progress) as tick:
+    users = np.arange(len(bundle.users))
+    starts = range(0, len(users), _USERS_PER_PART)
+    with track("recommending", total=len(users), enabled=progress) as tick:
         for number, start in enumerate(starts):
             file = parts / f"part-{number:06}.parquet"
             if not file.exists():
-                _write_part(file, _best(recommender, everyone[start : start + _USERS_A_PART], k, blocked, exclude_seen))
-            tick(min(start + _USERS_A_PART, len(everyone)))
-    users, rows, short = _join(recommender, parts, out, k)
+                columns = _rank_users(recommender, users[start : start + _USERS_PER_PART], k, blocked, exclude_seen)
+                _write_part(file, columns)
+            tick(min(start + _USERS_PER_PART, len(users)))
+    written = _join(recommender, parts, out, k)
     shutil.rmtree(parts)
-    return Batch(out, users, rows, short)
+    return written
 
 
 def _fingerprint(bundle: Bundle) -> Any:
-    """What lists depend on: the files' checksums, or, of a bundle that is not as it lies on disk, its contents."""
+    """Identify the bundle: by the checksums of its files, or, of one that is not saved, by its contents."""
     files = bundle.manifest.get("files")
     if files is not None:
         return files
-    found = hashlib.sha256(repr(bundle.items.ids.tolist()).encode())
+    contents = hashlib.sha256(repr(bundle.items.ids.tolist()).encode())
     for arrays in (bundle.vectors, bundle.weights, bundle.histories.__dict__):
         for name in sorted(arrays):
-            found.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+            contents.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
     if bundle.added_items is not None:
-        like = bundle.added_items.weights
-        found.update(like.data.tobytes() + like.indices.tobytes() + like.indptr.tobytes())
-    return found.hexdigest()
+        weights = bundle.added_items.weights
+        contents.update(weights.data.tobytes() + weights.indices.tobytes() + weights.indptr.tobytes())
+    return contents.hexdigest()
 
 
-def _best(
+def _rank_users(
     recommender: Recommender, users: NDArray[np.int64], k: int, blocked: NDArray[np.bool_], exclude_seen: bool
 ) -> dict[str, NDArray[Any]]:
-    """Rows of some users as columns; items and users by index."""
+    """Rank items for users, as columns of rows; items and users by index."""
     bundle = recommender.bundle
     histories = bundle.histories.take(users)
     hidden = histories if exclude_seen else Histories.of([[]] * len(users))
@@ -137,31 +138,31 @@ def _best(
         ranked = best_in_chunks(score, queries, hidden.take(rows), n_items=len(bundle.items), k=k)
         for part, scores, best in ranked:
             items = best.cpu().numpy()
-            row, place = np.nonzero(items >= 0)
+            row, position = np.nonzero(items >= 0)
             columns["user"].append(queries.users[part][row])
-            columns["rank"].append(place + 1)
-            columns["item"].append(items[row, place])
-            columns["score"].append(scores.cpu().numpy()[row, place])
+            columns["rank"].append(position + 1)
+            columns["item"].append(items[row, position])
+            columns["score"].append(scores.cpu().numpy()[row, position])
             columns["route"].append(np.full(len(row), route, dtype=object))
     return {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in columns.items()}
 
 
 def _scorer(recommender: Recommender, route: str, blocked: NDArray[np.bool_]) -> Scorer:
-    """Scores of all items, -inf where none may come back."""
-    out = torch.from_numpy(blocked) if blocked.any() else None
+    """Make a scorer of all items, -inf for those that must not come back."""
+    mask = torch.from_numpy(blocked) if blocked.any() else None
     if route == "popular":
         likes = torch.from_numpy(recommender.loaded.popularity)
-        found: Scorer = lambda queries: likes.repeat(len(queries), 1)  # noqa: E731
+        scorer: Scorer = lambda queries: likes.repeat(len(queries), 1)  # noqa: E731
     elif "items" in recommender.bundle.vectors:
         users, items = (torch.from_numpy(np.asarray(recommender.bundle.vectors[name])) for name in ("users", "items"))
-        found = lambda queries: products(users[torch.from_numpy(queries.users)], items)  # noqa: E731
+        scorer = lambda queries: products(users[torch.from_numpy(queries.users)], items)  # noqa: E731
     else:
-        found = recommender.loaded.scorer
-    if out is None:
-        return found
+        scorer = recommender.loaded.scorer
+    if mask is None:
+        return scorer
 
     def masked(queries: Queries) -> torch.Tensor:
-        return found(queries).masked_fill_(out, -torch.inf)
+        return scorer(queries).masked_fill_(mask, -torch.inf)
 
     return masked
 
@@ -175,22 +176,23 @@ def _write_part(file: Path, columns: dict[str, NDArray[Any]]) -> None:
         )
 
 
-def _join(recommender: Recommender, parts: Path, out: Path, k: int) -> tuple[int, int, int]:
-    """Put the parts together, with ids for indices; how many users, rows, and users with fewer than `k` items."""
+def _join(recommender: Recommender, parts: Path, out: Path, k: int) -> Batch:
+    """Join the parts into one file, with ids in place of indices."""
     bundle = recommender.bundle
-    found = f"read_parquet({sql.files(sorted(parts.glob('part-*.parquet')))})"
+    rows_of_parts = f"read_parquet({sql.files(sorted(parts.glob('part-*.parquet')))})"
     with written_beside(out) as fresh, duckdb.connect() as connection:
         for name, vocabulary in (("users", bundle.users), ("items", bundle.items)):
-            connection.register(name, {"place": np.arange(len(vocabulary)), "id": vocabulary.ids})
+            connection.register(name, {"row_index": np.arange(len(vocabulary)), "id": vocabulary.ids})
         connection.execute(
             "COPY (SELECT users.id AS user, rank, items.id AS item, score, route "
-            f"FROM {found} AS part "
-            "JOIN users ON users.place = part.user JOIN items ON items.place = part.item "
-            f"ORDER BY users.place, rank) TO {sql.text(str(fresh))} ({_FORMATS[out.suffix]})"
+            f"FROM {rows_of_parts} AS part "
+            "JOIN users ON users.row_index = part.user JOIN items ON items.row_index = part.item "
+            f"ORDER BY users.row_index, rank) TO {sql.text(str(fresh))} ({_FORMATS[out.suffix]})"
         )
         counts = connection.execute(
-            f"SELECT count(*), sum(n), count(*) FILTER (n < ?) FROM (SELECT count(*) AS n FROM {found} GROUP BY user)",
+            "SELECT count(*), sum(n), count(*) FILTER (n < ?) "
+            f"FROM (SELECT count(*) AS n FROM {rows_of_parts} GROUP BY user)",
             [k],
         ).fetchone()
     users, rows, short = counts or (0, 0, 0)
-    return int(users), int(rows or 0), int(short) + len(bundle.users) - int(users)
+    return Batch(out, int(users), int(rows or 0), int(short) + len(bundle.users) - int(users))

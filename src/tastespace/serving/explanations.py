@@ -18,7 +18,7 @@ _HISTORIES_AT_ONCE = 64
 def explain_score(loaded: LoadedModel, question: Question, item: int) -> tuple[tuple[Reason, ...], bool]:
     """Explain the score of an item (index): reasons, the strongest first, and whether they add up to the score."""
     if question.counts is not None:
-        kind: Kind = "popular" if question.route == "popular" else "people"
+        kind: Kind = "popular" if question.route == "popular" else "similar_users"
         return (Reason(kind, None, float(question.counts[item])),), True
     parts, adds_up = score_parts(loaded, question.queries, item), True
     if parts is None:
@@ -66,5 +66,5 @@ def reasons_of(parts: Parts, history: list[Any]) -> tuple[Reason, ...]:
         by_item[item] = by_item.get(item, 0.0) + value
     reasons = [Reason("history", item, value) for item, value in by_item.items()]
     reasons += [Reason("feature", name, value) for name, value in parts.features.items()]
-    reasons += [Reason("user", None, parts.user), Reason("everybody", None, parts.everybody)]
+    reasons += [Reason("user", None, parts.user), Reason("baseline", None, parts.everybody)]
     return tuple(sorted((reason for reason in reasons if reason.value != 0), key=lambda reason: -abs(reason.value)))

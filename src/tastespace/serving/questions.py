@@ -56,8 +56,7 @@ def resolve_question(
     queries = Queries(np.array([row if route == "user" else -1]), full)
     likes = int(distinct_likes(full)[0]) if route != "user" else 0
     if 0 < likes <= _SHORT_HISTORY:
-        liked = f"{likes} like is" if likes == 1 else f"{likes} likes are"
-        notes = (*notes, f"{liked} little to go by, so what everybody likes counts too")
+        notes = (*notes, f"only {likes} {'like is' if likes == 1 else 'likes are'} known, so popularity counts too")
     if attributes is None:
         return Question(queries, route, notes)
     if loaded.features is not None:
