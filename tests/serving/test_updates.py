@@ -35,7 +35,7 @@ NEW: dict[Any, dict[str, Any]] = {EVEN: {"kind": ["even"], "year": 1990}, ODD: {
 
 
 @pytest.fixture(scope="module")
-def shop(board: Dataset) -> Dataset:
+def two_kinds(board: Dataset) -> Dataset:
     n = board.interactions.n_items
     kinds = np.empty(n, dtype=object)
     kinds[:] = [["even"] if place % 2 == 0 else ["odd"] for place in range(n)]
@@ -43,11 +43,11 @@ def shop(board: Dataset) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def opened(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
+def opened(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
     folder = tmp_path_factory.mktemp("bundles")
     found = {}
     for name in NAMES:
-        fit = ts.train(name, whole(shop), **SETTINGS.get(name, {"dim": 8, "epochs": 6}))
+        fit = ts.train(name, whole(two_kinds), **SETTINGS.get(name, {"dim": 8, "epochs": 6}))
         found[name] = ts.Recommender.build(fit, folder / name)
     return found
 
@@ -306,9 +306,9 @@ def test_a_new_item_is_as_popular_as_its_like_for_one_and_for_all(
 
 
 @pytest.fixture(scope="module")
-def opening(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
+def opening(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
     """Trained without a tenth of the items, which are in the catalogue all the same."""
-    folder, split = tmp_path_factory.mktemp("cold"), ts.split(shop, "new-items")
+    folder, split = tmp_path_factory.mktemp("cold"), ts.split(two_kinds, "new-items")
     return {
         name: ts.Recommender.build(ts.train(name, split, **SETTINGS.get(name, {"dim": 8, "epochs": 6})), folder / name)
         for name in NAMES
@@ -317,7 +317,7 @@ def opening(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "popularity"])
 def test_items_of_the_catalogue_that_nobody_met_stand_where_their_like_are(
-    opening: dict[str, ts.Recommender], shop: Dataset, name: str
+    opening: dict[str, ts.Recommender], two_kinds: Dataset, name: str
 ) -> None:
     recommender = opening[name]
     held_out = np.setdiff1d(np.arange(60), recommender.bundle.histories.items)
@@ -331,7 +331,7 @@ def test_items_of_the_catalogue_that_nobody_met_stand_where_their_like_are(
     item = best.items[0]
     check_explained(recommender, item, user=2)
     assert sum(other % 2 == 0 for other in recommender.similar_items(item, k=6).items) >= 5
-    report = recommender.evaluate(ts.split(shop, "new-items"))
+    report = recommender.evaluate(ts.split(two_kinds, "new-items"))
     assert report.mean("recall@10") > 0.8
 
 
@@ -340,3 +340,26 @@ def test_without_attributes_what_nobody_met_is_not_compared(board: Dataset, tmp_
     item = int(np.setdiff1d(np.arange(60), recommender.bundle.histories.items)[0])
     with pytest.raises(UnknownIdError, match=f"nobody in the training data liked item {item}"):
         recommender.similar_items(item)
+
+
+def test_an_index_is_built_with_the_bundle_and_again(recommender: ts.Recommender, copy: Path) -> None:
+    told = recommender.bundle.manifest["index"]
+    assert (told["kind"], told["n"], told["recall"], told["format_version"]) == ("exact", 60, 1.0, 1)
+    lists, figures = ts.Recommender.reindex(copy, kind="ivf", recall=1.0, k=5)
+    assert (figures.kind, figures.n, figures.k, figures.recall) == ("ivf", 60, 5, 1.0)
+    assert lists.bundle.manifest["index"]["kind"] == "ivf"
+    assert {"lists.bin", "lists.safetensors"} <= {file.name for file in copy.iterdir()}
+    for question in ({"user": 3}, {"history": [recommender.bundle.items.ids[4]]}, {"user": 5, "where": "year > 1900"}):
+        one, other = lists.recommend(**question), recommender.recommend(**question)  # type: ignore[arg-type]
+        assert one.items == other.items
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5)
+    again, _ = ts.Recommender.reindex(copy)
+    assert again.bundle.manifest["index"]["kind"] == "exact"
+    assert not (copy / "lists.bin").exists()
+
+
+def test_models_without_vectors_have_no_index(board: Dataset, tmp_path: Path) -> None:
+    answers = ts.Recommender.build(ts.train("ease", whole(board)), tmp_path / "b")
+    assert "index" not in answers.bundle.manifest
+    with pytest.raises(OptionError, match="the model ease has no vectors to index; it scores every item"):
+        ts.Recommender.reindex(tmp_path / "b")
