@@ -1,6 +1,9 @@
 """What every model promises. A new file in `models` is tested here without another line."""
 
+import copy
 import json
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -36,6 +39,7 @@ def _throwaway_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "get", lambda name: THROWAWAY.get(name) or _known_get(name))
 
 
+@cache
 def board_split() -> Split:
     rows = checkerboard().interactions
     time = np.arange(len(rows), dtype=np.float64)  # some models need times; file order, so nothing else changes
@@ -48,6 +52,18 @@ def fitted(name: str, on: Split | None = None, **settings: object) -> Fit:
     narrow = {"dim": 8} if "dim" in fields else {}  # the small data have a rank of two
     config, options = configure(name, {**narrow, **settings})
     return fit(name, on or board_split(), config=config, options=options, progress=False)
+
+
+@cache
+def _trained_once(name: str, settings: tuple[tuple[str, object], ...]) -> Fit:
+    return fitted(name, **dict(settings))
+
+
+def shared(name: str, **settings: object) -> Fit:
+    """The fit of these settings on the board, trained once; each caller has its own copy of the model."""
+    made = _trained_once(name, tuple(sorted(settings.items())))
+    graph = vars(made.model).get("_graph")  # sparse matrices, which cannot be copied and are never written
+    return replace(made, model=copy.deepcopy(made.model, {id(graph): graph}))
 
 
 def prepared(name: str, rows: Interactions, seed: int = 0) -> Model:
@@ -148,7 +164,7 @@ def test_other_seeds_give_other_weights(name: str) -> None:
 @pytest.mark.parametrize("name", PERSONAL)
 def test_checkerboard_is_solved(name: str) -> None:
     on = board_split()
-    found = Evaluator(on, 5).rank(fitted(name, on).model.scorer())
+    found = Evaluator(on, 5).rank(shared(name).model.scorer())
     own_colour = (found.items % 2) == (found.users % 2)[:, None]
     assert own_colour.mean() > 0.95
 
@@ -164,7 +180,7 @@ def test_models_of_order_beat_popularity_on_the_ring(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in NAMES if issubclass((THROWAWAY.get(n) or models.get(n)), Factored)])
 def test_scores_are_products_of_vectors(name: str) -> None:
     rows = board_split().train
-    model = fitted(name, epochs=2).model
+    model = shared(name, epochs=3).model
     assert isinstance(model, Factored)
     queries = questions(rows)
     with torch.inference_mode():
@@ -178,14 +194,14 @@ def test_scores_are_products_of_vectors(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_have_one_finite_column_an_item(name: str) -> None:
     rows = board_split().train
-    found = scores(fitted(name, epochs=2).model, questions(rows))
+    found = scores(shared(name, epochs=3).model, questions(rows))
     assert found.shape == (rows.n_users, rows.n_items)
     assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_may_be_overwritten(name: str) -> None:
-    rows, model = board_split().train, fitted(name, epochs=2).model
+    rows, model = board_split().train, shared(name, epochs=3).model
     queries = questions(rows)
     before = scores(model, queries).copy()
     with torch.inference_mode():
@@ -195,7 +211,7 @@ def test_scores_may_be_overwritten(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_query_is_answered_alike_alone_and_in_a_batch(name: str) -> None:
-    rows, model = board_split().train, fitted(name, epochs=2).model
+    rows, model = board_split().train, shared(name, epochs=3).model
     queries = questions(rows)
     alone = scores(model, queries.take(np.array([5])))
     np.testing.assert_allclose(alone[0], scores(model, queries)[5], rtol=1e-4, atol=1e-5)
@@ -203,7 +219,7 @@ def test_a_query_is_answered_alike_alone_and_in_a_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pairs_score_as_in_the_full_row(name: str) -> None:
-    rows, model = board_split().train, fitted(name, epochs=2).model
+    rows, model = board_split().train, shared(name, epochs=3).model
     queries = questions(rows).take(np.array([0, 3]))
     items = torch.tensor([[1, 4, 7], [0, 2, 59]])
     with torch.inference_mode():
@@ -247,13 +263,13 @@ def test_every_loss_takes_odd_logs(name: str, loss: str, batch_size: int) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_history_without_a_user_is_answered(name: str) -> None:
-    model = fitted(name, epochs=2).model
+    model = shared(name, epochs=3).model
     assert np.isfinite(scores(model, Queries.of_histories(Histories.of([[], [1]])))).all()
 
 
 @pytest.mark.parametrize("name", PERSONAL)
 def test_a_new_user_folds_in(name: str) -> None:
-    model = fitted(name).model
+    model = shared(name).model
     even, odd = list(range(0, 40, 2)), list(range(1, 41, 2))
     found = scores(model, Queries.of_histories(Histories.of([even, odd])))
     for row, parity in ((0, 0), (1, 1)):
@@ -264,7 +280,7 @@ def test_a_new_user_folds_in(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_disliked_items_of_a_history_do_not_attract(name: str) -> None:
-    model = fitted(name, epochs=2).model
+    model = shared(name, epochs=3).model
     liked = Histories.of([[0, 2, 4]], [[1, 1, 1]])
     mixed = Histories.of([[0, 2, 4, 1, 3]], [[1, 1, 1, 0, -1]])
     if name in THROWAWAY:
@@ -277,7 +293,7 @@ def test_disliked_items_of_a_history_do_not_attract(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_and_loaded_scores_are_equal(name: str, tmp_path: object) -> None:
     on = board_split()
-    made = fitted(name, on, epochs=3)
+    made = shared(name, epochs=3)
     loaded = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
     again = scores(loaded.loaded.model, questions(on.train))
     np.testing.assert_allclose(again, scores(made.model, questions(on.train)), rtol=1e-6, atol=1e-6)
@@ -312,7 +328,7 @@ def test_vectors_can_start_from_features(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_recommender_ranks_as_the_model_does(name: str, tmp_path: object) -> None:
     on = board_split()
-    made = fitted(name, on, epochs=3)
+    made = shared(name, epochs=3)
     answers = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
     row = scores(made.model, made.queries(np.array([7])))[0]
     row[on.histories().take(np.array([7])).items] = -np.inf
@@ -323,7 +339,7 @@ def test_the_recommender_ranks_as_the_model_does(name: str, tmp_path: object) ->
 
 @pytest.mark.parametrize("name", [n for n in PERSONAL if n not in THROWAWAY])
 def test_items_and_users_of_one_colour_are_similar(name: str, tmp_path: object) -> None:
-    answers = ts.Recommender.build(fitted(name), tmp_path / "bundle")  # type: ignore[operator]
+    answers = ts.Recommender.build(shared(name), tmp_path / "bundle")  # type: ignore[operator]
     for parity in (0, 1):
         assert sum(item % 2 == parity for item in answers.similar_items(10 + parity, k=5).items) >= 4
         assert sum(user % 2 == parity for user in answers.similar_users(10 + parity, k=5).items) >= 4

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,24 +55,50 @@ def test_deterministic_references_have_their_known_figures(
     assert report.mean("ndcg@10") == pytest.approx(ndcg, abs=0.001)
 
 
+FLOORS = [
+    ("article", "mf", 0.250, 0.315),
+    ("article-rated", "mf", 0.295, 0.385),
+    ("random-811", "mf", 0.255, 0.300),
+    ("article", "spectral", 0.225, 0.285),
+    ("article", "ials", 0.247, 0.301),
+    ("article", "lightgcn", 0.250, 0.315),
+    ("article", "two_tower", 0.245, 0.305),
+    ("article", "bert4rec", 0.205, 0.245),
+    ("article", "ncf", 0.225, 0.285),
+]
+LONG = {"lightgcn", "two_tower", "bert4rec", "ncf"}  # 7 to 54 s each; `SHORT` runs them for a few epochs
+
+
 @pytest.mark.parametrize(
-    ("protocol", "model", "recall", "ndcg"),
+    ("protocol", "model", "recall", "ndcg", "seed"),
     [
-        ("article", "mf", 0.250, 0.315),
-        ("article-rated", "mf", 0.295, 0.385),
-        ("random-811", "mf", 0.255, 0.300),
-        ("article", "spectral", 0.225, 0.285),
-        ("article", "ials", 0.247, 0.301),
-        ("article", "lightgcn", 0.250, 0.315),
-        ("article", "two_tower", 0.245, 0.305),
-        ("article", "bert4rec", 0.205, 0.245),
-        ("article", "ncf", 0.225, 0.285),
+        pytest.param(*floor, seed, marks=pytest.mark.release if seed or floor[1] in LONG else ())
+        for floor in FLOORS
+        for seed in (0, 1, 2)
     ],
 )
 def test_trained_models_clear_their_floor(
-    films: Dataset, protocol: str, model: str, recall: float, ndcg: float
+    films: Dataset, protocol: str, model: str, recall: float, ndcg: float, seed: int
 ) -> None:
-    report = ts.evaluate(ts.train(model, split(films, protocol)), progress=False)
+    report = ts.evaluate(ts.train(model, split(films, protocol), seed=seed), progress=False)
+    assert report.mean("recall@10") > recall
+    assert report.mean("ndcg@10") > ndcg
+
+
+# Measured with seeds 0 and 1 under `article`: recall@10 and ndcg@10 of the weaker, the floor at most 5 % lower.
+SHORT = [
+    ("lightgcn", {"epochs": 5}, 0.250, 0.315),  # 0.2570, 0.3284
+    ("two_tower", {"epochs": 3}, 0.202, 0.265),  # 0.2125, 0.2787
+    ("bert4rec", {"epochs": 3}, 0.216, 0.268),  # 0.2274, 0.2817
+    ("ncf", {"epochs": 5, "paths": "gmf"}, 0.206, 0.263),  # 0.2160, 0.2761
+]
+
+
+@pytest.mark.parametrize(("model", "settings", "recall", "ndcg"), SHORT)
+def test_a_few_epochs_clear_a_floor(
+    films: Dataset, model: str, settings: dict[str, Any], recall: float, ndcg: float
+) -> None:
+    report = ts.evaluate(ts.train(model, split(films, "article"), **settings), progress=False)
     assert report.mean("recall@10") > recall
     assert report.mean("ndcg@10") > ndcg
 
