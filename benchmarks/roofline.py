@@ -31,6 +31,7 @@ from tastespace.data.split import Split
 from tastespace.evaluation import Evaluator
 from tastespace.models.base import Factored, Model, Options
 from tastespace.training import fit as training
+from tastespace.training.build import build_model, shapes_of
 from tastespace.training.optimizer import Adam
 
 HERE = Path(__file__).parent
@@ -130,8 +131,8 @@ def made(name: str, on: Split) -> tuple[Model, Options]:
     config, options = training.configure(name, {})
     config = cls.resolve_config(config, on)
     features = Features.of(on.dataset)
-    shapes = training.shapes_of(cls, on, features)
-    return training.build(name, config, shapes, options, on.train, features), options
+    shapes = shapes_of(cls, on, features)
+    return build_model(name, config, shapes, options, on.train, features), options
 
 
 def step(name: str, on: Split) -> dict[str, float]:

@@ -1,25 +1,16 @@
-"""Training: epochs, refit, interruption, forecasts."""
-
-import dataclasses
-from dataclasses import replace
-from itertools import pairwise
-from pathlib import Path
+"""From a split to a trained model: settings, refit, threads, devices."""
 
 import numpy as np
 import pytest
 import torch
 
 import tastespace as ts
-from tastespace import models
 from tastespace.data.dataset import Dataset
-from tastespace.data.features import Features
 from tastespace.data.split import split, whole
-from tastespace.errors import MemoryLimitError, OptionError, TooLittleDataError, TrainingError
-from tastespace.evaluation import Evaluator
-from tastespace.models.base import Model, Options, Shapes
-from tastespace.training import checkpoint
+from tastespace.errors import OptionError, TooLittleDataError
+from tastespace.models.base import Model
 from tastespace.training import fit as training
-from tastespace.training.fit import Forecast
+from tastespace.training import loop
 from tests.build import dataset
 
 
@@ -60,162 +51,6 @@ def test_a_fit_asks_as_its_split_does(board: Dataset) -> None:
     asked = ts.train("popularity", on).queries(np.unique(on.given.user).astype(np.int64))
     assert set(asked.users.tolist()) == {-1}
     assert asked.history.lengths.sum() == len(on.given)
-
-
-def test_the_best_epoch_is_the_one_with_the_highest_validation(board: Dataset) -> None:
-    fit = ts.train("mf", split(board, "article"), epochs=12, patience=12)
-    values = [epoch.metric for epoch in fit.history]
-    assert len(values) == 12
-    assert fit.best_epoch == 1 + int(np.argmax(values))
-
-
-def test_training_stops_after_patience(board: Dataset) -> None:
-    fit = ts.train("mf", split(board, "article"), epochs=60, patience=2)
-    assert len(fit.history) == fit.best_epoch + 2 < 60
-
-
-@pytest.mark.parametrize("patience", [1, 2, 3])
-def test_patience_is_judged_where_validation_happens(board: Dataset, patience: int) -> None:
-    fit = ts.train("mf", split(board, "article"), epochs=40, patience=patience, validate_every=4)
-    validated = [epoch.epoch for epoch in fit.history if epoch.metric is not None]
-    assert validated == list(range(4, len(fit.history) + 1, 4))
-    assert len(validated) >= 2
-
-
-@pytest.mark.parametrize("name", ["mf", "lightgcn", "ncf", "two_tower"])
-def test_strangers_are_validated_as_they_will_be_answered(board: Dataset, name: str) -> None:
-    on = split(board, "new-users")
-    fit = ts.train(name, on, dim=8, epochs=3, refit=False)
-    inner = on.for_validation()
-    with torch.no_grad():
-        expected = Evaluator(inner).mean(fit.model.scorer(), "recall")
-    values = [epoch.metric for epoch in fit.history if epoch.metric is not None]
-    steady = [np.mean(values[max(0, last - 5) : last]) for last in range(1, len(values) + 1)]
-    best = [epoch.epoch for epoch in fit.history if epoch.metric is not None].index(fit.best_epoch)
-    assert values[best] == pytest.approx(expected)
-    assert best == int(np.argmax(steady))  # of few strangers, the mean of five validations is judged
-
-
-def test_a_checkpoint_of_other_attributes_is_another_run(board: Dataset) -> None:
-    config, options = training.configure("two_tower", {})
-
-    def identity(colour: str) -> dict[str, object]:
-        cells = np.array(["red", colour], dtype=object)[np.arange(board.interactions.n_items) % 2]
-        on = split(replace(board, item_table=ts.Table({"colour": cells})), "article")
-        features, forecast = Features.of(on.dataset), Forecast(0, 0, None)
-        return training._Run("two_tower", config, options, on, Shapes(1, 1), features, None, forecast, None)._identity
-
-    assert identity("blue") == identity("blue") != identity("red")
-
-
-def test_the_rate_halves_when_validation_stalls(board: Dataset) -> None:
-    fit = ts.train("mf", split(board, "article"), epochs=20, patience=20, learning_rate=0.1)
-    rates = [epoch.learning_rate for epoch in fit.history]
-    assert rates[0] == pytest.approx(0.1)
-    assert min(rates) < 0.06
-    assert all(later <= earlier for earlier, later in pairwise(rates))
-
-
-def test_a_cosine_schedule_ends_at_its_share(board: Dataset) -> None:
-    fit = ts.train("mf", split(board, "article"), epochs=5, patience=9, final_lr_fraction=0.1, learning_rate=0.01)
-    assert fit.history[-1].learning_rate <= 0.001 + 1e-9
-
-
-class _Stopping:
-    """Raises KeyboardInterrupt after so many epochs, wherever they happen."""
-
-    def __init__(self, after: int) -> None:
-        self.left, self.real = after, training._one_epoch
-
-    def __call__(self, *args: object) -> float:
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left -= 1
-        return self.real(*args)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("after", [1, 5, 12])
-def test_a_resumed_run_ends_like_an_uninterrupted_one(
-    board: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    on = split(board, "article")
-    options = dataclasses.replace(models.get("mf").OPTIONS, epochs=10, patience=10)
-    straight = ts.fit("mf", on, options=options)
-    place = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "_one_epoch", _Stopping(after))
-        with pytest.raises(KeyboardInterrupt):
-            ts.fit("mf", on, options=options, checkpoint=place)
-    assert place.is_dir()
-    resumed = ts.fit("mf", on, options=options, checkpoint=place, resume=True)
-    assert same(straight, resumed)
-    assert resumed.best_epoch == straight.best_epoch
-    assert not place.exists()
-
-
-def test_a_checkpoint_of_another_run_is_refused(
-    board: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    on = split(board, "article")
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "_one_epoch", _Stopping(2))
-        with pytest.raises(KeyboardInterrupt):
-            ts.fit("mf", on, checkpoint=tmp_path / "run")
-    with pytest.raises(OptionError, match="another run"):
-        ts.fit("mf", on, options=Options(seed=7), checkpoint=tmp_path / "run", resume=True)
-
-
-def test_resuming_from_nothing_or_rubbish_says_so(board: Dataset, tmp_path: Path) -> None:
-    on = split(board, "article")
-    with pytest.raises(TrainingError, match="no checkpoint"):
-        ts.fit("mf", on, checkpoint=tmp_path / "none", resume=True)
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "state.json").write_text("[")
-    with pytest.raises(TrainingError, match="damaged"):
-        ts.fit("mf", on, checkpoint=tmp_path / "bad", resume=True)
-
-
-def test_a_checkpoint_survives_the_disk(tmp_path: Path) -> None:
-    saved = checkpoint.Checkpoint({"a": torch.arange(3.0)}, {"epoch": 2})
-    checkpoint.save_checkpoint(tmp_path / "c", saved)
-    loaded = checkpoint.load_checkpoint(tmp_path / "c")
-    assert loaded.state == {"epoch": 2}
-    assert torch.equal(loaded.tensors["a"], saved.tensors["a"])
-
-
-def test_a_loss_that_is_not_finite_names_epoch_and_batch(board: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.get("mf"), "loss", lambda self, batch: self.user.sum() * float("nan"))
-    with pytest.raises(TrainingError, match=r"loss of mf became nan in epoch 1, batch 1, at learning rate 0\.06"):
-        ts.train("mf", split(board, "article"))
-
-
-def test_a_run_that_cannot_fit_is_refused_with_the_number(board: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "free_memory", lambda: 2**30)
-    monkeypatch.setattr(models.get("ease"), "memory_bytes", classmethod(lambda *_: 3 * 2**30))
-    with pytest.raises(MemoryLimitError, match=r"ease .* would need about 3\.0 GiB, but 1\.0 GiB are free"):
-        ts.train("ease", split(board, "article"))
-
-
-def test_a_reference_that_cannot_fit_is_skipped_with_its_forecast(
-    board: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "free_memory", lambda: 2**30)
-    monkeypatch.setattr(models.get("ease"), "memory_bytes", classmethod(lambda *_: 3 * 2**30))
-    found = ts.compare(["mf"], split(board, "article"), settings={"mf": {"epochs": 2}})
-    assert [row.model for row in found.rows] == ["mf", "popularity", "item_knn"]
-    assert "3.0 GiB" in found.skipped["ease"]
-    assert "needs a log with times" in found.skipped["recent_popularity"]
-
-
-def test_the_forecast_is_told_before_the_first_epoch(board: Dataset) -> None:
-    told: list[training.Forecast] = []
-    fit = ts.fit("mf", split(board, "article"), options=Options(epochs=2), tell=told.append)
-    assert told == [fit.forecast]
-    assert told[0].parameters == sum(p.numel() for p in fit.model.parameters())
-    assert told[0].memory_bytes >= 16 * told[0].parameters
-    assert told[0].seconds is not None
-    assert told[0].seconds > 0
-    assert "parameters" in str(told[0])
 
 
 def test_settings_reach_config_and_options() -> None:
@@ -277,8 +112,8 @@ def test_small_models_train_on_one_thread_and_give_the_rest_back(
     board: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = []
-    real = training._one_epoch
-    monkeypatch.setattr(training, "_one_epoch", lambda *a: used.append(torch.get_num_threads()) or real(*a))
+    real = loop._train_epoch
+    monkeypatch.setattr(loop, "_train_epoch", lambda *a: used.append(torch.get_num_threads()) or real(*a))
     before = torch.get_num_threads()
     ts.train("mf", split(board, "article"), epochs=1)
     assert set(used) == {1}

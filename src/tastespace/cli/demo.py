@@ -39,7 +39,7 @@ def demo(
     output.comparison(compare(["mf"], split(dataset, "article")))
 
     output.say("\nNow train on every rating, to recommend:")
-    fitted = fit("mf", whole(dataset), tell=lambda forecast: output.say(f"mf: {forecast}"))
+    fitted = fit("mf", whole(dataset), on_forecast=lambda forecast: output.say(f"mf: {forecast}"))
     recommender = Recommender.build(fitted, out, force=True)
     output.say(f"trained in {fitted.seconds:.1f} s, {fitted.best_epoch} epochs")
 

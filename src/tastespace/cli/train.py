@@ -12,7 +12,7 @@ from tastespace.errors import OptionError
 if TYPE_CHECKING:
     from tastespace.data.split import Split
     from tastespace.serving.recommender import Recommender
-    from tastespace.training.fit import Forecast
+    from tastespace.training.forecast import Forecast
 
 Protocol = Annotated[
     str | None,
@@ -83,7 +83,7 @@ def train(
             options=options,
             checkpoint=checkpoint,
             resume=resume,
-            tell=None if json else lambda forecast: _tell(model, forecast),
+            on_forecast=None if json else lambda forecast: _tell(model, forecast),
         )
     except KeyboardInterrupt:
         left = "the same command with --resume goes on from there" if checkpoint.exists() else "start it again"

@@ -24,7 +24,7 @@ from tastespace.data.split import Split
 from tastespace.evaluation import Health, Report
 from tastespace.evaluation.metrics import PER_USER
 from tastespace.models.base import Options
-from tastespace.training.fit import Epoch
+from tastespace.training.loop import Epoch
 
 _log = logging.getLogger("tastespace")
 

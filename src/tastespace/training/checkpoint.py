@@ -33,16 +33,16 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint at `path`; a missing or damaged one raises `TrainingError`."""
+    """Read the checkpoint at `path`; a missing or damaged one raises `TrainingError`."""
     try:
         state = json.loads((path / "state.json").read_text())
         tensors = load_file(path / "tensors.safetensors")
     except FileNotFoundError as error:
         raise TrainingError(f"there is no checkpoint at {path} to resume from") from error
     except (OSError, ValueError, SafetensorError, RecursionError) as error:
-        raise TrainingError(f"the checkpoint {path} is damaged; delete it and train anew") from error
+        raise TrainingError(f"the checkpoint {path} is damaged; delete it and train again") from error
     if not isinstance(state, dict):
-        raise TrainingError(f"the checkpoint {path} is damaged; delete it and train anew")
+        raise TrainingError(f"the checkpoint {path} is damaged; delete it and train again")
     return Checkpoint(tensors, state)
 
 

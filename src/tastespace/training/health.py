@@ -1,4 +1,4 @@
-"""Check-up: the embedding health of a trained model."""
+"""Embedding health of a trained model."""
 
 import numpy as np
 import torch
@@ -15,24 +15,24 @@ _QUERIES_AT_ONCE = 1024
 
 @torch.no_grad()
 def check_health(model: Model, split: Split) -> Health | None:
-    """The health of a model's vectors, biases left out; None where it has none of its own.
+    """Measure the health of a model's vectors, biases left out; None for a model without embeddings.
 
-    Item-item weights (`ease`, `item_knn`) are no embedding. Of large tables a sample is looked at.
+    Item-item weights (`ease`, `item_knn`) are no embeddings. Large tables are sampled.
     """
     if not isinstance(model, Factored) and not model.learns_by_gradient():
         return None
     items = model.item_embeddings()
     if items is None:
         return None
-    liked = split.train.positives()
-    per_item = np.bincount(liked.item, minlength=split.train.n_items)
+    positives = split.train.positives()
+    per_item = np.bincount(positives.item, minlength=split.train.n_items)
     rows = choose_rows(per_item)
-    of_items = measure(items[torch.from_numpy(rows).to(items.device)].cpu().numpy(), per_item, rows)
-    per_user = np.bincount(liked.user, minlength=split.train.n_users)
+    item_health = measure(items[torch.from_numpy(rows).to(items.device)].cpu().numpy(), per_item, rows)
+    per_user = np.bincount(positives.user, minlength=split.train.n_users)
     users, histories = choose_rows(per_user), split.train.histories()
-    found = [model.query_embeddings(Queries.of_users(part, histories)) for part in _chunks(users)]
-    vectors = [one.cpu().numpy() for one in found if one is not None]
-    return Health(of_items, measure(np.concatenate(vectors), per_user, users) if vectors else None)
+    parts = [model.query_embeddings(Queries.of_users(chunk, histories)) for chunk in _chunks(users)]
+    vectors = [part.cpu().numpy() for part in parts if part is not None]
+    return Health(item_health, measure(np.concatenate(vectors), per_user, users) if vectors else None)
 
 
 def _chunks(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""What this machine has to give."""
+"""Memory that this machine has free."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 
 def free_memory() -> int | None:
     """Bytes that a new job may use, respecting a container's limit; None where the system does not say."""
-    found = [_meminfo_available(), _cgroup_left()]
-    known = [number for number in found if number is not None]
+    limits = [_meminfo_available(), _cgroup_left()]
+    known = [limit for limit in limits if limit is not None]
     if known:
         return min(known)
     try:

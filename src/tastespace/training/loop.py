@@ -1,0 +1,280 @@
+"""The gradient loop, the only one of the project.
+
+TrainingRun.execute
+  search    epochs on the inner training rows, until the validation metric stops improving
+  refit     all training rows, for the number of epochs that was best
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tastespace import config as configs
+from tastespace._progress import Ticker, track
+from tastespace.cold_start import scorer_wrapper
+from tastespace.data.features import Features
+from tastespace.data.interactions import Interactions
+from tastespace.data.split import Split
+from tastespace.errors import OptionError, TrainingError
+from tastespace.evaluation import Evaluator, parse_metric
+from tastespace.evaluation.ranking import Scorer
+from tastespace.models.base import Model, Options, Shapes
+from tastespace.training.build import build_model
+from tastespace.training.checkpoint import Checkpoint, save_checkpoint
+from tastespace.training.forecast import Forecast, longest_seconds
+from tastespace.training.optimizer import Adam
+
+_DAMAGED = "the checkpoint is damaged; delete it and train again"
+_CHECKPOINT_EVERY = 10.0  # seconds
+_STALLED_AFTER = 3  # validations without improvement before the learning rate is halved
+_SMOOTHED_OVER = 5  # validations averaged where new users are validated: they are few, so a single value is noise
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Loss, learning rate and duration of one epoch; `metric` is None where it was not validated."""
+
+    epoch: int
+    loss: float
+    learning_rate: float
+    metric: float | None
+    seconds: float
+
+
+@dataclass
+class TrainingRun:
+    """One training run: epochs with validation, then a refit on all rows; it can be resumed after any epoch."""
+
+    name: str
+    config: Any
+    options: Options
+    split: Split
+    shapes: Shapes
+    features: Features | None
+    checkpoint: Path | None
+    forecast: Forecast
+    on_forecast: Callable[[Forecast], None] | None
+    epochs: list[Epoch] = field(default_factory=list)  # of the search; the refit repeats its learning rates
+    best_epoch: int = 0
+    best_value: float = -math.inf
+    refitted: int = 0  # epochs of the refit that are done
+    _restored: Checkpoint | None = None
+    _best: dict[str, Tensor] = field(default_factory=dict)
+    _snapshot: Checkpoint | None = None
+    _last_saved: float = field(default_factory=time.monotonic)
+
+    def execute(self, progress: bool | None) -> Model:
+        inner = self.split.for_validation()
+        can_validate = len(inner.targets()) > 0 and len(inner.train.positives()) > 0
+        with track(f"training {self.name}", total=self.options.epochs, enabled=progress) as tick:
+            try:
+                if not can_validate:
+                    self.best_epoch = self.options.epochs
+                    return self._refit(tick)
+                model = self._search(inner, tick)
+                if self.split.validation is not None or not self.options.refit:
+                    return model
+                return self._refit(tick)
+            except KeyboardInterrupt:
+                self._save_checkpoint()
+                raise
+
+    def _search(self, inner: Split, tick: Ticker) -> Model:
+        """Epochs on the inner training rows until validation stops improving; the best epoch's weights."""
+        metric, k = parse_metric(self.options.metric)
+        evaluator = Evaluator(inner, k)
+        model, optimizer = self._start_stage(inner.train, "search")
+        since_best = self._epochs_since_best()
+        while len(self.epochs) < self.options.epochs and since_best < self.options.patience and not self.refitted:
+            number = len(self.epochs) + 1
+            rate = self._learning_rate(number, halvings=self._halvings())
+            started = time.perf_counter()
+            loss = _train_epoch(self.name, model, optimizer, inner.train, rate, self.options, number)
+            value = None
+            if number % self.options.validate_every == 0 or number == self.options.epochs:
+                value = self._validate(model.eval(), evaluator, metric)
+                smoothed = self._smoothed([*(epoch.metric for epoch in self._validated()), value])[-1]
+                all_zero = smoothed == 0 and self.best_value <= 0  # then the last epoch is as good as any
+                if smoothed > self.best_value or all_zero:
+                    self.best_value, self.best_epoch = smoothed, number
+                    self._best = _cloned(model.state_dict())
+            self.epochs.append(Epoch(number, loss, rate, value, time.perf_counter() - started))
+            since_best = self._epochs_since_best()
+            note = f"loss {loss:.4f}  {self.options.metric} {self.best_value:.4f} at {self.best_epoch}  rate {rate:.2g}"
+            tick(number, note)
+            self._take_snapshot("search", model, optimizer)
+        if self._best:
+            model.load_state_dict(self._best)
+        model.on_train_end(inner.train)
+        return model
+
+    @torch.no_grad()
+    def _validate(self, model: Model, evaluator: Evaluator, metric: str) -> float:
+        if evaluator.split.given is not None:  # new users, whom only a finished model folds in
+            model.on_train_end(evaluator.split.train)
+        return evaluator.mean(self._as_answered(model.scorer()), metric)
+
+    @cached_property
+    def _as_answered(self) -> Callable[[Scorer], Scorer]:
+        """Wrapper that answers validation queries as the product does, cold items included."""
+        return scorer_wrapper(self.split.for_validation())
+
+    def _refit(self, tick: Ticker) -> Model:
+        """All training rows, for the number of epochs that was best, at the same learning rates."""
+        model, optimizer = self._start_stage(self.split.train, "refit")
+        for number in range(self.refitted + 1, self.best_epoch + 1):
+            rate = self.epochs[number - 1].learning_rate if self.epochs else self._learning_rate(number, halvings=0)
+            loss = _train_epoch(self.name, model, optimizer, self.split.train, rate, self.options, number)
+            self.refitted = number
+            tick(number * self.options.epochs / self.best_epoch, f"refit on all rows, loss {loss:.4f}")
+            self._take_snapshot("refit", model, optimizer)
+        model.on_train_end(self.split.train)
+        return model
+
+    def _start_stage(self, rows: Interactions, stage: str) -> tuple[Model, Adam]:
+        model = build_model(self.name, self.config, self.shapes, self.options, rows, self.features)
+        optimizer = Adam(model.parameters(), self.options.weight_decay)
+        restored = self._restored
+        if restored is not None and restored.state["stage"] == stage:
+            try:
+                model.load_state_dict(_with_prefix(restored.tensors, "model."))
+                optimizer.restore(_with_prefix(restored.tensors, "optimizer."))
+            except (KeyError, ValueError, RuntimeError) as error:
+                raise TrainingError(_DAMAGED) from error
+        if self.on_forecast is not None and self.forecast.seconds is None:
+            self.forecast = replace(self.forecast, seconds=longest_seconds(model, rows, self.options))
+            self.on_forecast(self.forecast)
+        return model, optimizer
+
+    def _learning_rate(self, epoch: int, *, halvings: int) -> float:
+        done = (epoch - 1) / max(1, self.options.epochs - 1)
+        share = self.options.final_lr_fraction + (1 - self.options.final_lr_fraction) * 0.5 * (
+            1 + math.cos(math.pi * done)
+        )
+        return self.options.learning_rate * share * 0.5**halvings
+
+    def _smoothed(self, values: Sequence[float | None]) -> list[float]:
+        """Validation metrics that choose the epoch: as measured, or their moving average where users are new."""
+        measured = [value for value in values if value is not None]
+        window = _SMOOTHED_OVER if self.split.given is not None else 1
+        return [float(np.mean(measured[max(0, last - window) : last])) for last in range(1, len(measured) + 1)]
+
+    def _validated(self) -> list[Epoch]:
+        return [epoch for epoch in self.epochs if epoch.metric is not None]
+
+    def _epochs_since_best(self) -> int:
+        """Epochs between the best and the last validated one."""
+        validated = self._validated()
+        return validated[-1].epoch - self.best_epoch if validated else 0
+
+    def _halvings(self) -> int:
+        """Number of times that `_STALLED_AFTER` validations in a row brought no improvement."""
+        halvings, since, best = 0, 0, -math.inf
+        for value in self._smoothed([epoch.metric for epoch in self._validated()]):
+            since = 0 if value > best else since + 1
+            best = max(best, value)
+            if since == _STALLED_AFTER:
+                halvings, since = halvings + 1, 0
+        return halvings
+
+    def _take_snapshot(self, stage: str, model: Model, optimizer: Adam) -> None:
+        """Hold the state after this epoch in memory, and write it to disk every few seconds."""
+        if self.checkpoint is None:
+            return
+        tensors = {
+            **{f"model.{key}": value for key, value in _cloned(model.state_dict()).items()},
+            **{f"optimizer.{key}": value for key, value in _cloned(optimizer.tensors()).items()},
+            **({f"best.{key}": value for key, value in self._best.items()} if stage == "search" else {}),
+        }
+        state = {
+            "stage": stage,
+            "run": self._identity,
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "best_epoch": self.best_epoch,
+            "best_value": self.best_value,
+            "refitted": self.refitted,
+        }
+        self._snapshot = Checkpoint(tensors, state)
+        if time.monotonic() - self._last_saved > _CHECKPOINT_EVERY:
+            self._save_checkpoint()
+
+    def _save_checkpoint(self) -> None:
+        if self.checkpoint is not None and self._snapshot is not None:
+            save_checkpoint(self.checkpoint, self._snapshot)
+            self._last_saved = time.monotonic()
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """Everything that a checkpoint must agree with; computed once, as it reads every row."""
+        return {
+            "model": self.name,
+            "config": configs.to_mapping(self.config),
+            "options": configs.to_mapping(self.options),
+            "protocol": self.split.protocol,
+            "version": version("tastespace"),
+            "data": self.split.fingerprint(),
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint of this very run; any other raises `OptionError`."""
+        try:
+            differing = [key for key, value in self._identity.items() if checkpoint.state["run"][key] != value]
+            if differing:
+                raise OptionError(
+                    f"the checkpoint belongs to another run (its {', '.join(differing)} differ); "
+                    "resume with the same data and options, or train again without --resume"
+                )
+            self.epochs = [Epoch(**epoch) for epoch in checkpoint.state["epochs"]]
+            self.best_epoch = int(checkpoint.state["best_epoch"])
+            self.best_value = float(checkpoint.state["best_value"])
+            self.refitted = int(checkpoint.state["refitted"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise TrainingError(_DAMAGED) from error
+        self._best = _with_prefix(checkpoint.tensors, "best.")
+        self._restored = checkpoint
+
+
+def _train_epoch(
+    name: str,
+    model: Model,
+    optimizer: Adam,
+    rows: Interactions,
+    rate: float,
+    options: Options,
+    epoch: int,
+) -> float:
+    """Train one epoch and return the mean loss of its batches. Randomness depends on seed and epoch alone."""
+    rng = np.random.default_rng([options.seed, epoch])
+    torch.manual_seed(int(rng.integers(2**62)))
+    model.train()
+    losses = []
+    for step, batch in enumerate(model.batches(rows, rng, options.batch_size), 1):
+        loss = model.loss(batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss of {name} became {value} in epoch {epoch}, batch {step}, at learning rate {rate:g}; "
+                "try a learning rate ten times lower (--set learning_rate=...)"
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step(rate)
+        losses.append(value)
+    return float(np.mean(losses)) if losses else 0.0
+
+
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _cloned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in tensors.items()}
