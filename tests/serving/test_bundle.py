@@ -48,7 +48,7 @@ def test_a_flipped_byte_is_noticed(copy: Path, name: str) -> None:
 def test_numbers_that_are_not_finite_are_refused(copy: Path, recommender: ts.Recommender, tmp_path: Path) -> None:
     """On the way out; and on the way in, even where whoever spoilt them made the checksum fit."""
     spoilt = {**recommender.bundle.vectors, "items": np.full_like(recommender.bundle.vectors["items"], np.nan)}
-    message = "items holds numbers that are not finite, so it could recommend nothing"
+    message = "items holds numbers that are not finite, so it cannot recommend anything"
     with pytest.raises(BundleError, match=message):
         bundles.write_bundle(tmp_path / "never", replace(recommender.bundle, vectors=spoilt))
     assert not (tmp_path / "never").exists()

@@ -11,7 +11,6 @@ import tastespace as ts
 from tastespace.data.dataset import Dataset
 from tastespace.data.split import ready_split, split, whole
 from tastespace.errors import LeakError, OptionError, UnknownIdError
-from tastespace.serving import bundle as bundles
 from tests.build import examples
 
 
@@ -168,20 +167,6 @@ def test_vectors_are_exposed(recommender: ts.Recommender) -> None:
     answer = recommender.recommend(user=5, k=1)
     best = recommender.item_vectors[np.flatnonzero(recommender.bundle.items.ids == answer.items[0])[0]]
     assert float(best @ recommender.user_vectors[5]) == pytest.approx(answer.scores[0], rel=1e-5)
-
-
-def test_known_users_are_answered_without_torch(recommender: ts.Recommender, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    path = tmp_path / "b"
-    bundles.write_bundle(path, recommender.bundle)
-    code = (
-        "import sys; from tastespace import Recommender; r = Recommender.load(sys.argv[1]); "
-        "r.recommend(user=1); r.recommend(history=[r.bundle.items.ids[0]]); r.similar_users(1); "
-        "r.similar_items(r.bundle.items.ids[0]); assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
 
 
 def test_evaluation_on_training_rows_is_refused(shop: Dataset, recommender: ts.Recommender, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class _Judge:
         users = self.evaluator.users
         self._queries, self._hidden = split.queries(users), split.hidden_items().take(users)
         self._relevant = split.relevant_items().take(users)
-        self._directions = recommender.item_directions()
+        self._directions = recommender.unit_item_vectors()
 
     def effect(self, name: str, rules: Rules, tick: Any) -> Effect:
         users = self.evaluator.users

@@ -81,9 +81,9 @@ def write_bundle(
 ) -> None:
     """Write a bundle so that a reader never sees half of one; `save_index` adds the files of an index to its folder.
 
-    An existing one is replaced only with `force`; anything else in its place never is.
+    An existing one is replaced only with `force`; any other folder or file is never replaced.
     """
-    _check_place(path, force)
+    _check_path(path, force)
     _check_finite(path, bundle.vectors, bundle.weights)
     try:
         with fresh_folder(path) as folder:
@@ -113,12 +113,12 @@ def write_bundle(
 
 def check_can_write(path: Path, *, force: bool) -> None:
     """Raise `BundleError` before the work rather than after it, where `write_bundle` would refuse the path."""
-    _check_place(path, force)
+    _check_path(path, force)
     folder = nearest_folder(path)
     try:
         probe(folder)
     except OSError as error:
-        raise BundleError(f"cannot write in {folder} ({error.strerror}); choose another place for the model") from error
+        raise BundleError(f"cannot write in {folder} ({error.strerror}); choose another path for the model") from error
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -146,15 +146,13 @@ def read_bundle(path: Path) -> Bundle:
     return Bundle(manifest, users, items, user_table, item_table, histories, vectors, weights, path, added_items)
 
 
-def _check_place(path: Path, force: bool) -> None:
+def _check_path(path: Path, force: bool) -> None:
     if not path.exists():
         return
     if not (path / "manifest.json").is_file():
-        raise BundleError(f"{path} exists and is not a bundle; choose another place for the model")
+        raise BundleError(f"{path} exists and is not a bundle; choose another path for the model")
     if not force:
-        raise BundleError(
-            f"{path} holds a model already; replace it with --force (force=True), or choose another place"
-        )
+        raise BundleError(f"{path} holds a model already; replace it with --force (force=True), or choose another path")
 
 
 def _check_shapes(
@@ -188,7 +186,7 @@ def _check_finite(path: Path, *parts: Mapping[str, NDArray[Any]]) -> None:
     for part in parts:
         for name, array in part.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise BundleError(f"{path}: {name} holds numbers that are not finite, so it could recommend nothing")
+                raise BundleError(f"{path}: {name} holds numbers that are not finite, so it cannot recommend anything")
 
 
 def _contiguous(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -116,8 +116,8 @@ class LoadedModel:
                 raise BundleError(f"{self.bundle.folder} was changed while it was loaded; load it again") from error
 
     @cached_property
-    def item_embeddings(self) -> ExactIndex:
-        """Item vectors of length 1 without their biases; `OptionError` for a model without vectors."""
+    def item_cosine_index(self) -> ExactIndex:
+        """Index of item vectors of length 1, biases left out; `OptionError` for a model without vectors."""
         vectors = self._without_bias("items")
         if vectors is None:
             embeddings = self.model.item_embeddings()
@@ -129,24 +129,24 @@ class LoadedModel:
         return ExactIndex.build(_unit(vectors))
 
     @cached_property
-    def user_embeddings(self) -> ExactIndex:
-        """User vectors of length 1 without their biases; `OptionError` for a model without vectors."""
+    def user_cosine_index(self) -> ExactIndex:
+        """Index of user vectors of length 1, biases left out; `OptionError` for a model without vectors."""
         vectors = self._without_bias("users")
         if vectors is None:
             import torch
 
-            everyone = np.arange(len(self.bundle.users))
-            parts = []
+            users = np.arange(len(self.bundle.users))
+            chunks = []
             with torch.no_grad():
-                for start in range(0, len(everyone), _USERS_AT_ONCE):
-                    chunk = Queries.of_users(everyone[start : start + _USERS_AT_ONCE], self.bundle.histories)
-                    part = self.model.query_embeddings(chunk)
-                    if part is None:
+                for start in range(0, len(users), _USERS_AT_ONCE):
+                    queries = Queries.of_users(users[start : start + _USERS_AT_ONCE], self.bundle.histories)
+                    embeddings = self.model.query_embeddings(queries)
+                    if embeddings is None:
                         raise OptionError(
                             f"the model {self.bundle.manifest['model']} has no vectors to compare users by"
                         )
-                    parts.append(part.numpy())
-            vectors = np.concatenate(parts)
+                    chunks.append(embeddings.numpy())
+            vectors = np.concatenate(chunks)
         return ExactIndex.build(_unit(vectors))
 
     def _without_bias(self, name: str) -> NDArray[np.float32] | None:
@@ -165,7 +165,7 @@ class LoadedModel:
         import torch
 
         with torch.no_grad():
-            return np.asarray(self.encoder(self.without_added_items(queries))[0].numpy())
+            return np.asarray(self.query_encoder(self.without_added_items(queries))[0].numpy())
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:
         """(B, N) scores from the network."""
@@ -175,7 +175,7 @@ class LoadedModel:
             return np.asarray(self.scorer(queries).numpy(), dtype=np.float32)
 
     @cached_property
-    def encoder(self) -> "Callable[[Queries], Tensor]":
+    def query_encoder(self) -> "Callable[[Queries], Tensor]":
         """Function from queries to their vectors (B, D), by the model itself; needs torch."""
         return cast("Factored", self.model).encoder()
 

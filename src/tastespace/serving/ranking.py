@@ -66,11 +66,11 @@ def _rerank(loaded: LoadedModel, question: Question, item_filter: Filter, k: int
             _search(loaded, question, item_filter.among(mask), min(n_candidates, len(left)))
             for n_candidates, mask in searches
         ]
-        items, first = np.unique(np.concatenate([one.items for one in candidates]), return_index=True)
-        scores = np.concatenate([one.scores for one in candidates])[first]
+        items, first = np.unique(np.concatenate([ranking.items for ranking in candidates]), return_index=True)
+        scores = np.concatenate([ranking.scores for ranking in candidates])[first]
         order = np.lexsort((items, -scores))
         items, scores = items[order], scores[order]
-        directions = loaded.item_embeddings.vectors if prepared.rules.mmr < 1 else None
+        directions = loaded.item_cosine_index.vectors if prepared.rules.mmr < 1 else None
         choice = choose(prepared, items, scores, k, left, directions)
         if not choice.short or len(items) >= n_left:
             break

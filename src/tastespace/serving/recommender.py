@@ -153,10 +153,10 @@ class Recommender:
         item_filter = resolve_filter(self.loaded, seen=hidden)
         return rank(self.loaded, question_of_split(self.loaded, query), item_filter, k, rules).items
 
-    def item_directions(self) -> NDArray[np.float32] | None:
-        """(N, D) vectors of length 1 whose products say how alike items are; None where the model has none."""
+    def unit_item_vectors(self) -> NDArray[np.float32] | None:
+        """(N, D) item vectors of length 1, whose inner products are cosines; None where the model has none."""
         try:
-            return self.loaded.item_embeddings.vectors
+            return self.loaded.item_cosine_index.vectors
         except OptionError:
             return None
 
@@ -190,7 +190,7 @@ class Recommender:
             raise UnknownIdError(
                 f"nobody in the training data liked item {shown(item)}, so there is no taste to compare"
             )
-        return self._similar(self.loaded.item_embeddings, index, k, comparable, self.bundle.items)
+        return self._similar(self.loaded.item_cosine_index, index, k, comparable, self.bundle.items)
 
     def similar_users(self, user: Any, k: int = 10) -> Answer:
         """Find the `k` most similar users by their vectors' cosine, among users with a liked item; ids in `items`."""
@@ -198,7 +198,7 @@ class Recommender:
         active = np.diff(self.bundle.histories.positives().offsets) > 0
         if not active[index]:
             raise UnknownIdError(f"user {shown(user)} liked nothing in the training data, so their taste is unknown")
-        return self._similar(self.loaded.user_embeddings, index, k, active, self.bundle.users)
+        return self._similar(self.loaded.user_cosine_index, index, k, active, self.bundle.users)
 
     def evaluate(self, split: Split, *, k: int = 10, progress: bool | None = None) -> "Report":
         """Test this bundle's model on a split of the data that it was made from; `check_split` says on which."""
