@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,21 @@ def test_after_an_error_the_old_folder_is_untouched_and_nothing_new_stays(tmp_pa
     with pytest.raises(type(error)):
         _broken_off(target, error)
     assert (target / "a.txt").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_two_processes_may_write_one_folder_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tastespace._atomic import fresh_folder\n"
+        "for n in range(200):\n"
+        "    with fresh_folder(Path(sys.argv[1])) as fresh:\n"
+        "        for name in 'ab': (fresh / name).write_text(f'{sys.argv[2]} {n}')\n"
+    )
+    target = tmp_path / "cache"
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(target), name]) for name in ("first", "second")]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert (target / "a").read_text() == (target / "b").read_text()
+    assert (target / "a").read_text() in ("first 199", "second 199")
     assert list(tmp_path.iterdir()) == [target]
 
 

@@ -1,10 +1,11 @@
 """Folders and files that appear whole or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -12,7 +13,8 @@ from pathlib import Path
 def fresh_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target` to write into; it becomes `target` when the block ends without an error.
 
-    An existing `target` is moved aside first and put back if the exchange fails. On any error, Ctrl-C included,
+    An existing `target` is moved aside first and put back if the exchange fails; of several processes that write the
+    same `target` at once, the last one's folder stays. On any error, Ctrl-C included,
     nothing of the new folder stays and the old one is untouched. Raises `OSError` where the disk refuses.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -24,10 +26,15 @@ def fresh_folder(target: Path) -> Iterator[Path]:
         for file in fresh.iterdir():
             with open(file, "rb") as handle:
                 os.fsync(handle.fileno())
-        if target.exists():
-            aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-            os.rename(target, aside / "folder")
-        os.rename(fresh, target)
+        while fresh.exists():
+            if target.exists():
+                aside = aside or Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+                _move_aside(target, aside / "folder")
+            try:
+                os.rename(fresh, target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process has just put its folder there
+                    raise
     except BaseException:
         if aside is not None and not target.exists() and (aside / "folder").exists():
             os.rename(aside / "folder", target)
@@ -36,6 +43,12 @@ def fresh_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _move_aside(target: Path, aside: Path) -> None:
+    shutil.rmtree(aside, ignore_errors=True)
+    with suppress(FileNotFoundError):  # another process has moved it just now
+        os.rename(target, aside)
 
 
 def nearest_folder(path: Path) -> Path:
