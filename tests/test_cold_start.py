@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 import tastespace as ts
 from tastespace import cold_start
-from tastespace.cold_start import ColdItems, SimilarUsers, unit_rows
+from tastespace.cold_start import AddedItems, ColdItems, SimilarUsers, unit_rows
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.histories import Histories
 
@@ -80,3 +80,27 @@ def test_held_out_items_are_tested_where_their_attributes_place_them(board: Data
 def test_rows_have_length_one_and_zeros_stay() -> None:
     found = unit_rows(sp.csr_matrix(np.array([[3, 4], [0, 0]], dtype=np.float32))).toarray()
     np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0]], rtol=1e-6)
+
+
+def test_the_most_similar_count_each_for_its_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold_start, "N_SIMILAR_ITEMS", 2)
+    known = sp.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [1, 0]], dtype=np.float32))
+    new = sp.csr_matrix(np.array([[2, 0], [0, 0]], dtype=np.float32))
+    found = AddedItems.from_features(known, new, np.array([4, 9, 7, 0]))
+    cosine = 1 / np.sqrt(2)
+    weights = np.array([1, cosine, 0, 0]) / (1 + cosine)
+    np.testing.assert_allclose(found.weights.toarray(), [weights, [0, 1 / 2, 1 / 2, 0]], rtol=1e-6)
+    assert found.replace_in(Histories.of([[4, 2], [5]])).items.tolist()[:2] == [0, 2]
+    assert len(found) == 2
+
+
+def test_weights_are_shares_whatever_the_signs_of_the_features() -> None:
+    rng = np.random.default_rng(0)
+    known, new = (sp.csr_matrix(rng.normal(size=(n, 4)).astype(np.float32)) for n in (30, 20))
+    new[0] = -known[:12].sum(axis=0)
+    like = AddedItems.from_features(known, new, np.arange(30)).weights
+    assert like.min() >= 0
+    np.testing.assert_allclose(np.asarray(like.sum(axis=1)).ravel(), 1, rtol=1e-5)
+    assert np.diff(like.indptr).max() <= cold_start.N_SIMILAR_ITEMS
+    opposite = AddedItems.from_features(known[:2], sp.csr_matrix(-known[:2].sum(axis=0)), np.array([5, 2]))
+    assert opposite.weights.toarray().sum() == pytest.approx(1)

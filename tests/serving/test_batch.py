@@ -53,7 +53,7 @@ QUESTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("asked", QUESTIONS)
-def test_everybody_gets_what_each_would_get_alone(
+def test_every_user_gets_what_recommend_gives(
     recommender: ts.Recommender, asked: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "_USERS_PER_PART", 7)

@@ -38,7 +38,7 @@ def shop(board: Dataset) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def opened(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
+def recommenders(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
     """A recommender of every model."""
     folder = tmp_path_factory.mktemp("bundles")
     found = {}
@@ -50,10 +50,10 @@ def opened(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 @pytest.mark.parametrize("name", models.names())
 @pytest.mark.parametrize("asked", [{"user": 3}, {"history": [2, 8, 8, 40]}, {"user": 3, "history": [5]}])
-def test_reasons_add_up_or_tell_what_is_lost(
-    opened: dict[str, ts.Recommender], name: str, asked: dict[str, Any]
+def test_reasons_add_up_or_say_what_is_lost(
+    recommenders: dict[str, ts.Recommender], name: str, asked: dict[str, Any]
 ) -> None:
-    recommender = opened[name]
+    recommender = recommenders[name]
     answer = recommender.recommend(**asked, k=2, reasons=True)
     for item, score, reasons in zip(answer.items, answer.scores, answer.reasons, strict=True):
         found = recommender.explain(item, **asked)
@@ -77,8 +77,8 @@ def test_reasons_add_up_or_tell_what_is_lost(
 
 
 @pytest.mark.parametrize("name", ["bert4rec", "sasrec", "ncf"])
-def test_what_is_lost_is_measured_by_leaving_an_item_out(opened: dict[str, ts.Recommender], name: str) -> None:
-    recommender = opened[name]
+def test_what_is_lost_is_measured_by_leaving_an_item_out(recommenders: dict[str, ts.Recommender], name: str) -> None:
+    recommender = recommenders[name]
     history = [2, 8, 40]
     found = recommender.explain(20, history=history)
     whole_score = recommender.explain(20, history=history).score
@@ -87,16 +87,16 @@ def test_what_is_lost_is_measured_by_leaving_an_item_out(opened: dict[str, ts.Re
         assert whole_score - recommender.explain(20, history=rest).score == pytest.approx(reason.value, abs=1e-4)
 
 
-def test_an_item_of_the_same_colour_speaks_for_another(opened: dict[str, ts.Recommender]) -> None:
+def test_an_item_of_the_same_colour_speaks_for_another(recommenders: dict[str, ts.Recommender]) -> None:
     """On the checkerboard even items go with even ones."""
     for name in ("ease", "item_knn", "mf", "lightgcn", "ials", "spectral"):
-        found = opened[name].explain(20, history=[2, 7])
+        found = recommenders[name].explain(20, history=[2, 7])
         of_items = {reason.name: reason.value for reason in found.reasons if reason.kind == "history"}
         assert of_items.get(2, 0) > of_items.get(7, 0), name
 
 
-def test_attributes_are_reasons_too(opened: dict[str, ts.Recommender]) -> None:
-    towers = opened["two_tower"]
+def test_attributes_are_reasons_too(recommenders: dict[str, ts.Recommender]) -> None:
+    towers = recommenders["two_tower"]
     found = towers.explain(20, history=[2], features={"age": 33})
     named = [reason.name for reason in found.reasons if reason.kind == "feature"]
     assert named
@@ -105,8 +105,10 @@ def test_attributes_are_reasons_too(opened: dict[str, ts.Recommender]) -> None:
 
 
 @pytest.mark.parametrize("name", models.names())
-def test_popular_is_said_where_it_is_the_truth(opened: dict[str, ts.Recommender], shop: Dataset, name: str) -> None:
-    recommender = opened[name]
+def test_popular_is_said_where_it_is_the_truth(
+    recommenders: dict[str, ts.Recommender], shop: Dataset, name: str
+) -> None:
+    recommender = recommenders[name]
     for asked in ({}, {"user": 7}):
         found = recommender.explain(20, **asked)
         likes = int(((shop.interactions.item == 20) & (shop.interactions.weight > 0)).sum())
@@ -114,21 +116,21 @@ def test_popular_is_said_where_it_is_the_truth(opened: dict[str, ts.Recommender]
         assert [(one.kind, one.name, one.value) for one in found.reasons] == [("popular", None, likes)]
 
 
-def test_reasons_come_with_an_answer_only_where_asked_for(opened: dict[str, ts.Recommender]) -> None:
-    assert opened["mf"].recommend(user=3).reasons == ()
-    alike = opened["mf"].recommend(features={"age": 20}, k=2, reasons=True)
+def test_reasons_come_with_an_answer_only_where_asked_for(recommenders: dict[str, ts.Recommender]) -> None:
+    assert recommenders["mf"].recommend(user=3).reasons == ()
+    alike = recommenders["mf"].recommend(features={"age": 20}, k=2, reasons=True)
     assert [[one.kind for one in reasons] for reasons in alike.reasons] == [["similar_users"], ["similar_users"]]
 
 
-def test_questions_without_an_answer_are_refused(opened: dict[str, ts.Recommender]) -> None:
-    recommender = opened["mf"]
+def test_questions_without_an_answer_are_refused(recommenders: dict[str, ts.Recommender]) -> None:
+    recommender = recommenders["mf"]
     with pytest.raises(UnknownIdError, match="no item 999"):
         recommender.explain(999, user=3)
     with pytest.raises(OptionError, match="history is 'x', but a list of item ids is expected"):
         recommender.explain(2, history="x")
 
 
-def test_two_tables_are_explained_without_torch(opened: dict[str, ts.Recommender], tmp_path: Path) -> None:
+def test_two_tables_are_explained_without_torch(recommenders: dict[str, ts.Recommender], tmp_path: Path) -> None:
     import subprocess
     import sys
 
@@ -136,5 +138,5 @@ def test_two_tables_are_explained_without_torch(opened: dict[str, ts.Recommender
         "import sys; from tastespace import Recommender; r = Recommender.load(sys.argv[1]); "
         "r.explain(20, user=3); r.explain(20, history=[2]); assert 'torch' not in sys.modules"
     )
-    folder = opened["mf"].bundle.folder
+    folder = recommenders["mf"].bundle.folder
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True)

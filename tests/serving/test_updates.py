@@ -1,4 +1,4 @@
-"""New items: placed by their attributes, found at once by every model, kept on disk."""
+"""Updates: new items are placed by their attributes, recommended at once by every model, and saved."""
 
 import hashlib
 import json
@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from safetensors.numpy import load_file, save_file
 
 import tastespace as ts
-from tastespace import cold_start, models
-from tastespace.cold_start import AddedItems
+from tastespace import models
 from tastespace.data.dataset import Dataset, Table
-from tastespace.data.histories import Histories
 from tastespace.data.split import whole
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import BundleError, DataError, OptionError, UnknownIdError
@@ -43,7 +40,7 @@ def two_kinds(board: Dataset) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def opened(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
+def recommenders(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
     folder = tmp_path_factory.mktemp("bundles")
     found = {}
     for name in NAMES:
@@ -53,21 +50,21 @@ def opened(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_new_item_is_found_where_its_like_are(opened: dict[str, ts.Recommender], name: str) -> None:
-    before = opened[name]
-    grown = before.with_items(NEW)
+def test_a_new_item_is_placed_with_similar_ones(recommenders: dict[str, ts.Recommender], name: str) -> None:
+    before = recommenders[name]
+    extended = before.with_items(NEW)
     assert len(before.bundle.items) == 60
-    answer = grown.recommend(history=[2, 8, 14, 20], k=2, allow=[EVEN, ODD])
+    answer = extended.recommend(history=[2, 8, 14, 20], k=2, allow=[EVEN, ODD])
     assert set(answer.items) == {EVEN, ODD}
     if name != "popularity":  # the two are equally popular there
         assert answer.items == (EVEN, ODD)
-    everything = grown.recommend(user=3, k=62, exclude_seen=False)
+    everything = extended.recommend(user=3, k=62, exclude_seen=False)
     old = before.recommend(user=3, k=60, exclude_seen=False)
     assert [item for item in everything.items if item not in NEW] == list(old.items)
     scores = dict(zip(everything.items, everything.scores, strict=True))
-    assert grown.bundle.added_items is not None
+    assert extended.bundle.added_items is not None
     for place, item in enumerate(NEW):
-        row = grown.bundle.added_items.weights[place]
+        row = extended.bundle.added_items.weights[place]
         mean = sum(weight * scores[known] for known, weight in zip(row.indices, row.data, strict=True))
         assert scores[item] == pytest.approx(mean, rel=1e-3, abs=1e-3)
 
@@ -82,46 +79,46 @@ def check_explained(recommender: ts.Recommender, item: Any, user: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "popularity"])
-def test_a_new_item_takes_part_in_everything(opened: dict[str, ts.Recommender], name: str, tmp_path: Path) -> None:
-    grown = opened[name].with_items(NEW)
-    check_explained(grown, EVEN, user=3)
-    assert sum(item % 2 == 0 for item in grown.similar_items(EVEN, k=6).items) >= 5
-    assert EVEN in grown.similar_items(2, k=61).items
-    session = grown.recommend(history=[EVEN], k=5)
+def test_a_new_item_is_in_every_answer(recommenders: dict[str, ts.Recommender], name: str, tmp_path: Path) -> None:
+    extended = recommenders[name].with_items(NEW)
+    check_explained(extended, EVEN, user=3)
+    assert sum(item % 2 == 0 for item in extended.similar_items(EVEN, k=6).items) >= 5
+    assert EVEN in extended.similar_items(2, k=61).items
+    session = extended.recommend(history=[EVEN], k=5)
     assert session.route == "session"
     assert EVEN not in session.items
     assert sum(item % 2 == 0 for item in session.items) >= 4
-    assert grown.recommend(user=3, where="year = 1990 or kind = 'odd'", allow=[EVEN, ODD]).items
-    rows = recommend_all(grown, tmp_path / "recs.jsonl", k=62, exclude_seen=False).file.read_text().splitlines()
+    assert extended.recommend(user=3, where="year = 1990 or kind = 'odd'", allow=[EVEN, ODD]).items
+    rows = recommend_all(extended, tmp_path / "recs.jsonl", k=62, exclude_seen=False).file.read_text().splitlines()
     assert {EVEN, ODD} <= {json.loads(row)["item"] for row in rows[:62]}
 
 
 @pytest.mark.parametrize("name", ["mf", "ease", "bert4rec", "two_tower", "ncf"])
-def test_new_items_stay_on_disk_and_more_can_follow(
-    opened: dict[str, ts.Recommender], name: str, tmp_path: Path
+def test_new_items_are_saved_and_more_can_follow(
+    recommenders: dict[str, ts.Recommender], name: str, tmp_path: Path
 ) -> None:
-    grown = opened[name].with_items(NEW)
-    again = grown.write(tmp_path / "grown")
+    extended = recommenders[name].with_items(NEW)
+    again = extended.write(tmp_path / "extended")
     assert again.bundle.n_known == 60
     asked: dict[str, Any] = {"user": 3, "k": 62, "exclude_seen": False}
-    one, other = grown.recommend(**asked), again.recommend(**asked)
+    one, other = extended.recommend(**asked), again.recommend(**asked)
     assert one.items == other.items
     np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5, atol=1e-6)
     more = again.with_items({7000: {"kind": ["odd"]}})
     assert len(more.bundle.items) == 63
     assert more.recommend(history=[3, 9, 15], allow=[EVEN, 7000], k=1).items == (7000,)
-    twice = grown.with_items({7000: {"kind": ["odd"]}}).recommend(**asked)
+    twice = extended.with_items({7000: {"kind": ["odd"]}}).recommend(**asked)
     assert twice.items == more.recommend(**asked).items
 
 
 @pytest.mark.parametrize("kind", ["ivf", "pq", "hnsw"])
-def test_an_index_is_kept_while_few_items_came_after_it(
-    opened: dict[str, ts.Recommender], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+def test_an_index_is_reused_while_few_items_were_added(
+    recommenders: dict[str, ts.Recommender], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object, **__: object) -> None:
         raise AssertionError("an index was built")
 
-    opened["mf"].write(tmp_path / "b")
+    recommenders["mf"].write(tmp_path / "b")
     before, figures = ts.Recommender.reindex(tmp_path / "b", kind=kind, recall=0.9)
     told = {**figures.to_json(), "format_version": 1}
     assert before.bundle.manifest["index"] == told
@@ -129,9 +126,9 @@ def test_an_index_is_kept_while_few_items_came_after_it(
         patch.setattr(updates, "build_index", refused)
         copied = before.write(tmp_path / "copy")
         assert copied.bundle.manifest["index"] == told
-        grown = copied.with_items(NEW)
-        assert grown.item_vectors is grown.loaded.index.vectors
-        again = grown.write(tmp_path / "b", force=True)
+        extended = copied.with_items(NEW)
+        assert extended.item_vectors is extended.loaded.index.vectors
+        again = extended.write(tmp_path / "b", force=True)
         assert again.bundle.manifest["index"] == {**told, "overlay": 2}
         once_more = again.with_items({7000: {"kind": ["odd"]}}).write(tmp_path / "b", force=True)
     assert once_more.bundle.manifest["index"] == {**told, "overlay": 3}
@@ -143,10 +140,10 @@ def test_an_index_is_kept_while_few_items_came_after_it(
     assert (many["kind"], many["n"], many["overlay"]) == (kind, 64, 0)
 
 
-def test_an_index_that_its_manifest_does_not_tell_of_is_refused(
-    opened: dict[str, ts.Recommender], tmp_path: Path
+def test_an_index_that_its_manifest_does_not_describe_is_refused(
+    recommenders: dict[str, ts.Recommender], tmp_path: Path
 ) -> None:
-    opened["mf"].write(tmp_path / "b")
+    recommenders["mf"].write(tmp_path / "b")
     ts.Recommender.reindex(tmp_path / "b", kind="ivf")
     file = tmp_path / "b" / "manifest.json"
     manifest = json.loads(file.read_text())
@@ -167,7 +164,7 @@ def test_an_index_that_its_manifest_does_not_tell_of_is_refused(
         (0, 60, "exact", False),
     ],
 )
-def test_an_overlay_is_small_in_numbers_and_beside_the_rest(overlay: int, n: int, kind: str, kept: bool) -> None:
+def test_unindexed_vectors_are_few_in_number_and_share(overlay: int, n: int, kind: str, kept: bool) -> None:
     class Told:
         def __init__(self) -> None:
             self.overlay, self.kind = overlay, kind
@@ -192,10 +189,10 @@ def test_an_overlay_is_small_in_numbers_and_beside_the_rest(overlay: int, n: int
     ],
 )
 def test_what_cannot_be_added_is_refused(
-    opened: dict[str, ts.Recommender], items: Any, error: type[Exception], message: str
+    recommenders: dict[str, ts.Recommender], items: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        opened["mf"].with_items(items)
+        recommenders["mf"].with_items(items)
 
 
 def test_items_without_attributes_cannot_be_placed(board: Dataset, tmp_path: Path) -> None:
@@ -204,15 +201,15 @@ def test_items_without_attributes_cannot_be_placed(board: Dataset, tmp_path: Pat
         answers.with_items({100: {}})
 
 
-def test_parts_of_other_newcomers_are_not_taken(
-    opened: dict[str, ts.Recommender], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_parts_of_other_added_items_are_not_used(
+    recommenders: dict[str, ts.Recommender], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tastespace.serving import batch
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    one, other = (opened["mf"].with_items({999: {"kind": [kind]}}) for kind in ("even", "odd"))
+    one, other = (recommenders["mf"].with_items({999: {"kind": [kind]}}) for kind in ("even", "odd"))
     with monkeypatch.context() as patch:
         patch.setattr(batch, "_join", stopped)
         with pytest.raises(KeyboardInterrupt):
@@ -221,15 +218,15 @@ def test_parts_of_other_newcomers_are_not_taken(
     assert again == recommend_all(other, tmp_path / "fresh.csv", k=61, exclude_seen=False).file.read_text()
 
 
-def test_new_items_stand_among_the_popular_ones_too(opened: dict[str, ts.Recommender]) -> None:
-    grown = opened["mf"].with_items(NEW)
-    everything = grown.recommend(k=62)
+def test_new_items_are_among_the_popular_ones_too(recommenders: dict[str, ts.Recommender]) -> None:
+    extended = recommenders["mf"].with_items(NEW)
+    everything = extended.recommend(k=62)
     assert everything.route == "popular"
     assert everything.items[-1] not in NEW
 
 
-def test_forged_newcomers_are_refused(opened: dict[str, ts.Recommender], tmp_path: Path) -> None:
-    opened["mf"].with_items(NEW).write(tmp_path / "b")
+def test_forged_added_items_are_refused(recommenders: dict[str, ts.Recommender], tmp_path: Path) -> None:
+    recommenders["mf"].with_items(NEW).write(tmp_path / "b")
     file = tmp_path / "b" / "added_items.safetensors"
     manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
     held = load_file(file)
@@ -249,23 +246,11 @@ def test_forged_newcomers_are_refused(opened: dict[str, ts.Recommender], tmp_pat
             ts.Recommender.load(tmp_path / "b")
 
 
-def test_the_most_alike_count_each_for_its_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cold_start, "N_SIMILAR_ITEMS", 2)
-    known = sp.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [1, 0]], dtype=np.float32))
-    new = sp.csr_matrix(np.array([[2, 0], [0, 0]], dtype=np.float32))
-    found = AddedItems.from_features(known, new, np.array([4, 9, 7, 0]))
-    cosine = 1 / np.sqrt(2)
-    weights = np.array([1, cosine, 0, 0]) / (1 + cosine)
-    np.testing.assert_allclose(found.weights.toarray(), [weights, [0, 1 / 2, 1 / 2, 0]], rtol=1e-6)
-    assert found.replace_in(Histories.of([[4, 2], [5]])).items.tolist()[:2] == [0, 2]
-    assert len(found) == 2
-
-
 @pytest.mark.parametrize("late", [[50, 10], []])
-def test_a_vocabulary_keeps_its_indices_when_it_grows(late: list[int]) -> None:
-    grown = Vocabulary.of([20, 30, 40]).extended(late)
-    assert grown.ids.tolist() == [20, 30, 40, *late]
-    assert grown.index_of([30, *late]).tolist() == [1, *range(3, 3 + len(late))]
+def test_an_extended_vocabulary_keeps_its_indices(late: list[int]) -> None:
+    extended = Vocabulary.of([20, 30, 40]).extended(late)
+    assert extended.ids.tolist() == [20, 30, 40, *late]
+    assert extended.index_of([30, *late]).tolist() == [1, *range(3, 3 + len(late))]
     texts = Vocabulary.of(["b", "c"]).extended(["a"])
     assert texts.index_of(["a", "c"]).tolist() == [2, 1]
     for wrong in ([20], ["x"], [7, 7], [True]):
@@ -275,38 +260,26 @@ def test_a_vocabulary_keeps_its_indices_when_it_grows(late: list[int]) -> None:
         Vocabulary(np.array([1, 2, 1]), "item", appended=1)
 
 
-def test_weights_are_shares_whatever_the_signs_of_the_features() -> None:
-    rng = np.random.default_rng(0)
-    known, new = (sp.csr_matrix(rng.normal(size=(n, 4)).astype(np.float32)) for n in (30, 20))
-    new[0] = -known[:12].sum(axis=0)
-    like = AddedItems.from_features(known, new, np.arange(30)).weights
-    assert like.min() >= 0
-    np.testing.assert_allclose(np.asarray(like.sum(axis=1)).ravel(), 1, rtol=1e-5)
-    assert np.diff(like.indptr).max() <= cold_start.N_SIMILAR_ITEMS
-    opposite = AddedItems.from_features(known[:2], sp.csr_matrix(-known[:2].sum(axis=0)), np.array([5, 2]))
-    assert opposite.weights.toarray().sum() == pytest.approx(1)
-
-
 @pytest.mark.parametrize("name", ["mf", "spectral"])
-def test_what_strangers_get_of_the_items_before_stays(opened: dict[str, ts.Recommender], name: str) -> None:
+def test_unseen_users_get_the_same_of_the_known_items(recommenders: dict[str, ts.Recommender], name: str) -> None:
     asked: dict[str, Any] = {"history": [2, 8, 14], "k": 20, "allow": list(range(60))}
-    before, after = opened[name].recommend(**asked), opened[name].with_items(NEW).recommend(**asked)
+    before, after = recommenders[name].recommend(**asked), recommenders[name].with_items(NEW).recommend(**asked)
     assert before.items == after.items
     np.testing.assert_allclose(before.scores, after.scores, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mf", "ease"])
-def test_a_new_item_is_as_popular_as_its_like_for_one_and_for_all(
-    opened: dict[str, ts.Recommender], name: str, tmp_path: Path
+def test_a_new_item_is_as_popular_as_similar_ones(
+    recommenders: dict[str, ts.Recommender], name: str, tmp_path: Path
 ) -> None:
-    grown = opened[name].with_items(NEW)
-    assert grown.loaded.popularity[60] > 0
-    one = grown.recommend(k=62)
-    assert dict(zip(one.items, one.scores, strict=True))[EVEN] == pytest.approx(grown.loaded.popularity[60])
+    extended = recommenders[name].with_items(NEW)
+    assert extended.loaded.popularity[60] > 0
+    one = extended.recommend(k=62)
+    assert dict(zip(one.items, one.scores, strict=True))[EVEN] == pytest.approx(extended.loaded.popularity[60])
 
 
 @pytest.fixture(scope="module")
-def opening(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
+def cold_recommenders(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
     """Trained without a tenth of the items, which are in the catalogue all the same."""
     folder, split = tmp_path_factory.mktemp("cold"), ts.split(two_kinds, "new-items")
     return {
@@ -316,10 +289,10 @@ def opening(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "popularity"])
-def test_items_of_the_catalogue_that_nobody_met_stand_where_their_like_are(
-    opening: dict[str, ts.Recommender], two_kinds: Dataset, name: str
+def test_items_of_the_catalogue_without_interactions_are_placed_by_attributes(
+    cold_recommenders: dict[str, ts.Recommender], two_kinds: Dataset, name: str
 ) -> None:
-    recommender = opening[name]
+    recommender = cold_recommenders[name]
     held_out = np.setdiff1d(np.arange(60), recommender.bundle.histories.items)
     assert len(held_out) == 6
     even = set(held_out[held_out % 2 == 0].tolist())
@@ -335,7 +308,7 @@ def test_items_of_the_catalogue_that_nobody_met_stand_where_their_like_are(
     assert report.mean("recall@10") > 0.8
 
 
-def test_without_attributes_what_nobody_met_is_not_compared(board: Dataset, tmp_path: Path) -> None:
+def test_without_attributes_items_without_interactions_are_not_compared(board: Dataset, tmp_path: Path) -> None:
     recommender = ts.Recommender.build(ts.train("spectral", ts.split(board, "new-items"), dim=8), tmp_path / "b")
     item = int(np.setdiff1d(np.arange(60), recommender.bundle.histories.items)[0])
     with pytest.raises(UnknownIdError, match=f"nobody in the training data liked item {item}"):
