@@ -62,7 +62,7 @@ def test_the_score_is_that_of_the_joined_pair(loss: str) -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_path_and_loss_trains(paths: str, loss: str) -> None:
     on = whole(checkerboard())
-    fit = ts.train("ncf", on, dim=8, epochs=12, paths=paths, loss=loss)
+    fit = ts.train("ncf", on, dim=8, epochs=5, paths=paths, loss=loss)
     assert fit.history[-1].loss < fit.history[0].loss
 
 
