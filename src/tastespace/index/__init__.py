@@ -3,19 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 from tastespace.index.base import Index, Neighbours
-from tastespace.index.build import Figures, build_index, class_of
+from tastespace.index.build import IndexReport, build_index, index_class
 from tastespace.index.exact import ExactIndex
 
 if TYPE_CHECKING:
-    from tastespace.index.hnsw import GraphIndex
     from tastespace.index.ivf import InvertedIndex
     from tastespace.index.pq import QuantisedIndex
 
 __all__ = [
     "ExactIndex",
-    "Figures",
-    "GraphIndex",
     "Index",
+    "IndexReport",
     "InvertedIndex",
     "Neighbours",
     "QuantisedIndex",
@@ -24,11 +22,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """FAISS is loaded where an approximate index is asked for, not before."""
+    """Import FAISS only when an approximate index is requested."""
     if name == "InvertedIndex":
-        return class_of("ivf")
+        return index_class("ivf")
     if name == "QuantisedIndex":
-        return class_of("pq")
-    if name == "GraphIndex":
-        return class_of("hnsw")
+        return index_class("pq")
     raise AttributeError(name)

@@ -1,4 +1,4 @@
-"""The five verbs of an index."""
+"""Interface of an index: build, search, add, save, load."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,45 +13,45 @@ from tastespace.errors import OptionError
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """For each query the best places, best first; -1 with score -inf fills up where fewer are left."""
+    """Indices and scores of the nearest vectors of each query, best first; -1 and -inf where fewer than K exist."""
 
     indices: NDArray[np.int64]  # (B, K)
     scores: NDArray[np.float32]  # (B, K)
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How much of what there is a search looks at, where that is not everything."""
+class SearchSettings:
+    """Extent of an approximate search; None for what an index does not have."""
 
-    lists: int | None = None  # that there are
-    reach: int | None = None  # lists looked at; or candidates that a walk through a graph keeps
-    rescored: int | None = None  # candidates, beside those wanted, that codes are not trusted with
+    n_lists: int | None = None
+    nprobe: int | None = None  # lists scanned a query
+    n_rescored: int | None = None  # candidates beyond those requested whose exact scores are computed
 
 
 class Index(Protocol):
-    """Maximum inner product search over N vectors; among what is found equal scores go to the lower index."""
+    """Maximum inner product search over N vectors; equal scores rank by ascending index."""
 
     kind: ClassVar[str]
     vectors: NDArray[np.float32]  # (N, D)
 
     @property
-    def overlay(self) -> int:
-        """How many of the last vectors came after the build: they are searched in full."""
+    def n_unindexed(self) -> int:
+        """Number of vectors added since the build, the last ones; they are searched exhaustively."""
 
     @property
     def nbytes(self) -> int:
-        """What it holds beside the vectors that it was given."""
+        """Bytes of memory beside the vectors."""
 
     @property
-    def effort(self) -> Effort:
-        """How much of what there is a search looks at."""
+    def settings(self) -> SearchSettings:
+        """Extent of a search."""
 
-    def more(self) -> bool:
-        """Look at twice as much from now on; False where a search looks at all that there is already."""
+    def widen(self) -> bool:
+        """Double the extent of a search; False where it is already exhaustive."""
 
     @classmethod
     def build(cls, vectors: NDArray[np.float32]) -> Self:
-        """Index `vectors` (N, D), which are kept as they are, not copied."""
+        """Index `vectors` (N, D), which are referenced, not copied."""
 
     def __len__(self) -> int:
         """N."""
@@ -64,27 +64,28 @@ class Index(Protocol):
         exclude: Sequence[NDArray[np.int64]] | None = None,
         allow: NDArray[np.bool_] | None = None,
     ) -> Neighbours:
-        """The `k` best for each of `queries` (B, D): never one of the query's own `exclude` (places in any order).
+        """Find the `k` best vectors for each of `queries` (B, D).
 
-        Only those that `allow` (N,), where it is given. There are `k` of them wherever so many are left.
+        `exclude` holds the indices to leave out for each query, in any order; `allow` (N,) restricts the results of
+        all. There are `k` results wherever `k` vectors remain.
         """
 
     def add(self, vectors: NDArray[np.float32]) -> None:
-        """Append vectors; their indices go on from N. Costs a copy of all vectors: build again when they are many."""
+        """Append vectors, with indices from N on. Copies all vectors: build again when many were added."""
 
     def save(self, folder: Path) -> None:
-        """Write what was built to an empty folder; vectors themselves, and those added, are not part of it."""
+        """Write the built structure to an empty folder; neither the vectors nor those added since are part of it."""
 
     @classmethod
     def load(cls, folder: Path, vectors: NDArray[np.float32]) -> Self:
-        """Open what `save` wrote, for the vectors (N, D) that it was built from, and those added since, in their order.
+        """Load what `save` wrote. `vectors` (N, D) are those it was built from, then those added since, in order.
 
         Raises `BundleError` for anything else.
         """
 
 
 def check_search(width: int, queries: NDArray[np.float32], k: int) -> None:
-    """Raise `OptionError` for what is no question to vectors of a `width`."""
+    """Raise `OptionError` for queries of another width, and for a `k` below 1."""
     if k < 1:
         raise OptionError(f"k is {k}, but at least 1 is expected")
     if queries.ndim != 2 or queries.shape[1] != width:
@@ -92,7 +93,7 @@ def check_search(width: int, queries: NDArray[np.float32], k: int) -> None:
 
 
 def check_vectors(vectors: NDArray[np.float32], width: int | None = None) -> NDArray[np.float32]:
-    """The vectors (N, D) as float32; `OptionError` for another shape."""
+    """Return the vectors (N, D) as float32; raise `OptionError` for another shape."""
     if vectors.ndim != 2:
         raise OptionError(f"vectors (N, D) are expected, not an array of {vectors.ndim} dimensions")
     if width is not None and vectors.shape[1] != width:

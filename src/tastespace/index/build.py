@@ -1,4 +1,4 @@
-"""Which index suits a catalogue, and what it then reaches: recall against exact search, latency, bytes."""
+"""Builds an index of the kind that suits a catalogue, and measures it: recall against exact search, latency, bytes."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -16,23 +16,23 @@ from tastespace.index.files import KINDS, Kind
 EXACT_UP_TO = 200_000  # vectors; beyond, exact search takes more than some 10 ms a query
 LEAST_RECALL = 0.95
 _ROUNDING = 1e-5  # of a score
-_QUERIES = 500  # that an index is judged by
+_SAMPLE_QUERIES = 500  # that an index is measured on
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What an index of N vectors reaches on `queries` queries of `k`; one query at a time, on one thread.
+class IndexReport:
+    """Measured quality and cost of an index of `n` vectors, on `queries` queries of `k`, one at a time on one thread.
 
-    `overlay` vectors more came after it was built and measured: they are searched in full. `lists`, `reach` and
-    `rescored` say how much of what there is a search looks at (see `Effort`).
+    `n_unindexed` vectors were added since; they are searched exhaustively. For `n_lists`, `nprobe` and `n_rescored` see
+    `SearchSettings`.
     """
 
     kind: str
     n: int
-    overlay: int
-    lists: int | None
-    reach: int | None
-    rescored: int | None
+    n_unindexed: int
+    n_lists: int | None
+    nprobe: int | None
+    n_rescored: int | None
     k: int
     queries: int
     recall: float
@@ -42,12 +42,12 @@ class Figures:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """Plain values by name."""
         return asdict(self)
 
 
-def class_of(kind: Kind) -> type[Index]:
-    """The class of an index of this kind. FAISS is loaded here, where one needs it."""
+def index_class(kind: Kind) -> type[Index]:
+    """Class of an index of this kind; imports FAISS if it is an approximate one."""
     if kind == "ivf":
         from tastespace.index.ivf import InvertedIndex
 
@@ -56,19 +56,18 @@ def class_of(kind: Kind) -> type[Index]:
         from tastespace.index.pq import QuantisedIndex
 
         return QuantisedIndex
-    if kind == "hnsw":
-        from tastespace.index.hnsw import GraphIndex
-
-        return GraphIndex
     return ExactIndex
 
 
 def choose_kind(n: int) -> Kind:
-    """The kind for N vectors.
+    """Choose the kind of index for N vectors.
 
-    Never a graph: of 1,000,000 planted vectors x 64, one takes 53 to 62 s to build on two cores and lists 8, and with
-    200 seen ones hidden it finds 1.00 of the best 10 in 1.1 ms (lengths follow a power law of 3) or 0.97 in 7.0 ms (of
-    10), where lists find 1.00 in 0.7 ms or 0.98 in 0.5 ms (benchmarks/answers.py).
+    There is no graph (HNSW), as it was better nowhere. Of 1,000,000 planted vectors x 64, on two cores, a graph took 53
+    to 62 s to build where inverted lists take 8, and 144 MiB beside the vectors where lists of codes take 29. With 200
+    seen items hidden, it had recall@10 1.00 in 1.1 ms (norms by a power law of 3) and 0.97 in 7.0 ms (of 10), where
+    lists have 1.00 in 0.7 ms and 0.98 in 0.5 ms; it took up to 15 ms under an allow-list, where lists take 1.1 ms
+    (2026-11-26, results/answers.md of that day). benchmarks/own_implementations.py repeats the comparison with
+    FAISS's own graph.
     """
     return "exact" if n <= EXACT_UP_TO else "ivf"
 
@@ -80,71 +79,71 @@ def build_index(
     kind: str = "auto",
     recall: float = LEAST_RECALL,
     k: int = 10,
-) -> tuple[Index, Figures]:
-    """An index of `vectors` (N, D) and its figures on up to 500 of `queries` (B, D), such as users' vectors.
+) -> tuple[Index, IndexReport]:
+    """Build an index of `vectors` (N, D), and measure it on up to 500 of `queries` (B, D), such as users' embeddings.
 
-    `kind` is one of `KINDS`, or "auto": by N. An approximate index looks at more until it finds the share `recall` of
-    the best `k` in the mean. One that finds less at its most is refused (`OptionError`), or, where `kind` is "auto", an
-    exact one built instead.
+    `kind` is one of `KINDS`, or "auto": by N. The search of an approximate index is widened until its mean recall of
+    the best `k` is at least `recall`. If even its widest search has less, `OptionError` is raised, or, where `kind` is
+    "auto", an exact index is built instead.
     """
     vectors = check_vectors(vectors)
     if kind != "auto" and kind not in KINDS:
         raise OptionError(f"there is no index {shown(kind)}{did_you_mean(kind, ['auto', *KINDS])}")
     if not 0 < recall <= 1:
-        raise OptionError(f"a recall of {recall:g} is asked for, but it lies above 0 and up to 1")
-    asked = _some(queries)
-    began = time.perf_counter()
-    index = class_of(choose_kind(len(vectors)) if kind == "auto" else cast("Kind", kind)).build(vectors)
-    seconds = time.perf_counter() - began
-    if index.effort.reach is None:
-        return index, _figures(index, asked, 1.0, k, seconds)
-    truth = ExactIndex.build(vectors).search(asked, k)
-    reached = _recall(index, asked, truth)
-    while reached < recall and index.more():
-        reached = _recall(index, asked, truth)
-    if reached < recall and kind == "auto":
+        raise OptionError(f"recall is {recall:g}, but a number above 0 and up to 1 is expected")
+    sample = _sample_queries(queries)
+    start = time.perf_counter()
+    index = index_class(choose_kind(len(vectors)) if kind == "auto" else cast("Kind", kind)).build(vectors)
+    seconds = time.perf_counter() - start
+    if index.settings.nprobe is None:
+        return index, _measure(index, sample, 1.0, k, seconds)
+    truth = ExactIndex.build(vectors).search(sample, k)
+    measured = _recall(index, sample, truth)
+    while measured < recall and index.widen():
+        measured = _recall(index, sample, truth)
+    if measured < recall and kind == "auto":
         return build_index(vectors, queries, kind="exact", k=k)
-    if reached < recall:
+    if measured < recall:
         raise OptionError(
-            f"an index of kind {index.kind} finds {reached:.3f} of the best {k} at most, and {recall:g} is asked for; "
+            f"the recall@{k} of an index of kind {index.kind} is {measured:.3f} at most, but {recall:g} is required; "
             "build an exact one (--kind exact)"
         )
-    return index, _figures(index, asked, reached, k, seconds)
+    return index, _measure(index, sample, measured, k, seconds)
 
 
-def _some(queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A fixed random choice of the queries that ask for anything."""
+def _sample_queries(queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fixed random sample of the queries that are not all zeros."""
     queries = queries[np.abs(queries).max(axis=1, initial=0) > 0]
-    if len(queries) <= _QUERIES:
+    if len(queries) <= _SAMPLE_QUERIES:
         return queries
-    return queries[np.sort(np.random.default_rng(0).choice(len(queries), _QUERIES, replace=False))]
+    return queries[np.sort(np.random.default_rng(0).choice(len(queries), _SAMPLE_QUERIES, replace=False))]
 
 
 def _recall(index: Index, queries: NDArray[np.float32], truth: Neighbours) -> float:
-    """Mean share of the best (B, K) that an index finds, or as good ones; 1 where nothing is asked."""
+    """Mean share of the true best (B, K) that an index finds, counting equal scores as hits; 1 without queries."""
     if len(queries) == 0:
         return 1.0
-    wanted = truth.scores
-    found = index.search(queries, wanted.shape[1]).scores
-    there = truth.indices >= 0
-    last = np.where(there, wanted, np.inf).min(axis=1, initial=np.inf)[:, None]  # what a found one must reach
-    hits = (found >= last - _ROUNDING * np.maximum(1.0, np.abs(last))).sum(axis=1)
-    return float(np.minimum(hits, there.sum(axis=1)).sum() / max(1, int(there.sum())))
+    true_scores = truth.scores
+    scores = index.search(queries, true_scores.shape[1]).scores
+    exists = truth.indices >= 0
+    lowest = np.where(exists, true_scores, np.inf).min(axis=1, initial=np.inf)[:, None]  # score that makes a hit
+    hits = (scores >= lowest - _ROUNDING * np.maximum(1.0, np.abs(lowest))).sum(axis=1)
+    return float(np.minimum(hits, exists.sum(axis=1)).sum() / max(1, int(exists.sum())))
 
 
-def _figures(index: Index, queries: NDArray[np.float32], recall: float, k: int, seconds: float) -> Figures:
+def _measure(index: Index, queries: NDArray[np.float32], recall: float, k: int, seconds: float) -> IndexReport:
     times = []
     for row in range(len(queries)):
-        began = time.perf_counter()
+        start = time.perf_counter()
         index.search(queries[row : row + 1], k)
-        times.append(1000 * (time.perf_counter() - began))
-    return Figures(
+        times.append(1000 * (time.perf_counter() - start))
+    return IndexReport(
         kind=index.kind,
         n=len(index),
-        overlay=index.overlay,
-        lists=index.effort.lists,
-        reach=index.effort.reach,
-        rescored=index.effort.rescored,
+        n_unindexed=index.n_unindexed,
+        n_lists=index.settings.n_lists,
+        nprobe=index.settings.nprobe,
+        n_rescored=index.settings.n_rescored,
         k=k,
         queries=len(queries),
         recall=recall,

@@ -1,9 +1,8 @@
-"""The kinds of index by name, and the files that each writes in a folder."""
+"""Kinds of index by name, and the files of each."""
 
 from typing import Literal, get_args
 
-Kind = Literal["exact", "ivf", "pq", "hnsw"]
+Kind = Literal["exact", "ivf", "pq"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LIST_FILES = ("lists.safetensors", "lists.bin")
-GRAPH_FILES = ("graph.safetensors",)
-FILES: dict[Kind, tuple[str, ...]] = {"exact": (), "ivf": LIST_FILES, "pq": LIST_FILES, "hnsw": GRAPH_FILES}
+FILES: dict[Kind, tuple[str, ...]] = {"exact": (), "ivf": LIST_FILES, "pq": LIST_FILES}

@@ -1,4 +1,4 @@
-"""Inverted lists of whole vectors (see `lists`): what is looked at is scored exactly."""
+"""Inverted lists of whole vectors (see `lists`): every scanned vector gets its exact score."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,120 +8,135 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from tastespace.index.approximate import Approximate, Mask, Places, Vectors, best_products, selector, together
-from tastespace.index.base import Effort, check_vectors
-from tastespace.index.lists import Arrangement, Lists, arranged, fill, load_lists, not_of_these, padded
+from tastespace.index.approximate import (
+    ApproximateIndex,
+    Indices,
+    Mask,
+    Vectors,
+    concatenated,
+    id_selector,
+    top_products,
+)
+from tastespace.index.base import SearchSettings, check_vectors
+from tastespace.index.lists import Assignment, InvertedLists, add_to_lists, assign, load_lists, mismatch, pad
 
-_WIDER = 0.5  # below this share of allowed vectors, more lists are looked at, in proportion
+_FEW_ALLOWED = 0.5  # below this share of allowed vectors, more lists are scanned, in proportion
 
 
-class InvertedIndex(Approximate):
-    """Search by head and lists. `lists.safetensors` holds `reach` (1,) too: how many lists a search looks at."""
+class InvertedIndex(ApproximateIndex):
+    """Scan of the `nprobe` lists with the best centroids; `lists.safetensors` holds `nprobe` (1,) too."""
 
     kind: ClassVar[str] = "ivf"
 
-    def __init__(self, vectors: Vectors, lists: Lists, n_indexed: int) -> None:
+    def __init__(self, vectors: Vectors, lists: InvertedLists, n_indexed: int) -> None:
         """Use `build` or `load`."""
         super().__init__(vectors, n_indexed)
-        self._lists = lists  # FAISS does not keep it alive
-        self._head_vectors = np.ascontiguousarray(vectors[lists.head])
-        self._searcher = self._over(lists)
-        self._searcher.replace_invlists(lists.held, False)
-        self._searcher.is_trained, self._searcher.ntotal = True, n_indexed - len(lists.head)
-        self.reach = int(lists.tables["reach"][0])
+        self._lists = lists  # FAISS does not keep a reference
+        self._largest_norm_vectors = np.ascontiguousarray(vectors[lists.largest_norm])
+        self._faiss_index = self._make_faiss_index(lists)
+        self._faiss_index.replace_invlists(lists.faiss_lists, False)
+        self._faiss_index.is_trained, self._faiss_index.ntotal = True, n_indexed - len(lists.largest_norm)
+        self.nprobe = int(lists.tables["nprobe"][0])
 
     @property
     def n_lists(self) -> int:
         """L."""
-        return len(self._lists.promises)
+        return len(self._lists.centroids)
 
     @property
     def nbytes(self) -> int:
-        """Lists, what they promise, and the head."""
+        """Bytes of lists, centroids, tables and the vectors of largest norm."""
         lists = self._lists
-        listed = (self.n_indexed - len(lists.head)) * (lists.held.code_size + 8)
-        tables: list[NDArray[Any]] = [lists.promises, lists.head, self._head_vectors, *lists.tables.values()]
-        return int(listed + sum(table.nbytes for table in tables))
+        in_lists = (self.n_indexed - len(lists.largest_norm)) * (lists.faiss_lists.code_size + 8)
+        tables: list[NDArray[Any]] = [lists.centroids, lists.largest_norm, self._largest_norm_vectors]
+        return int(in_lists + sum(table.nbytes for table in [*tables, *lists.tables.values()]))
 
     @property
-    def effort(self) -> Effort:
-        """How many lists there are, and how many of them a search looks at."""
-        return Effort(lists=self.n_lists, reach=self.reach)
+    def settings(self) -> SearchSettings:
+        """Number of lists, and how many of them a search scans."""
+        return SearchSettings(n_lists=self.n_lists, nprobe=self.nprobe)
 
-    def more(self) -> bool:
-        """Look at twice as many lists."""
-        before = self.reach
-        self.reach = min(2 * self.reach, self.n_lists)
-        return self.reach > before
+    def widen(self) -> bool:
+        """Double the number of lists that a search scans."""
+        before = self.nprobe
+        self.nprobe = min(2 * self.nprobe, self.n_lists)
+        return self.nprobe > before
 
     @classmethod
-    def build(cls, vectors: Vectors, *, clusters: int | None = None, reach: int = 32) -> Self:
-        """Index `vectors` (N, D) in lists of `clusters` (2 sqrt(N) unless given); a search looks at `reach` lists."""
+    def build(cls, vectors: Vectors, *, n_clusters: int | None = None, nprobe: int = 32) -> Self:
+        """Index `vectors` (N, D) in lists of `n_clusters` clusters (2 sqrt(N) unless given), `nprobe` scanned."""
         vectors = np.ascontiguousarray(check_vectors(vectors))
-        plan = arranged(vectors, clusters)
-        held = faiss.ArrayInvertedLists(len(plan.promises), cls._code_size(vectors.shape[1]))
-        tables = {"reach": np.array([min(reach, len(plan.promises))]), **cls._learnt(vectors, plan)}
-        found = cls(vectors, Lists(plan.promises, plan.head, held, tables), len(vectors))
-        fill(found._searcher, vectors, plan)
-        return found
+        assignment = assign(vectors, n_clusters)
+        n_lists = len(assignment.centroids)
+        faiss_lists = faiss.ArrayInvertedLists(n_lists, cls._code_size(vectors.shape[1]))
+        tables = {"nprobe": np.array([min(nprobe, n_lists)]), **cls._train(vectors, assignment)}
+        lists = InvertedLists(assignment.centroids, assignment.largest_norm, faiss_lists, tables)
+        index = cls(vectors, lists, len(vectors))
+        add_to_lists(index._faiss_index, vectors, assignment)
+        return index
 
     def save(self, folder: Path) -> None:
         """Write tables and lists."""
         lists = self._lists
-        Lists(lists.promises, lists.head, lists.held, {**lists.tables, **self._efforts()}).save(folder)
+        tables = {**lists.tables, **self._settings_tables()}
+        InvertedLists(lists.centroids, lists.largest_norm, lists.faiss_lists, tables).save(folder)
 
     @classmethod
     def load(cls, folder: Path, vectors: Vectors) -> Self:
-        """Open what `save` wrote; anything else raises `BundleError`."""
+        """Load what `save` wrote; raise `BundleError` for anything else."""
         vectors = check_vectors(vectors)
         lists = load_lists(folder, vectors, cls._code_size(vectors.shape[1]))
-        if not cls._fits(lists.tables, len(lists.promises), vectors):
-            raise not_of_these(folder, vectors)
-        return cls(vectors, lists, int(lists.sizes.sum()) + len(lists.head))
+        if not cls._are_valid(lists.tables, len(lists.centroids), vectors):
+            raise mismatch(folder, vectors)
+        return cls(vectors, lists, int(lists.sizes.sum()) + len(lists.largest_norm))
 
-    def _look(self, queries: Vectors, wanted: int, share: float, allow: Mask | None) -> tuple[Vectors, Places]:
-        reach = min(round(self.reach * max(1.0, _WIDER / share)), self.n_lists)
-        asked = faiss.SearchParametersIVF(nprobe=reach, sel=selector(allow))
-        scores, found = self._searcher.search(padded(queries, self._searcher.d), self._enough(wanted), params=asked)
-        self._check_places(found)
-        head = best_products(queries, self._head_vectors, self._lists.head, wanted, allow)
-        return together([(self._scored(queries, scores, found), found), head])
+    def _search_indexed(
+        self, queries: Vectors, n_candidates: int, allowed_share: float, allow: Mask | None
+    ) -> tuple[Vectors, Indices]:
+        nprobe = min(round(self.nprobe * max(1.0, _FEW_ALLOWED / allowed_share)), self.n_lists)
+        parameters = faiss.SearchParametersIVF(nprobe=nprobe, sel=id_selector(allow))
+        scores, indices = self._faiss_index.search(
+            pad(queries, self._faiss_index.d), self._n_from_lists(n_candidates), params=parameters
+        )
+        self._check_indices(indices)
+        largest = top_products(queries, self._largest_norm_vectors, self._lists.largest_norm, n_candidates, allow)
+        return concatenated([(self._exact_scores(queries, scores, indices), indices), largest])
 
     @staticmethod
     def _code_size(dim: int) -> int:
-        """Bytes that a list holds of a vector."""
+        """Bytes of a vector in a list."""
         return 4 * dim
 
     @classmethod
-    def _learnt(cls, vectors: Vectors, plan: Arrangement) -> dict[str, NDArray[Any]]:
-        """What else is kept of the vectors."""
+    def _train(cls, vectors: Vectors, assignment: Assignment) -> dict[str, NDArray[Any]]:
+        """Train the tables that this kind needs beside the lists."""
         return {}
 
     @classmethod
-    def _fits(cls, tables: Mapping[str, NDArray[Any]], n_lists: int, vectors: Vectors) -> bool:
-        """Whether what lies on disk beside the lists can be used."""
-        return is_number(tables.get("reach"), n_lists)
+    def _are_valid(cls, tables: Mapping[str, NDArray[Any]], n_lists: int, vectors: Vectors) -> bool:
+        """Whether the tables of this kind can be used."""
+        return is_number(tables.get("nprobe"), n_lists)
 
-    def _over(self, lists: Lists) -> Any:
-        """The FAISS index; its coarse quantizer is kept too, as FAISS does not."""
+    def _make_faiss_index(self, lists: InvertedLists) -> Any:
+        """Make the FAISS index, without lists; its coarse quantizer is referenced here, as FAISS does not."""
         dim = self.vectors.shape[1]
-        self._finder = faiss.IndexFlatIP(dim)
-        self._finder.add(lists.promises)
-        return faiss.IndexIVFFlat(self._finder, dim, len(lists.promises), faiss.METRIC_INNER_PRODUCT, False)
+        self._quantizer = faiss.IndexFlatIP(dim)
+        self._quantizer.add(lists.centroids)
+        return faiss.IndexIVFFlat(self._quantizer, dim, len(lists.centroids), faiss.METRIC_INNER_PRODUCT, False)
 
-    def _efforts(self) -> dict[str, NDArray[Any]]:
-        """What may have changed since the build."""
-        return {"reach": np.array([self.reach], dtype=np.int64)}
+    def _settings_tables(self) -> dict[str, NDArray[Any]]:
+        """Tables that may have changed since the build."""
+        return {"nprobe": np.array([self.nprobe], dtype=np.int64)}
 
-    def _enough(self, wanted: int) -> int:
-        """How many the lists are asked for."""
-        return wanted
+    def _n_from_lists(self, n_candidates: int) -> int:
+        """Number of candidates to take from the lists."""
+        return n_candidates
 
-    def _scored(self, queries: Vectors, scores: Vectors, found: Places) -> Vectors:
-        """(B, W) exact scores."""
+    def _exact_scores(self, queries: Vectors, scores: Vectors, indices: Indices) -> Vectors:
+        """(B, W) exact scores of candidates that FAISS scored."""
         return scores
 
 
 def is_number(table: NDArray[Any] | None, most: int) -> bool:
-    """Whether it holds one number from 1 to `most`."""
+    """Whether a table holds one number from 1 to `most`."""
     return table is not None and table.dtype == np.int64 and table.shape == (1,) and 1 <= int(table[0]) <= most
