@@ -97,7 +97,7 @@ def _altered_files(n_files: int = 200) -> Comparison:
     vectors, queries = planted(4000, 5, power=3.0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        InvertedIndex.build(vectors, reach=300).save(folder)
+        InvertedIndex.build(vectors, nprobe=300).save(folder)
         quantizer = faiss.IndexFlatIP(vectors.shape[1])
         ivf = faiss.IndexIVFFlat(quantizer, vectors.shape[1], 100, faiss.METRIC_INNER_PRODUCT)
         ivf.train(vectors)

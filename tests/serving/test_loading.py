@@ -60,10 +60,20 @@ def test_forged_features_are_refused(described: ts.Recommender, tmp_path: Path, 
         ts.Recommender.load(path).recommend(history=[1])
 
 
-@pytest.mark.parametrize("told", [{"format_version": 2, "kind": "ivf"}, {}, [1], "ivf"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"format_version": 1, "kind": "hnsw"},
+        {"format_version": 1, "kind": "ivf"},
+        {"format_version": 3, "kind": "ivf"},
+        {},
+        [1],
+        "ivf",
+    ],
+)
 def test_an_index_of_another_version_says_what_to_do(copy: Path, told: object) -> None:
     forge(copy, index=told)
-    with pytest.raises(BundleError, match=r"this tastespace reads version 1: build it again \(tastespace index"):
+    with pytest.raises(BundleError, match=r"this tastespace reads version 2: build it again \(tastespace index"):
         ts.Recommender.load(copy).recommend(user=3)
     ts.Recommender.reindex(copy)
     assert ts.Recommender.load(copy).recommend(user=3).route == "user"

@@ -14,34 +14,33 @@ def index(
     kind: Annotated[
         str,
         typer.Option(
-            help="exact; ivf, lists of vectors; pq, lists of codes, in a tenth of the memory; hnsw, a graph; or auto: "
-            "exact or ivf, by the number of items."
+            help="exact; ivf, inverted lists of vectors; pq, inverted lists of quantised codes, in a tenth of the "
+            "memory; or auto: exact or ivf, by the number of items."
         ),
     ] = "auto",
-    recall: Annotated[float, typer.Option(help="Share of the best items that must be found in the mean.")] = 0.95,
+    recall: Annotated[float, typer.Option(help="Least mean recall of the best items, against exact search.")] = 0.95,
     k: K = 10,
     json: AsJson = False,
 ) -> None:
-    """Build the index of a model's items anew, and tell what it reaches.
+    """Build the index of a model's items again, and report its recall and speed.
 
     Example: tastespace index models/shop --recall 0.98
     """
     from tastespace.serving.recommender import Recommender
 
-    _, figures = Recommender.reindex(bundle, kind=kind, recall=recall, k=k)
+    _, report = Recommender.reindex(bundle, kind=kind, recall=recall, k=k)
     if json:
-        output.as_json({"bundle": str(bundle), **figures.to_json()})
+        output.as_json({"bundle": str(bundle), **report.to_json()})
         return
-    output.say(f"{figures.kind} index of {figures.n:,} items, {figures.bytes / 2**20:,.1f} MiB beside the vectors")
-    if figures.reach is not None:
-        looks = f"keeps {figures.reach:,} candidates"
-        if figures.lists is not None:
-            looks = f"looks at {figures.reach:,} of {figures.lists:,} lists"
-        again = "" if figures.rescored is None else f" and scores {figures.rescored:,} candidates again"
-        output.say(f"a search {looks}{again}; built in {figures.seconds:.1f} s")
+    output.say(f"{report.kind} index of {report.n:,} items, {report.bytes / 2**20:,.1f} MiB beside the vectors")
+    if report.nprobe is not None:
+        rescored = "" if report.n_rescored is None else f" and rescores {report.n_rescored:,} more candidates"
+        output.say(
+            f"a search scans {report.nprobe:,} of {report.n_lists:,} lists{rescored}; built in {report.seconds:.1f} s"
+        )
     output.say(
-        f"recall@{figures.k} {figures.recall:.4f} against exact search; a query takes {figures.p50_ms:.2f} ms in the "
-        f"median, {figures.p95_ms:.2f} ms at the 95th percentile ({figures.queries} users)"
+        f"recall@{report.k} {report.recall:.4f} against exact search; a query takes {report.p50_ms:.2f} ms in the "
+        f"median, {report.p95_ms:.2f} ms at the 95th percentile ({report.queries} users)"
     )
 
 

@@ -66,8 +66,7 @@ def choose_kind(n: int) -> Kind:
     to 62 s to build where inverted lists take 8, and 144 MiB beside the vectors where lists of codes take 29. With 200
     seen items hidden, it had recall@10 1.00 in 1.1 ms (norms by a power law of 3) and 0.97 in 7.0 ms (of 10), where
     lists have 1.00 in 0.7 ms and 0.98 in 0.5 ms; it took up to 15 ms under an allow-list, where lists take 1.1 ms
-    (2026-11-26, results/answers.md of that day). benchmarks/own_implementations.py repeats the comparison with
-    FAISS's own graph.
+    (measured 2026-11-26). benchmarks/own_implementations.py repeats the comparison with FAISS's own graph.
     """
     return "exact" if n <= EXACT_UP_TO else "ivf"
 

@@ -4,8 +4,8 @@ Two measures keep recall high where the norms of vectors differ:
 
 - The 2 % of largest norm are scanned in every search: they may be the best for any query, whatever their direction.
 - The others are clustered by direction (spherical k-means), and each cluster is cut into lists by norm. The centroid of
-  a list is the cluster's centre times the largest norm in the list. Lists by direction alone would miss vectors of large
-  norm a little off the query's direction, and those are what inner products favour.
+  a list is the cluster's centre times the largest norm in the list. Lists by direction alone would miss vectors of
+  large norm a little off the query's direction, and those are what inner products favour.
 
 On disk: `lists.safetensors` (`centroids` (L, D), `list_sizes` (L,), `largest_norm` (H,), which are indices, and the
 tables of a kind) and `lists.bin`: list after list the codes of its vectors, uint8 (size, C), and their indices, int64
@@ -56,8 +56,8 @@ class InvertedLists:
     def save(self, folder: Path) -> None:
         """Write both files."""
         sizes = self.sizes
-        tables = {"centroids": self.centroids, "largest_norm": self.largest_norm, "list_sizes": sizes}
-        save_file({**tables, **self.tables}, folder / _TABLES)
+        own: dict[str, NDArray[Any]] = {"centroids": self.centroids, "largest_norm": self.largest_norm}
+        save_file({**own, "list_sizes": sizes, **self.tables}, folder / _TABLES)
         with open(folder / _LISTS, "wb") as out:
             for row, size in enumerate(sizes.tolist()):
                 if size:

@@ -9,7 +9,7 @@ from tastespace._messages import shown
 from tastespace.data.features import Encoder, Features
 from tastespace.errors import BundleError, DataError, OptionError
 from tastespace.index import ExactIndex, Index
-from tastespace.index.build import class_of
+from tastespace.index.build import index_class
 from tastespace.index.files import KINDS
 from tastespace.serving.bundle import Bundle
 from tastespace.serving.manifest import INDEX_VERSION
@@ -34,8 +34,8 @@ def read_index(bundle: Bundle) -> Index:
     kind = entry.get("kind")
     if kind not in KINDS:
         raise BundleError(f"{bundle.folder} has an index of an unknown kind, {shown(kind)}")
-    index = class_of(kind).load(bundle.folder, bundle.vectors["items"])
-    if (entry.get("n"), entry.get("overlay", 0)) != (len(index) - index.overlay, index.overlay):
+    index = index_class(kind).load(bundle.folder, bundle.vectors["items"])
+    if (entry.get("n"), entry.get("n_unindexed")) != (len(index) - index.n_unindexed, index.n_unindexed):
         raise BundleError(
             f"the index of {bundle.folder} is not the one in its manifest: build it again "
             f"(tastespace index {bundle.folder})"

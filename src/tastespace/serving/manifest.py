@@ -14,7 +14,7 @@ from tastespace.index.files import FILES, KINDS
 from tastespace.serving import format_1
 
 FORMAT, VERSION = "tastespace-bundle", 2
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 _LARGEST_MANIFEST = 16 * 2**20  # bytes
 _LARGEST = 1e30  # number of a fold-in
 

@@ -16,7 +16,7 @@ from tastespace.data.queries import Queries, check_k
 from tastespace.data.split import Split
 from tastespace.data.vocabulary import Vocabulary, plain
 from tastespace.errors import LeakError, OptionError, UnknownIdError
-from tastespace.index import ExactIndex, Figures
+from tastespace.index import ExactIndex, IndexReport
 from tastespace.index.build import LEAST_RECALL
 from tastespace.serving import updates
 from tastespace.serving.answer import Answer, Explanation
@@ -69,15 +69,15 @@ class Recommender:
     @classmethod
     def reindex(
         cls, path: str | Path, *, kind: str = "auto", recall: float = LEAST_RECALL, k: int = 10
-    ) -> tuple["Recommender", Figures]:
+    ) -> tuple["Recommender", IndexReport]:
         """Build the index of a bundle's items again and write the bundle with it, whole or not at all.
 
-        `kind`: "exact"; "ivf", lists of vectors; "pq", lists of short codes, a tenth of the memory; "hnsw", a graph; or
-        "auto", exact or lists by the number of items. An approximate one searches as many vectors as it needs to find
-        the share `recall` of the best `k` in the mean over 500 users; `OptionError` where it cannot.
+        `kind`: "exact"; "ivf", inverted lists of vectors; "pq", inverted lists of quantised codes, in a tenth of the
+        memory; or "auto", exact or ivf by the number of items. The search of an approximate index is widened until its
+        mean recall of the best `k` over 500 users is at least `recall`; `OptionError` where it cannot be.
         """
-        figures = updates.reindex(Path(path), kind=kind, recall=recall, k=k)
-        return cls.load(path), figures
+        report = updates.reindex(Path(path), kind=kind, recall=recall, k=k)
+        return cls.load(path), report
 
     @property
     def user_vectors(self) -> NDArray[np.float32]:

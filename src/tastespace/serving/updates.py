@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from tastespace.cold_start import AddedItems
 from tastespace.errors import OptionError
-from tastespace.index import Figures, Index, build_index
+from tastespace.index import Index, IndexReport, build_index
 from tastespace.serving.bundle import Bundle, read_bundle, write_bundle
 from tastespace.serving.loaded_model import LoadedModel
 from tastespace.serving.manifest import INDEX_VERSION
@@ -46,7 +46,7 @@ def add_items(loaded: LoadedModel, items: Mapping[Any, Mapping[str, Any]]) -> Lo
         index.add(new.rows_from(vectors["items"][:n_known]))
         vectors["items"] = index.vectors  # one copy of them, not two
         if index.kind != "exact":
-            manifest["index"] = {**bundle.manifest["index"], "overlay": index.overlay}
+            manifest["index"] = {**bundle.manifest["index"], "n_unindexed": index.n_unindexed}
     extended = LoadedModel(
         replace(
             bundle,
@@ -74,7 +74,7 @@ def write(loaded: LoadedModel, path: Path, *, force: bool) -> None:
         write_indexed(path, bundle, force=force, **bundle.manifest.get("index_options", {}))
 
 
-def reindex(path: Path, *, kind: str, recall: float, k: int) -> Figures:
+def reindex(path: Path, *, kind: str, recall: float, k: int) -> IndexReport:
     """Build the index of a bundle's items again and write the bundle with it; see `Recommender.reindex`."""
     bundle = read_bundle(path)
     if "items" not in bundle.vectors:
@@ -84,20 +84,20 @@ def reindex(path: Path, *, kind: str, recall: float, k: int) -> Figures:
 
 def can_reuse(index: Index) -> bool:
     """Whether an index has few enough unindexed vectors to be written as it is; an exact one is not written."""
-    return index.kind != "exact" and index.overlay <= min(_MOST_UNINDEXED, _LARGEST_SHARE * len(index))
+    return index.kind != "exact" and index.n_unindexed <= min(_MOST_UNINDEXED, _LARGEST_SHARE * len(index))
 
 
-def write_indexed(path: Path, bundle: Bundle, *, force: bool, **options: Any) -> Figures:
+def write_indexed(path: Path, bundle: Bundle, *, force: bool, **options: Any) -> IndexReport:
     """Build an index of the item vectors with the options of `build_index`, and write the bundle with it."""
-    index, figures = build_index(bundle.vectors["items"], bundle.vectors["users"], **options)
-    entry = {"format_version": INDEX_VERSION, **figures.to_json()}
+    index, report = build_index(bundle.vectors["items"], bundle.vectors["users"], **options)
+    entry = {"format_version": INDEX_VERSION, **report.to_json()}
     bundle = replace(bundle, manifest={**bundle.manifest, "index": entry, "index_options": options})
     write_bundle(path, bundle, force=force, save_index=index.save)
-    return figures
+    return report
 
 
 def write_with_index(path: Path, bundle: Bundle, index: Index, *, force: bool) -> None:
-    """Write a bundle with a built index and the figures measured when it was built."""
-    entry = {**bundle.manifest["index"], "overlay": index.overlay}
+    """Write a bundle with a built index and the report measured when it was built."""
+    entry = {**bundle.manifest["index"], "n_unindexed": index.n_unindexed}
     bundle = replace(bundle, manifest={**bundle.manifest, "index": entry})
     write_bundle(path, bundle, force=force, save_index=index.save)
