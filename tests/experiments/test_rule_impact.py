@@ -10,6 +10,7 @@ import tastespace as ts
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.split import split, whole
 from tastespace.errors import LeakError, OptionError
+from tastespace.experiments.bundle_evaluation import evaluate_bundle
 from tastespace.experiments.rule_impact import measure_rule_impact
 from tastespace.serving.rules_yaml import parse_rules
 
@@ -27,7 +28,7 @@ def test_no_rules_are_the_plain_figures(shop: Dataset, tmp_path: Path, name: str
     fit = ts.train(name, on, **({"dim": 8, "epochs": 3} if name == "mf" else {}))
     recommender = ts.Recommender.build(fit, tmp_path / "b")
     plain, every = measure_rule_impact(recommender, on, parse_rules("cap: [{of: half, at_most: 5}]"))
-    report = recommender.evaluate(on)
+    report = evaluate_bundle(recommender, on)
     assert (plain.rules, every.rules) == ("none", "all")
     assert plain.ndcg == pytest.approx(report.mean("ndcg@10"), abs=1e-6)
     assert plain.recall == pytest.approx(report.mean("recall@10"), abs=1e-6)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import tastespace as ts
 from tastespace.data.dataset import Dataset
-from tastespace.data.split import ready_split, split, whole
-from tastespace.errors import LeakError, OptionError, UnknownIdError
+from tastespace.data.split import whole
+from tastespace.errors import OptionError, UnknownIdError
 from tests.build import examples
 
 
@@ -167,42 +167,3 @@ def test_vectors_are_exposed(recommender: ts.Recommender) -> None:
     answer = recommender.recommend(user=5, k=1)
     best = recommender.item_vectors[np.flatnonzero(recommender.bundle.items.ids == answer.items[0])[0]]
     assert float(best @ recommender.user_vectors[5]) == pytest.approx(answer.scores[0], rel=1e-5)
-
-
-def test_evaluation_on_training_rows_is_refused(shop: Dataset, recommender: ts.Recommender, tmp_path: Path) -> None:
-    on = split(shop, "article")
-    with pytest.raises(LeakError, match=f"trained on {len(on.test)} of the {len(on.test)} rows that article"):
-        recommender.evaluate(on)
-    fit = ts.train("mf", on, dim=8, epochs=5)
-    honest = ts.Recommender.build(fit, tmp_path / "b")
-    assert honest.evaluate(on).mean("ndcg@10") == pytest.approx(ts.evaluate(fit).mean("ndcg@10"), abs=1e-6)
-    assert honest.evaluate(split(shop, "article-rated")).mean("recall@10") > 0
-
-
-def test_evaluation_on_users_whose_rows_were_trained_on_is_refused(
-    shop: Dataset, recommender: ts.Recommender, tmp_path: Path
-) -> None:
-    on = split(shop, "new-users")
-    with pytest.raises(LeakError, match=f"trained on {len(on.test)} of the {len(on.test)} rows that new-users"):
-        recommender.evaluate(on)
-    knows_them = ready_split("shop", on.told, on.test, shop)
-    told = ts.Recommender.build(ts.train("popularity", knows_them), tmp_path / "told")
-    with pytest.raises(LeakError, match="on rows of 8 of the users whom new-users holds out; train one"):
-        told.evaluate(on)
-
-
-@pytest.mark.parametrize("protocol", ["new-users", "new-items"])
-def test_a_bundle_judged_on_strangers_is_what_was_trained(shop: Dataset, tmp_path: Path, protocol: str) -> None:
-    fit = ts.train("mf", split(shop, protocol), dim=8, epochs=5)
-    honest = ts.Recommender.build(fit, tmp_path / "b")
-    expected = ts.evaluate(fit)
-    found = honest.evaluate(fit.split)
-    assert found.users.tolist() == expected.users.tolist()
-    np.testing.assert_allclose(found.per_user["ndcg@10"], expected.per_user["ndcg@10"], atol=1e-6)
-    trained = set(honest.bundle.histories.pairs(len(honest.bundle.items)).tolist())
-    assert trained == set(fit.split.train.pairs().tolist())
-
-
-def test_evaluation_on_other_ids_is_refused(recommender: ts.Recommender, ring: Dataset) -> None:
-    with pytest.raises(OptionError, match="made from shop with 80 users and 60 items, not from ring-walk"):
-        recommender.evaluate(split(ring, "leave-last-out"))

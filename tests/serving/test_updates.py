@@ -15,6 +15,7 @@ from tastespace.data.dataset import Dataset, Table
 from tastespace.data.split import whole
 from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import BundleError, DataError, OptionError, UnknownIdError
+from tastespace.experiments.bundle_evaluation import evaluate_bundle
 from tastespace.index.files import FILES
 from tastespace.serving import updates
 from tastespace.serving.batch import recommend_all
@@ -304,7 +305,7 @@ def test_items_of_the_catalogue_without_interactions_are_placed_by_attributes(
     item = best.items[0]
     check_explained(recommender, item, user=2)
     assert sum(other % 2 == 0 for other in recommender.similar_items(item, k=6).items) >= 5
-    report = recommender.evaluate(ts.split(two_kinds, "new-items"))
+    report = evaluate_bundle(recommender, ts.split(two_kinds, "new-items"))
     assert report.mean("recall@10") > 0.8
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tastespace.cli import bundle, cold_start, demo, info, recommend, train
+from tastespace.cli import bundle, cold_start, compare, demo, evaluate, info, recommend, train
 from tastespace.cli.errors import guarded
 
 app = typer.Typer(
@@ -20,8 +20,8 @@ for command in (
     demo.demo,
     info.fetch,
     train.train,
-    train.evaluate,
-    train.compare,
+    evaluate.evaluate,
+    compare.compare,
     cold_start.cold_start,
     recommend.recommend,
     recommend.explain,

@@ -15,6 +15,14 @@ Data = Annotated[
     str | None,
     typer.Option("--data", help="A data set's name (ml-100k), a file or a folder.", show_default=False),
 ]
+Bundle = Annotated[Path, typer.Argument(help="A model directory.", show_default=False)]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        help="How the log is cut: article, article-rated, random-811, leave-last-out, at-time, new-users, new-items.",
+        show_default=False,
+    ),
+]
 TrainFile = Annotated[
     Path | None,
     typer.Option("--train", help="Training part of a ready split, a line a user.", show_default=False),

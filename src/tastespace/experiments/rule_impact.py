@@ -11,6 +11,7 @@ from tastespace.data.queries import check_k
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
 from tastespace.evaluation import Evaluator, metrics
+from tastespace.experiments.bundle_evaluation import check_not_trained_on
 from tastespace.serving.recommender import Recommender
 from tastespace.serving.rules import Rules
 
@@ -41,10 +42,10 @@ def measure_rule_impact(
 ) -> list[Effect]:
     """The lists of a bundle without rules, with all of them, and with those of each kind alone.
 
-    Raises what `Recommender.check_split` does.
+    Raises what `check_not_trained_on` does.
     """
     check_k(k, len(recommender.bundle.items))
-    recommender.check_split(split)
+    check_not_trained_on(recommender.bundle, split)
     if not rules.names:
         raise OptionError("the file holds no rule, so there is nothing to judge")
     judge = _Judge(recommender, split, k)

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastespace._messages import shown
-from tastespace.cold_start import scorer_wrapper
 from tastespace.data.dataset import find_title
 from tastespace.data.queries import Queries, check_k
-from tastespace.data.split import Split
 from tastespace.data.vocabulary import Vocabulary, plain
-from tastespace.errors import LeakError, OptionError, UnknownIdError
+from tastespace.errors import OptionError, UnknownIdError
 from tastespace.index import ExactIndex, IndexReport
 from tastespace.index.build import LEAST_RECALL
 from tastespace.serving import updates
@@ -29,7 +27,6 @@ from tastespace.serving.ranking import rank, score_item
 from tastespace.serving.rules import Rules
 
 if TYPE_CHECKING:
-    from tastespace.evaluation import Report
     from tastespace.training.fit import Fit
 
 _log = logging.getLogger("tastespace")
@@ -199,40 +196,6 @@ class Recommender:
         if not active[index]:
             raise UnknownIdError(f"user {shown(user)} liked nothing in the training data, so their taste is unknown")
         return self._similar(self.loaded.user_cosine_index, index, k, active, self.bundle.users)
-
-    def evaluate(self, split: Split, *, k: int = 10, progress: bool | None = None) -> "Report":
-        """Test this bundle's model on a split of the data that it was made from; `check_split` says on which."""
-        check_k(k, len(self.bundle.items))
-        self.check_split(split)
-        from tastespace.evaluation import evaluate
-
-        return evaluate(scorer_wrapper(split)(self.loaded.model.scorer()), split, k=k, progress=progress)
-
-    def check_split(self, split: Split) -> None:
-        """Raise `LeakError` where a test row, or any row of a user held out whole, was among the training rows.
-
-        `OptionError` for data of other ids.
-        """
-        bundle = self.bundle
-        if bundle.users != split.train.users or bundle.items != split.train.items:
-            raise OptionError(
-                f"this bundle was made from {bundle.manifest['data']['name']} with "
-                f"{len(bundle.users)} users and {len(bundle.items)} items, not from {split.dataset.name}"
-            )
-        trained = bundle.histories.pairs(len(bundle.items))
-        train_one = f"train one with --protocol {split.protocol} and evaluate that"
-        test = split.test.positives()
-        leaked = int(np.isin(test.pairs(), trained).sum())
-        if leaked:
-            raise LeakError(
-                f"this model was trained on {leaked} of the {len(test)} rows that {split.protocol} would test it on; "
-                f"{train_one}"
-            )
-        met = 0 if split.given is None else len(np.unique(split.given.user[np.isin(split.given.pairs(), trained)]))
-        if met:
-            raise LeakError(
-                f"this model was trained on rows of {met} of the users whom {split.protocol} holds out; {train_one}"
-            )
 
     def find_item(self, text: str) -> Any:
         """Find an item's id by what a person typed: an id, a title, or a part of a title that fits one item."""
