@@ -49,10 +49,10 @@ def first(score: Scorer, n: int) -> Scorer:
 @contextmanager
 def leaning(times: float) -> Iterator[None]:
     """Popularity counts so many times as much for strangers."""
-    plain = popularity_prior.left_to_everybody
+    plain = popularity_prior.popularity_weight
     holders = [f"tastespace.models.{name}" for name in ("evidence", "fold_in", "layers", *models.names())]
-    held = [one for one in holders if hasattr(__import__(one, fromlist=["_"]), "left_to_everybody")]
-    patches = [patch(f"{one}.left_to_everybody", lambda queries: times * plain(queries)) for one in held]
+    held = [one for one in holders if hasattr(__import__(one, fromlist=["_"]), "popularity_weight")]
+    patches = [patch(f"{one}.popularity_weight", lambda queries: times * plain(queries)) for one in held]
     for one in patches:
         one.start()
     try:
@@ -85,7 +85,7 @@ def steps(part: Split) -> dict[str, Any]:
     for name in ("mf", "lightgcn", "two_tower"):
         trained = [ts.train(name, part, seed=seed, metric="ndcg@10").model for seed in range(3)]
         for farthest, half_way in STEPS:
-            with patch.multiple(likelihood_step, _FARTHEST=farthest, _HALF_WAY=half_way):
+            with patch.multiple(likelihood_step, _LONGEST_STEP=farthest, _HALF_LENGTH_AT=half_way):
                 values = [
                     [evaluator.mean(score, "ndcg") for score in (model.scorer(), first(model.scorer(), 5))]
                     for model in trained

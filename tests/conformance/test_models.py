@@ -22,7 +22,7 @@ from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import MemoryLimitError
 from tastespace.evaluation import Evaluator, evaluate
 from tastespace.models.base import Factored, Model, Shapes
-from tastespace.training import fit as training
+from tastespace.training import forecast
 from tastespace.training.fit import Fit, configure, fit
 from tests.conformance.throwaway import Network, Transformer
 
@@ -354,7 +354,7 @@ def test_gpu_and_cpu_agree(name: str) -> None:
 
 @pytest.mark.parametrize("name", GRADIENT)
 def test_a_run_that_cannot_fit_is_refused_with_the_number(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "free_memory", lambda: 1000)
+    monkeypatch.setattr(forecast, "free_memory", lambda: 1000)
     with pytest.raises(MemoryLimitError, match=rf"{name} on 80 users x 60 items would need about [\d.]+ GiB, but 0.0"):
         fitted(name)
 

@@ -118,7 +118,7 @@ def test_a_query_without_anything_is_anybody() -> None:
 
 
 def test_a_known_user_is_their_row_features_and_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likelihood_step, "_FARTHEST", 0.0)  # the step that strangers go on
+    monkeypatch.setattr(likelihood_step, "_LONGEST_STEP", 0.0)  # the step that strangers go on
     data = described()
     model = prepared(data).eval()
     with torch.no_grad():
@@ -143,7 +143,7 @@ def test_strangers_go_a_step_up_the_likelihood_of_their_likes_and_known_users_do
         items, stranger = fit.model.encode_items(), fit.model.encode_queries(asked)
         fit.model.user.zero_()
         known = fit.model.encode_queries(Queries(np.arange(20), lists))
-    widths = [width for width, _ in fit.model.config.parts]
+    widths = [width for width, _ in fit.model.config.halves]
     for one, other in zip(stranger[:, :-1].split(widths, 1), known[:, :-1].split(widths, 1), strict=True):
         torch.testing.assert_close(one.norm(dim=1), other.norm(dim=1))
     likely = [

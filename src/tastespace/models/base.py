@@ -19,9 +19,11 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
-from tastespace.models.parts.fold_in import FoldIn, Parts
+from tastespace.models.parts.contributions import Contributions
+from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.matmul import products
 from tastespace.models.parts.meta_device import shapes_only
+from tastespace.models.parts.user_rows import UserRows
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,8 @@ class Model(nn.Module, abc.ABC):
         """(B, C) scores of the candidate `items` (B, C) alone."""
         return self.score(queries).gather(1, items)
 
-    def parts(self, query: Queries, item: int) -> Parts | None:
-        """What the score of an item for one query is the sum of; None where it is no such sum."""
+    def contributions(self, query: Queries, item: int) -> Contributions | None:
+        """Terms that the score of an item for one query is the sum of; None where it is no such sum."""
         return None
 
     def item_embeddings(self) -> Tensor | None:
@@ -159,6 +161,12 @@ class Factored(Model):
     """
 
     n_bias: int = 0
+    user_rows: UserRows | None
+    """State of the table of user vectors; None for models without one."""
+
+    def __init__(self, config: Any, shapes: Shapes) -> None:
+        super().__init__(config, shapes)
+        self.user_rows = None
 
     @abc.abstractmethod
     def encode_items(self, features: Tensor | None = None) -> Tensor:
@@ -186,7 +194,7 @@ class Factored(Model):
         return lambda queries: self._by_row_or_history(queries, fold_in)
 
     def _by_row_or_history(self, queries: Queries, fold_in: FoldIn) -> Tensor:
-        known = self.has_row(queries)
+        known = np.zeros(len(queries), dtype=bool) if self.user_rows is None else self.user_rows.answers(queries)
         device = next(chain(self.parameters(), self.buffers())).device
         if not known.any():
             return torch.from_numpy(fold_in(queries)).to(device)
@@ -198,10 +206,6 @@ class Factored(Model):
         strangers = np.flatnonzero(~known)
         encoded[torch.from_numpy(strangers).to(device)] = torch.from_numpy(fold_in(queries.take(strangers))).to(device)
         return encoded
-
-    def has_row(self, queries: Queries) -> np.ndarray:
-        """(B,) whether a trained row answers a query: False where none is kept, or where newer events have come."""
-        return np.zeros(len(queries), dtype=bool)
 
     def score(self, queries: Queries) -> Tensor:
         """(B, N) inner products of query and item vectors."""
@@ -217,16 +221,16 @@ class Factored(Model):
         return torch.einsum("bd,bcd->bc", self.encode_queries(queries), self.encode_items()[items])
 
     @torch.no_grad()
-    def parts(self, query: Queries, item: int) -> Parts | None:
-        """What a history folded in is the sum of, and what a user's own row tells beyond it; None without a fold-in."""
+    def contributions(self, query: Queries, item: int) -> Contributions | None:
+        """Terms of the folded-in history, and what the user's own row adds to it; None without a fold-in."""
         fold_in = self.fold_in()
         if fold_in is None:
             return None
         vector = self.encode_items()[item]
-        found = fold_in.parts_of(query, vector.cpu().numpy())
+        terms = fold_in.contributions(query, vector.cpu().numpy())
         if query.users[0] < 0:
-            return found
-        return replace(found, user=float(self.encode_queries(query)[0] @ vector) - found.total)
+            return terms
+        return replace(terms, user=float(self.encode_queries(query)[0] @ vector) - terms.total)
 
     def item_embeddings(self) -> Tensor:
         """(N, D) item vectors without the bias coordinates."""

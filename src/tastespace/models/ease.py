@@ -16,8 +16,8 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import TrainingError
 from tastespace.models.base import Model, Shapes
-from tastespace.models.parts.fold_in import Parts
-from tastespace.models.parts.popularity_prior import left_to_everybody, popular_scores, with_popular
+from tastespace.models.parts.contributions import Contributions
+from tastespace.models.parts.popularity_prior import add_popularity, popularity_scores, popularity_weight
 
 
 @dataclass(frozen=True)
@@ -66,19 +66,19 @@ class Ease(Model):
         np.fill_diagonal(weights, 0.0)
         self.weights = torch.from_numpy(weights.astype(np.float32))
         likes = np.diff(liked.tocsc().indptr).astype(np.int64)
-        self.popular = torch.from_numpy(popular_scores(likes, lambda asked: self.score(asked).numpy()))
+        self.popular = torch.from_numpy(popularity_scores(likes, lambda asked: self.score(asked).numpy()))
 
     def score(self, queries: Queries) -> Tensor:
         """(B, N) the history's likes times the weights, and popularity as far as it counts."""
         liked = queries.history.positives().matrix(self.shapes.n_items)
         found = np.asarray(liked @ self.weights.numpy())
-        return torch.from_numpy(with_popular(found, queries, self.popular.numpy()))
+        return torch.from_numpy(add_popularity(found, queries, self.popular.numpy()))
 
-    def parts(self, query: Queries, item: int) -> Parts:
+    def contributions(self, query: Queries, item: int) -> Contributions:
         """The weight of each liked item of the history."""
         towards = self.weights[torch.from_numpy(query.history.items.astype(np.int64)), item].numpy()
-        everybody = float(left_to_everybody(query)[0]) * float(self.popular[item])
-        return Parts(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards, everybody=everybody)
+        everybody = float(popularity_weight(query)[0]) * float(self.popular[item])
+        return Contributions(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards, baseline=everybody)
 
     def item_embeddings(self) -> Tensor:
         """(N, N) each item's weights towards all others."""

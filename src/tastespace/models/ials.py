@@ -22,8 +22,8 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import TrainingError
 from tastespace.models.base import Factored, Shapes
-from tastespace.models.parts.fold_in import Parts
-from tastespace.models.parts.popularity_prior import left_to_everybody, popular_scores
+from tastespace.models.parts.contributions import Contributions
+from tastespace.models.parts.popularity_prior import popularity_scores, popularity_weight
 
 _CELLS = 2**22  # floats of the vectors, and of the matrices, that are gathered at a time
 
@@ -84,7 +84,7 @@ class IALS(Factored):
                 tick(sweep + 1)
         likes = np.bincount(train.positives().item, minlength=train.n_items)
         self.popular = torch.from_numpy(
-            popular_scores(likes, lambda asked: (self.solve(asked.history, self.items) @ self.items.T).numpy())
+            popularity_scores(likes, lambda asked: (self.solve(asked.history, self.items) @ self.items.T).numpy())
         )
 
     @torch.no_grad()
@@ -116,15 +116,15 @@ class IALS(Factored):
         return found
 
     @torch.no_grad()
-    def parts(self, query: Queries, item: int) -> Parts:
+    def contributions(self, query: Queries, item: int) -> Contributions:
         """What each item of the history adds: the solution is linear in what is wanted of them."""
         history = query.history
         added = np.zeros(len(history.items))
         readable = self._readable(history)
         liked = readable.positives()
-        everybody = float(left_to_everybody(query)[0]) * float(self.popular[item])
+        everybody = float(popularity_weight(query)[0]) * float(self.popular[item])
         if len(liked.items) == 0:
-            return Parts(added, everybody=everybody)
+            return Contributions(added, baseline=everybody)
         c, items = self.config, self.items
         places, weight, target = (table[0] for table in _padded(readable, c.disliked_weight))
         gathered = items[places]  # (T, D)
@@ -133,7 +133,7 @@ class IALS(Factored):
         matrix.diagonal().add_(penalty)
         towards = torch.linalg.solve(matrix, items[item])  # (D,)
         added[history.weights > 0] = (target * (gathered @ towards))[target > 0].numpy()
-        return Parts(added, everybody=everybody)
+        return Contributions(added, baseline=everybody)
 
     def _readable(self, history: Histories) -> Histories:
         """Likes, and dislikes where they count."""
@@ -148,7 +148,7 @@ class IALS(Factored):
     def encode_queries(self, queries: Queries) -> Tensor:
         """(B, D + 1) the exact solution for each history, and how much popularity counts beside it."""
         found = self.solve(self._readable(queries.history), self.items)
-        left = torch.from_numpy(left_to_everybody(queries)).to(found.device)
+        left = torch.from_numpy(popularity_weight(queries)).to(found.device)
         return torch.cat([found, left[:, None]], dim=1)
 
 

@@ -16,8 +16,8 @@ from tastespace.config import check, option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Model, Shapes
-from tastespace.models.parts.fold_in import Parts
-from tastespace.models.parts.popularity_prior import left_to_everybody, popular_scores, with_popular
+from tastespace.models.parts.contributions import Contributions
+from tastespace.models.parts.popularity_prior import add_popularity, popularity_scores, popularity_weight
 
 _ITEMS_AT_ONCE = 1024
 
@@ -72,7 +72,7 @@ class ItemKNN(Model):
             values, columns = torch.from_numpy(cosine.astype(np.float32)).topk(kept, dim=1)
             self.similarity[block], self.near[block] = values, columns.int()
         likes = np.diff(users_by_item.indptr).astype(np.int64)
-        self.popular = torch.from_numpy(popular_scores(likes, lambda asked: self.score(asked).numpy()))
+        self.popular = torch.from_numpy(popularity_scores(likes, lambda asked: self.score(asked).numpy()))
 
     def weights(self) -> sp.csr_matrix:
         """(N, N) similarities, row by row."""
@@ -85,14 +85,14 @@ class ItemKNN(Model):
         """(B, N) summed similarities, and popularity as far as it counts."""
         liked = queries.history.positives().matrix(self.shapes.n_items)
         found = (liked @ self.weights()).toarray()
-        return torch.from_numpy(with_popular(found, queries, self.popular.numpy()))
+        return torch.from_numpy(add_popularity(found, queries, self.popular.numpy()))
 
-    def parts(self, query: Queries, item: int) -> Parts:
+    def contributions(self, query: Queries, item: int) -> Contributions:
         """The similarity of each liked item of the history."""
         history = torch.from_numpy(query.history.items.astype(np.int64))
         towards = (self.similarity[history] * (self.near[history] == item)).sum(dim=1).numpy()
-        everybody = float(left_to_everybody(query)[0]) * float(self.popular[item])
-        return Parts(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards, everybody=everybody)
+        everybody = float(popularity_weight(query)[0]) * float(self.popular[item])
+        return Contributions(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards, baseline=everybody)
 
     def item_embeddings(self) -> Tensor:
         """(N, N) each item's similarities, itself included."""

@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tastespace.config import option
 from tastespace.data.interactions import Interactions
-from tastespace.data.queries import Queries
 from tastespace.models.base import Factored, Options, Shapes
 from tastespace.models.parts import objective
-from tastespace.models.parts.fold_in import FoldIn, fit_fold_in
+from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.objective import Batch, Batches, Objective
+from tastespace.models.parts.user_rows import UserRows
 from tastespace.models.spectral import normalise_degrees
 
 
@@ -44,10 +43,9 @@ class LightGCN(Factored):
     OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=15)
     user_tables, item_tables = ("user",), ("item",)
     config: LightGCNConfig
-    likes: Tensor
+    user_rows: UserRows
     user_vectors: Tensor
     item_vectors: Tensor
-    fold: Tensor
     _batches: Batches
     _graph: "_Graph"
 
@@ -58,10 +56,9 @@ class LightGCN(Factored):
         self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D) layer 0
         self.item = nn.Parameter(torch.randn(shapes.n_items, config.dim) * 0.1)  # (N, D) layer 0
         self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
-        self.register_buffer("likes", torch.zeros(shapes.n_users, dtype=torch.int32))  # (U,) items liked in training
+        self.user_rows = UserRows(shapes.n_users, shapes.n_items, config.dim)
         self.register_buffer("user_vectors", torch.zeros(shapes.n_users, config.dim))  # (U, D) propagated, scaled
         self.register_buffer("item_vectors", torch.zeros(shapes.n_items, config.dim))  # (N, D) propagated, scaled
-        self.register_buffer("fold", torch.zeros(shapes.n_items, config.dim))  # (N, D) what an item of a history adds
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -71,10 +68,10 @@ class LightGCN(Factored):
         return super().memory_bytes(config, shapes, n_rows, batch_size) + 4 * layer + 2 * 12 * n_rows + step
 
     def prepare(self, train: Interactions) -> None:
-        """Build the graph of likes, and note who has a row worth using."""
+        """Build the graph of positives, and note which user rows are trained."""
         self._batches = Batches(self.config, train.histories(), train.n_items)
         self._graph = _Graph(train.positives().matrix())
-        self.likes = torch.from_numpy(self._batches.likes.astype(np.int32))
+        self.user_rows.prepare(self._batches.n_positives)
         if self.config.by_angle:
             with torch.no_grad():
                 self.item_bias.copy_(self._batches.log_popularity())
@@ -94,24 +91,24 @@ class LightGCN(Factored):
         return (total / (self.config.layers + 1)).split([len(self.user), len(self.item)])
 
     def loss(self, batch: Batch) -> Tensor:
-        """() the configured loss, per like, under softmax with L2 on the layer-0 vectors of the batch."""
+        """() the configured loss, per positive, under softmax with L2 on the layer-0 vectors of the batch."""
         users, items = self.propagate()
-        found = objective.loss(self.config, batch, users[batch.users], items, self.item_bias)
+        loss = objective.loss(self.config, batch, users[batch.users], items, self.item_bias)
         if not self.config.by_angle or self.config.layer_l2 == 0:
-            return found
+            return loss
         squares = self.user[batch.users].square().sum() + self.item.square().sum()
-        return found + 0.5 * self.config.layer_l2 * squares / len(batch.users)
+        return loss + 0.5 * self.config.layer_l2 * squares / len(batch.users)
 
     def train(self, mode: bool = True) -> "LightGCN":
         """Leaving training propagates once, so that an evaluation of any length costs one propagation."""
         leaving = self.training and not mode
         super().train(mode)
         if leaving and hasattr(self, "_graph"):
-            self._settle()
+            self._store_propagated()
         return self
 
     @torch.no_grad()
-    def _settle(self) -> None:
+    def _store_propagated(self) -> None:
         users, items = self.propagate()
         self.user_vectors = self.config.scaled(users)
         self.item_vectors = self.config.scaled(items)
@@ -119,30 +116,21 @@ class LightGCN(Factored):
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:
         """Propagate the final weights, and fit the fold-in to the propagated users."""
-        self._settle()
-        items, users = self.item_vectors.cpu().numpy(), self.user_vectors.cpu().numpy()
-        self.fold = torch.from_numpy(fit_fold_in(items, users, self._batches.lists)).to(self.item.device)
+        self._store_propagated()
+        self.user_rows.fit(self.item_vectors, self.user_vectors, self._batches.lists)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) propagated vectors and bias."""
         return torch.cat([self.item_vectors, self.item_bias[:, None]], dim=1)
 
     def encode_users(self, users: Tensor) -> Tensor:
-        """(B, D + 1) propagated vectors and a coordinate of 1 that meets the item biases."""
+        """(B, D + 1) propagated vectors and a coordinate of 1 for the item biases."""
         return torch.cat([self.user_vectors[users], self.item_bias.new_ones(len(users), 1)], dim=1)
 
-    def has_row(self, queries: Queries) -> NDArray[np.bool_]:
-        """(B,) whether the user's row was trained, and on just as many likes as the query's history holds."""
-        likes = self.likes.cpu().numpy()[queries.users]
-        return (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
-
     def fold_in(self) -> FoldIn:
-        """From the liked items' fold-in vectors, under softmax at the length of a user's vector and with a step."""
-        tail = np.ones(1, dtype=np.float32)
-        if not self.config.by_angle:
-            return FoldIn(self.fold.cpu().numpy(), tail=tail, little=tail)
-        items = self.encode_items().detach().cpu().numpy()
-        return FoldIn.ranked(self.fold.cpu().numpy(), self.config.parts, tail, items)
+        """Mean of the positives' fold-in vectors; under softmax at the length of a user's vector, with a step."""
+        items = self.encode_items() if self.config.by_angle else None
+        return self.user_rows.fold_in(np.ones(1, dtype=np.float32), self.config.halves, items)
 
 
 class _Graph:

@@ -1,10 +1,10 @@
-"""Matrix factorisation: one vector a user, one an item; a like is their inner product.
+"""Matrix factorisation: a vector for each user and item; the score is their inner product.
 
 Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender systems". The loss decides more than
 anything else: softmax over the whole catalogue by default; sampled softmax, BPR (Rendle et al. 2009) and binary
 cross-entropy are there to compare with.
 
-Unlike textbook factorisations, the softmax also learns from what a user met and did not like: see `objective`.
+Unlike textbook factorisations, the softmax also learns from items seen and not liked: see `objective`.
 """
 
 from collections.abc import Iterator
@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tastespace.data.interactions import Interactions
-from tastespace.data.queries import Queries
 from tastespace.models.base import Factored, Options, Shapes
 from tastespace.models.parts import objective
-from tastespace.models.parts.fold_in import FoldIn, fit_fold_in
+from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.objective import Batch, Batches, Objective
+from tastespace.models.parts.user_rows import UserRows
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,7 @@ class MF(Factored):
     OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=15)
     user_tables, item_tables = ("user",), ("item",)
     config: MFConfig
-    likes: Tensor
-    fold: Tensor
+    user_rows: UserRows
     _batches: Batches
 
     def __init__(self, config: MFConfig, shapes: Shapes) -> None:
@@ -51,8 +49,7 @@ class MF(Factored):
         self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
         if config.loss == "bce":
             self.user_bias = nn.Parameter(torch.zeros(shapes.n_users))  # (U,) cancels in any ranking loss
-        self.register_buffer("likes", torch.zeros(shapes.n_users, dtype=torch.int32))  # (U,) items liked in training
-        self.register_buffer("fold", torch.zeros(shapes.n_items, config.dim))  # (N, D) what an item of a history adds
+        self.user_rows = UserRows(shapes.n_users, shapes.n_items, config.dim)
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -61,10 +58,10 @@ class MF(Factored):
         return super().memory_bytes(config, shapes, n_rows, batch_size) + objective.step_bytes(config, shapes, users)
 
     def prepare(self, train: Interactions) -> None:
-        """Note who has a row worth using; under softmax item biases start at the logarithm of their likes."""
+        """Note which user rows are trained; under softmax item biases start at the logarithm of popularity."""
         self._batches = Batches(self.config, train.histories(), train.n_items)
-        self.likes = torch.from_numpy(self._batches.likes.astype(np.int32))
-        if self.config.by_angle:  # against uniform negatives it would look better than what is learnt for too long
+        self.user_rows.prepare(self._batches.n_positives)
+        if self.config.by_angle:  # against sampled negatives popularity alone would look best for too many epochs
             with torch.no_grad():
                 self.item_bias.copy_(self._batches.log_popularity())
 
@@ -74,7 +71,7 @@ class MF(Factored):
             yield self._batches.of(users, rng, self.user.device)
 
     def loss(self, batch: Batch) -> Tensor:
-        """() the configured loss, per like."""
+        """() the configured loss, per positive."""
         user_bias = self.user_bias[batch.users] if self.config.loss == "bce" else None
         return objective.loss(self.config, batch, self.user[batch.users], self.item, self.item_bias, user_bias)
 
@@ -86,30 +83,22 @@ class MF(Factored):
         return torch.cat(parts, dim=1)
 
     def encode_users(self, users: Tensor) -> Tensor:
-        """(B, D + 1) vectors and a coordinate of 1 that meets the item biases; under bce the user's bias follows."""
+        """(B, D + 1) vectors and a coordinate of 1 for the item biases; under bce the user's bias follows."""
         parts = [self.config.scaled(self.user[users]), self.item_bias.new_ones(len(users), 1)]
         if self.config.loss == "bce":
             parts.append(self.user_bias[users][:, None])
         return torch.cat(parts, dim=1)
 
-    def has_row(self, queries: Queries) -> NDArray[np.bool_]:
-        """(B,) whether the user's row was trained, and on just as many likes as the query's history holds."""
-        likes = self.likes.cpu().numpy()[queries.users]
-        return (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
-
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
-        items, users = (self.config.scaled(table).cpu().numpy() for table in (self.item, self.user))
-        self.fold = torch.from_numpy(fit_fold_in(items, users, self._batches.lists)).to(self.item.device)
+        self.user_rows.fit(self.config.scaled(self.item), self.config.scaled(self.user), self._batches.lists)
 
     def fold_in(self) -> FoldIn:
-        """From the liked items' fold-in vectors, under softmax at the length of a user's vector and with a step."""
-        tail = np.array([1.0, 0.0] if self.config.loss == "bce" else [1.0], dtype=np.float32)
-        if not self.config.by_angle:
-            return FoldIn(self.fold.cpu().numpy(), tail=tail, little=tail)
-        items = self.encode_items().detach().cpu().numpy()
-        return FoldIn.ranked(self.fold.cpu().numpy(), self.config.parts, tail, items)
+        """Mean of the positives' fold-in vectors; under softmax at the length of a user's vector, with a step."""
+        bias_query = np.array([1.0, 0.0] if self.config.loss == "bce" else [1.0], dtype=np.float32)
+        items = self.encode_items() if self.config.by_angle else None
+        return self.user_rows.fold_in(bias_query, self.config.halves, items)
 
 
 MODEL = MF

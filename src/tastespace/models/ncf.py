@@ -24,10 +24,11 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Model, Options, Shapes
 from tastespace.models.parts import losses, objective
-from tastespace.models.parts.fold_in import FoldIn, fit_fold_in
+from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.losses import Targets
 from tastespace.models.parts.objective import Batch, Batches, Objective
-from tastespace.models.parts.popularity_prior import left_to_everybody
+from tastespace.models.parts.popularity_prior import popularity_weight
+from tastespace.models.parts.user_rows import UserRows
 
 _LAYERS = (64, 32, 16)  # of the MLP path, as in the paper
 _PAIR_BYTES = 8 * 2**20  # of the widest layer of the pairs that are scored at a time; more leaves the cache (1.7x)
@@ -57,8 +58,6 @@ class NCF(Model):
     OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=8, validate_every=2)
     user_tables, item_tables = ("user",), ("item",)
     config: NCFConfig
-    likes: Tensor
-    fold: Tensor
     epoch: Tensor
     gmf_share: Tensor
     mlp_share: Tensor
@@ -79,8 +78,7 @@ class NCF(Model):
             self.from_item = nn.Linear(width, _LAYERS[0], bias=False)
             self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(_LAYERS))
             self.output = nn.Linear(_LAYERS[-1], 1, bias=False)
-        self.register_buffer("likes", torch.zeros(shapes.n_users, dtype=torch.int32))  # (U,) items liked in training
-        self.register_buffer("fold", torch.zeros(shapes.n_items, config.dim))  # (N, D) what an item of a history adds
+        self.user_rows = UserRows(shapes.n_users, shapes.n_items, config.dim)
         self.register_buffer("gmf_share", torch.ones(()))
         self.register_buffer("mlp_share", torch.tensor(config.mlp_weight))
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))  # that is being trained
@@ -103,9 +101,9 @@ class NCF(Model):
         )
 
     def prepare(self, train: Interactions) -> None:
-        """Note who has a row worth using; under softmax item biases start at the logarithm of their likes."""
+        """Note which user rows are trained; under softmax item biases start at the logarithm of popularity."""
         self._batches = Batches(self.config, train.histories(), train.n_items)
-        self.likes = torch.from_numpy(self._batches.likes.astype(np.int32))
+        self.user_rows.prepare(self._batches.n_positives)
         if self.config.by_angle:
             with torch.no_grad():
                 self.item_bias.copy_(self._batches.log_popularity())
@@ -151,7 +149,7 @@ class NCF(Model):
 
     def _meeting(self, users: Tensor, items: Tensor) -> Callable[[Targets], Tensor]:
         """Softmax cross-entropy of targets among the scores of being met at all: the GMF path's first half."""
-        first = self._gmf_config.parts[0][0]
+        first = self._gmf_config.halves[0][0]
         ours, theirs = self._products(users)[:, :first], self._factors(items)[:, :first]
         return partial(losses.softmax_of_products, ours, theirs, self.item_bias)
 
@@ -168,7 +166,7 @@ class NCF(Model):
         """(..., D/2) the same of users, weighted by the output layer, whose weights turn but do not grow."""
         if not self.config.by_angle:
             return self._factors(users) * self.product
-        halves = self.product.split([width for width, _ in self._gmf_config.parts])
+        halves = self.product.split([width for width, _ in self._gmf_config.halves])
         turned = torch.cat([F.normalize(half, dim=0) * len(half) ** 0.5 for half in halves])
         return self._factors(users) * (turned * self.gmf_share)
 
@@ -219,8 +217,7 @@ class NCF(Model):
         fold: list[Callable[[Queries], NDArray[np.float32]]] = []  # made for the first who needs it
 
         def asked(queries: Queries) -> Tensor:
-            likes = self.likes.cpu().numpy()[queries.users]
-            known = (queries.users >= 0) & (likes > 0) & (likes == queries.history.positives().lengths)
+            known = self.user_rows.answers(queries)
             rows = torch.from_numpy(np.maximum(queries.users, 0)).to(self.user.device)
             found = self.user[rows]
             strangers = np.flatnonzero(~known)
@@ -239,24 +236,23 @@ class NCF(Model):
     @torch.no_grad()
     def _folder(self) -> Callable[[Queries], NDArray[np.float32]]:
         """(B, D) users from their histories: of both paths the mean, of the GMF path a step further too."""
-        fold, width = self.fold.cpu().numpy(), self.gmf_width
+        fold, width = self.user_rows.fold.cpu().numpy(), self.gmf_width
         if not self.config.by_angle or self.config.paths == "mlp":
             return FoldIn(fold)
         ones = self.user.new_ones(1, self.config.dim)
         ranked = self._factors(self.item) * (self._products(ones) / self._factors(ones))  # (N, D/2)
         items = torch.cat([ranked, self.item_bias[:, None]], dim=1).cpu().numpy()
-        stepped = FoldIn.ranked(fold[:, :width], self._gmf_config.parts, np.ones(1, np.float32), items)
+        stepped = FoldIn.ranked(fold[:, :width], self._gmf_config.halves, np.ones(1, np.float32), items)
         mean = FoldIn(fold[:, width:])
         return lambda queries: np.concatenate([stepped(queries)[:, :width], mean(queries)], axis=1)
 
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
-        items, users = (self._telling(table).cpu().numpy() for table in (self.item, self.user))
-        self.fold = torch.from_numpy(fit_fold_in(items, users, self._batches.lists)).to(self.item.device)
+        self.user_rows.fit(self._directions(self.item), self._directions(self.user), self._batches.lists)
 
-    def _telling(self, vectors: Tensor) -> Tensor:
-        """(..., D) vectors of both paths at the lengths that tell: of the MLP path the angle alone does."""
+    def _directions(self, vectors: Tensor) -> Tensor:
+        """(..., D) vectors of both paths as they count: scaled for the GMF path, of length 1 for the MLP path."""
         return torch.cat([self._factors(vectors), F.normalize(vectors[..., self.gmf_width :], dim=-1)], dim=-1)
 
     def score(self, queries: Queries) -> Tensor:
@@ -287,7 +283,7 @@ class NCF(Model):
 
     def _meets_bias(self, queries: Queries) -> Tensor:
         """(B, 1) what item biases are multiplied by: 1, and more for strangers of whom little is known."""
-        return 1.0 + torch.from_numpy(left_to_everybody(queries)).to(self.item.device)[:, None]
+        return 1.0 + torch.from_numpy(popularity_weight(queries)).to(self.item.device)[:, None]
 
     def _scores_of(self, users: Tensor, items: Tensor, meets_bias: Tensor) -> Tensor:
         """(B, C) exact scores of candidates, a bounded number of pairs at a time."""

@@ -13,7 +13,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import DataError
 from tastespace.models.base import Model, Shapes
-from tastespace.models.parts.fold_in import Parts
+from tastespace.models.parts.contributions import Contributions
 
 _DAY = 86_400.0  # seconds
 
@@ -48,9 +48,9 @@ class Popularity(Model):
         """(B, N) the same counts for every query."""
         return self.counts.expand(len(queries), -1).clone()
 
-    def parts(self, query: Queries, item: int) -> Parts:
+    def contributions(self, query: Queries, item: int) -> Contributions:
         """The count, which is the same for everybody."""
-        return Parts(np.zeros(len(query.history.items)), everybody=float(self.counts[item]))
+        return Contributions(np.zeros(len(query.history.items)), baseline=float(self.counts[item]))
 
 
 def count_likes(train: Interactions, days: float | None = None) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from tastespace.config import check, option
 from tastespace.data.interactions import Interactions
 from tastespace.models.base import Factored, Shapes
 from tastespace.models.parts.fold_in import FoldIn
-from tastespace.models.parts.popularity_prior import popular_scores
+from tastespace.models.parts.popularity_prior import popularity_scores
 
 _SPARE = 32  # directions beyond those asked for, so that the last of these converge as well
 _DENSE_UP_TO = 500  # a full decomposition of so small a side costs less than the iteration, and never fails
@@ -77,7 +77,7 @@ class Spectral(Factored):
         )
         likes = np.diff(liked.tocsc().indptr).astype(np.int64)
         plain, out = FoldIn(self.into.numpy()), self.out.numpy()
-        self.popular = torch.from_numpy(popular_scores(likes, lambda asked: plain(asked) @ out.T))
+        self.popular = torch.from_numpy(popularity_scores(likes, lambda asked: plain(asked) @ out.T))
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) right singular vectors, scaled by popularity, and how popular an item is."""
@@ -85,7 +85,7 @@ class Spectral(Factored):
 
     def fold_in(self) -> FoldIn:
         """A history's normalised likes, projected: linear, and exact for known users too."""
-        return FoldIn(self.into.numpy(), tail=np.zeros(1, np.float32), little=np.ones(1, np.float32))
+        return FoldIn(self.into.numpy(), bias_query=np.zeros(1, np.float32), unseen_bias_query=np.ones(1, np.float32))
 
 
 def leading_item_vectors(liked: sp.csr_matrix, dim: int, smoothing: float = 0.0, passes: int = 0) -> np.ndarray:

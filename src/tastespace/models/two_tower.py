@@ -25,10 +25,10 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Factored, Options, Shapes
 from tastespace.models.parts import objective
-from tastespace.models.parts.fold_in import Parts
+from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.likelihood_step import LikelihoodStep
 from tastespace.models.parts.objective import Batches, Objective
-from tastespace.models.parts.popularity_prior import left_to_everybody
+from tastespace.models.parts.popularity_prior import popularity_weight
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class TwoTower(Factored):
         if config.hidden:
             self.user_network, self.item_network = _network(dim, config.hidden), _network(dim, config.hidden)
         if config.learn_temperature:
-            self.log_gain = nn.Parameter(torch.zeros(len(config.parts)))
+            self.log_gain = nn.Parameter(torch.zeros(len(config.halves)))
         self.register_buffer("likes", torch.zeros(shapes.n_users, dtype=torch.int32))  # (U,) items liked in training
         self.register_buffer("item_likes", torch.zeros(shapes.n_items, dtype=torch.int32))  # (N,)
         self.register_buffer("told", torch.zeros(2, dtype=torch.bool))  # whether neutral, disliked rows were met
@@ -147,7 +147,7 @@ class TwoTower(Factored):
     def prepare(self, train: Interactions) -> None:
         """Note who and what has a row worth using; item biases start at the logarithm of their likes."""
         self._batches = Batches(self.config, train.histories(), train.n_items)
-        self.likes = torch.from_numpy(self._batches.likes.astype(np.int32))
+        self.likes = torch.from_numpy(self._batches.n_positives.astype(np.int32))
         liked = train.positives().item
         self.item_likes = torch.from_numpy(np.bincount(liked, minlength=train.n_items).astype(np.int32))
         self.told = torch.tensor([bool((train.weight == 0).any()), bool((train.weight < 0).any())])
@@ -255,14 +255,14 @@ class TwoTower(Factored):
         return Bags(*(torch.from_numpy(array).to(device) for array in arrays))
 
     @torch.no_grad()
-    def parts(self, query: Queries, item: int) -> Parts | None:
+    def contributions(self, query: Queries, item: int) -> Contributions | None:
         """The sum that the user tower is, each part as long as it is in the whole; None with a hidden layer."""
         if self.config.hidden:
             return None
         items, history = self.encode_items(), query.history
         towards = items[item]
         vector = towards[: self.config.dim]
-        everybody = (1.0 + float(left_to_everybody(query)[0])) * float(towards[self.config.dim])
+        everybody = (1.0 + float(popularity_weight(query)[0])) * float(towards[self.config.dim])
         own, told = self._known_of(query)
         liked, met = self._pooled(history, self.item.device)
         rows = [self.anybody, own[0], self.item[liked.rows] * liked.weights[:, None]]
@@ -284,7 +284,9 @@ class TwoTower(Factored):
         named = self._named(shares, history, told, everybody - float(less @ towards))
         return replace(named, history=named.history + added @ towards)
 
-    def _named(self, shares: NDArray[np.float64], history: Histories, told: sp.csr_matrix, everybody: float) -> Parts:
+    def _named(
+        self, shares: NDArray[np.float64], history: Histories, told: sp.csr_matrix, everybody: float
+    ) -> Contributions:
         """`shares`: of anybody, the user's own vector, liked items, items met, features."""
         liked, met = history.weights > 0, self._met(history)
         added = np.zeros(len(history.items))
@@ -294,13 +296,13 @@ class TwoTower(Factored):
         names = self._described.user_encoder.names if self._described is not None else []
         of_features = zip(told.indices.tolist(), shares[2 + n_liked + n_met :].tolist(), strict=True)
         features = {names[place]: share for place, share in of_features}
-        return Parts(added, features, float(shares[1]), everybody + float(shares[0]))
+        return Contributions(added, features, float(shares[1]), everybody + float(shares[0]))
 
     def _gain(self) -> Tensor | None:
         """(D,) what learnt temperatures multiply a vector by."""
         if not self.config.learn_temperature:
             return None
-        widths = torch.tensor([width for width, _ in self.config.parts], device=self.item.device)
+        widths = torch.tensor([width for width, _ in self.config.halves], device=self.item.device)
         return self.log_gain.exp().repeat_interleave(widths)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
@@ -331,7 +333,7 @@ class TwoTower(Factored):
                 place = torch.from_numpy(strangers).to(device)
                 moved = climb(users[place].detach().cpu().numpy(), queries.history.take(strangers))
                 users = users.index_copy(0, place, torch.from_numpy(moved).to(users))
-            meets_bias = 1.0 + torch.from_numpy(left_to_everybody(queries)).to(device)
+            meets_bias = 1.0 + torch.from_numpy(popularity_weight(queries)).to(device)
             return torch.cat([users, meets_bias[:, None]], dim=1)
 
         return encode
@@ -341,7 +343,7 @@ class TwoTower(Factored):
         if not self.config.by_angle:
             return None
         return LikelihoodStep(
-            items.cpu().numpy(), [width for width, _ in self.config.parts], np.ones(1, dtype=np.float32)
+            items.cpu().numpy(), [width for width, _ in self.config.halves], np.ones(1, dtype=np.float32)
         )
 
 

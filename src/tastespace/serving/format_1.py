@@ -40,7 +40,8 @@ _CONFIG = {
     "passes": "power_iterations",
     "item_power": "degree_exponent",
 }
-_WEIGHTS: Mapping[str, Mapping[str, str]] = {}  # by model
+_USER_ROWS = {"likes": "user_rows.n_positives", "fold": "user_rows.fold"}
+_WEIGHTS: Mapping[str, Mapping[str, str]] = {"mf": _USER_ROWS, "lightgcn": _USER_ROWS, "ncf": _USER_ROWS}  # by model
 
 
 def translate_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:

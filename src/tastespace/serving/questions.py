@@ -12,7 +12,7 @@ from tastespace.data.features import Told
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.errors import OptionError
-from tastespace.models.parts.popularity_prior import distinct_likes
+from tastespace.models.parts.popularity_prior import n_distinct_positives
 from tastespace.serving.answer import Route
 from tastespace.serving.filters import Filter
 from tastespace.serving.loaded_model import LoadedModel
@@ -54,7 +54,7 @@ def resolve_question(
         return _question_without_likes(loaded, full, attributes, notes)
     route: Route = "session" if row < 0 else "folded-in" if len(newer) else "user"
     queries = Queries(np.array([row if route == "user" else -1]), full)
-    likes = int(distinct_likes(full)[0]) if route != "user" else 0
+    likes = int(n_distinct_positives(full)[0]) if route != "user" else 0
     if 0 < likes <= _SHORT_HISTORY:
         notes = (*notes, f"only {likes} {'like is' if likes == 1 else 'likes are'} known, so popularity counts too")
     if attributes is None:

@@ -47,7 +47,7 @@ def test_a_user_with_newer_events_is_folded_in(board: Dataset) -> None:
     extended = Histories.of([queries.history.items[: queries.history.offsets[1]].tolist()] * 2)
     longer = Histories.of([extended.items[: extended.offsets[1]].tolist(), [*extended.items[: extended.offsets[1]], 1]])
     asked = Queries(np.array([4, 4]), longer)
-    assert fit.model.has_row(asked).tolist() == [True, False]
+    assert fit.model.user_rows.answers(asked).tolist() == [True, False]
     with torch.no_grad():
         rows = fit.model.encode_queries(asked)
         folded = fit.model.encode_queries(Queries.of_histories(longer))
@@ -60,7 +60,7 @@ def test_a_step_makes_the_liked_items_likelier_and_keeps_lengths() -> None:
     rng = np.random.default_rng(0)
     items = rng.normal(size=(50, 5)).astype(np.float32)
     stepped = FoldIn.ranked(items[:, :4], [(2, 1.5), (2, 0.8)], np.ones(1, np.float32), items)
-    plain = replace(stepped, climb=None)
+    plain = replace(stepped, likelihood_step=None)
     asked = Queries.of_histories(Histories.of([rng.choice(50, 6, replace=False).tolist() for _ in range(40)]))
     found = stepped(asked)
     np.testing.assert_allclose(np.linalg.norm(found[:, :2], axis=1), 1.5, rtol=1e-5)
@@ -85,7 +85,7 @@ def test_among_very_many_items_a_sample_stands_for_those_that_are_left_out(monke
         return FoldIn.ranked(items[:, :4], [(4, 1.0)], np.ones(1, np.float32), items)(asked)
 
     exact = ask()
-    monkeypatch.setattr(likelihood_step, "_RIVALS", 1000)
+    monkeypatch.setattr(likelihood_step, "_CANDIDATES", 1000)
     plain = FoldIn(items[:, :4], [(4, 1.0)], np.ones(1, np.float32))(asked)
     assert np.abs(ask() - exact).mean() < 0.25 * np.abs(plain - exact).mean()
 
@@ -108,9 +108,9 @@ def test_parts_add_up_to_the_score(history: list[int], step: bool) -> None:
     items, ones = rng.normal(size=(9, 5)).astype(np.float32), np.ones(1, np.float32)
     vectors = rng.normal(size=(9, 4)).astype(np.float32)
     fold = FoldIn.ranked(vectors, [(1, 0.7), (3, 1.1)], ones, items)
-    fold = fold if step else replace(fold, climb=None)
+    fold = fold if step else replace(fold, likelihood_step=None)
     weights = [1.0, -1.0, 2.0, 0.0, 0.5][: len(history)]
     asked = Queries.of_histories(Histories.of([history], [weights]))
-    parts = fold.parts_of(asked, items[2])
+    parts = fold.contributions(asked, items[2])
     assert parts.total == pytest.approx(float(fold(asked)[0] @ items[2]), abs=1e-5)
     assert not parts.history[np.array(weights) <= 0].any()

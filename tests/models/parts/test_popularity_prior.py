@@ -9,7 +9,12 @@ from tastespace import models
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.data.split import whole
-from tastespace.models.parts.popularity_prior import distinct_likes, left_to_everybody, popular_scores, with_popular
+from tastespace.models.parts.popularity_prior import (
+    add_popularity,
+    n_distinct_positives,
+    popularity_scores,
+    popularity_weight,
+)
 from tests.build import dataset
 
 PERSONAL = sorted(set(models.names()) - {"popularity", "recent_popularity"})
@@ -20,28 +25,28 @@ def asked(*lists: list[int], user: int = -1) -> Queries:
 
 
 def test_one_like_leaves_as_much_to_everybody_as_it_tells_and_many_leave_little() -> None:
-    assert left_to_everybody(asked([], [3], [3, 4], list(range(10)))).tolist() == pytest.approx([1, 1, 0.5, 0.1])
+    assert popularity_weight(asked([], [3], [3, 4], list(range(10)))).tolist() == pytest.approx([1, 1, 0.5, 0.1])
 
 
 def test_dislikes_are_no_likes() -> None:
     history = Histories.of([[1, 2, 3]], [[1, 0, -1]])
-    assert left_to_everybody(Queries.of_histories(history)).tolist() == [1.0]
+    assert popularity_weight(Queries.of_histories(history)).tolist() == [1.0]
 
 
 def test_an_item_that_comes_up_again_is_no_more_evidence() -> None:
-    assert left_to_everybody(asked([5, 5, 5], [5, 6, 5, 6])).tolist() == [1.0, 0.5]
-    assert distinct_likes(Histories.of([[5, 5], [], [1, 0]], [[1, -1], [], [1, 2]])).tolist() == [1, 0, 2]
+    assert popularity_weight(asked([5, 5, 5], [5, 6, 5, 6])).tolist() == [1.0, 0.5]
+    assert n_distinct_positives(Histories.of([[5, 5], [], [1, 0]], [[1, -1], [], [1, 2]])).tolist() == [1, 0, 2]
 
 
 def test_known_users_are_not_mixed_with_everybody_unless_they_like_nothing() -> None:
-    assert left_to_everybody(asked([], [3], user=0)).tolist() == [1.0, 0.0]
+    assert popularity_weight(asked([], [3], user=0)).tolist() == [1.0, 0.0]
     scores = np.ones((2, 3), np.float32)
-    assert with_popular(scores, asked([0], [1], user=0), np.arange(3, dtype=np.float32)) is scores
+    assert add_popularity(scores, asked([0], [1], user=0), np.arange(3, dtype=np.float32)) is scores
 
 
 def test_popularity_is_as_spread_out_as_the_scores_of_one_like() -> None:
     likes = np.array([5, 1, 0, 10])
-    found = popular_scores(likes, lambda queries: np.tile(np.float32([2, 0, 2, 0]), (len(queries), 1)))
+    found = popularity_scores(likes, lambda queries: np.tile(np.float32([2, 0, 2, 0]), (len(queries), 1)))
     assert found.mean() == pytest.approx(0, abs=1e-6)
     assert found.std() == pytest.approx(1)
     assert np.argsort(found).tolist() == np.argsort(likes).tolist()
@@ -49,7 +54,7 @@ def test_popularity_is_as_spread_out_as_the_scores_of_one_like() -> None:
 
 @pytest.mark.parametrize("likes", [np.zeros(3, int), np.full(3, 4), np.zeros(0, int)])
 def test_where_nothing_is_liked_more_than_the_rest_popularity_says_nothing(likes: np.ndarray) -> None:
-    assert not popular_scores(likes, lambda queries: np.ones((len(queries), len(likes)), np.float32)).any()
+    assert not popularity_scores(likes, lambda queries: np.ones((len(queries), len(likes)), np.float32)).any()
 
 
 @pytest.mark.parametrize("name", PERSONAL)

@@ -1,4 +1,4 @@
-"""LikelihoodStep: one step of a query vector up the likelihood of the liked items among all, in numpy alone."""
+"""Likelihood step: one step of a query vector up the likelihood of its positives among all items, in numpy alone."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,98 +9,99 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from tastespace.data.histories import Histories
-from tastespace.models.parts.popularity_prior import distinct_likes
+from tastespace.models.parts.popularity_prior import n_distinct_positives
 
-_FARTHEST, _HALF_WAY = 3.0, 30  # of the step, and likes; benchmarks/fold_in.py
-_RIVALS = 8192  # items that a step looks at by their bias, and as many at random
+_LONGEST_STEP, _HALF_LENGTH_AT = 3.0, 30  # a step, and a number of positives; benchmarks/fold_in.py
+_CANDIDATES = 8192  # items with the highest biases that a step normalises over, and as many at random
 
 
 def shares(history: Histories, n_items: int) -> sp.csr_matrix:
-    """(B, N) the likes of each list in proportion to their weights; rows of zeros without any."""
+    """(B, N) positives of each list in proportion to their weights; rows of zeros where there are none."""
     likes = history.positives().matrix(n_items)
     total = np.maximum(np.asarray(likes.sum(axis=1), dtype=np.float32).ravel(), 1e-12)
     return sp.csr_matrix(sp.diags_array(1.0 / total) @ likes)
 
 
 def scales(
-    vectors: NDArray[np.floating], parts: Iterable[tuple[int, float | NDArray[np.floating]]]
+    vectors: NDArray[np.floating], blocks: Iterable[tuple[int, float | NDArray[np.floating]]]
 ) -> NDArray[np.floating]:
-    """(B, D) what brings each part of the vectors, of a width, to a length: one for all, or (B, 1) their own."""
-    found, start = np.ones_like(vectors), 0
-    for width, length in parts:
-        part = slice(start, start + width)
-        found[:, part] = length / np.maximum(np.linalg.norm(vectors[:, part], axis=1, keepdims=True), 1e-12)
+    """(B, D) factors that bring each block of coordinates, given as (width, length), to its length, () or (B, 1)."""
+    factors, start = np.ones_like(vectors), 0
+    for width, length in blocks:
+        block = slice(start, start + width)
+        factors[:, block] = length / np.maximum(np.linalg.norm(vectors[:, block], axis=1, keepdims=True), 1e-12)
         start += width
-    return found
+    return factors
 
 
 @dataclass(frozen=True, eq=False)
 class LikelihoodStep:
-    """A step from a vector to the mean of its liked items, away from the mean of all as the softmax weighs them.
+    """A step from a vector to the mean of its positives, away from the mean of all items as the softmax weighs them.
 
-    `items` (N, D + n_bias) are ranked vectors, of which the first `n_rivals` (all) compete: items that come later do
-    not change what is said of those before. `tail` (n_bias,) meets their biases. A step grows with the number of likes
-    T, as 3 T / (T + 30), and the lengths of the parts of a vector, whose `widths` span D, stay as they were.
+    It is the gradient of the log-likelihood of the positives. `items` (N, D + n_bias) are ranked vectors, of which the
+    first `n_candidates` (all) are normalised over: items added later do not change what is answered about the others.
+    `bias_query` (n_bias,) multiplies their biases. The step length grows with the number of positives T, as
+    3 T / (T + 30); the blocks of a vector, whose `widths` span D, keep their lengths.
     """
 
     items: NDArray[np.float32]
     widths: Sequence[int]
-    tail: NDArray[np.float32]
-    n_rivals: int | None = None
+    bias_query: NDArray[np.float32]
+    n_candidates: int | None = None
 
-    def __call__(self, found: NDArray[np.float32], history: Histories) -> NDArray[np.float32]:
+    def __call__(self, vectors: NDArray[np.float32], history: Histories) -> NDArray[np.float32]:
         """(B, D) the vectors (B, D) after the step, one history each."""
-        wanted = np.asarray(shares(history, len(self.items)) @ self.items[:, : found.shape[1]], dtype=np.float32)
-        moved = found + _step(history)[:, None] * (wanted - self._expected(found))
-        return moved * self._scales(found, moved)
+        target = np.asarray(shares(history, len(self.items)) @ self.items[:, : vectors.shape[1]], dtype=np.float32)
+        moved = vectors + _step_lengths(history)[:, None] * (target - self._expected(vectors))
+        return moved * self._scales(vectors, moved)
 
     def terms(
-        self, found: NDArray[np.float64], history: Histories
+        self, vector: NDArray[np.float64], history: Histories
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """What the step of one vector (D,) is made of: `added` (T, D) by the history, `less` (D,), `scale` (D,).
+        """Terms of the step of one vector (D,): `added` (T, D) by the history, `expected` (D,), `scale` (D,).
 
-        Afterwards it is scale (found + the sum of added - less).
+        Afterwards the vector is scale (vector + the sum of added - expected).
         """
-        liked = np.maximum(history.weights, 0.0).astype(np.float64)
-        share = liked / max(float(liked.sum()), 1e-12)
-        step, rows = float(_step(history)[0]), self.items[history.items, : len(found)].astype(np.float64)
-        added = step * share[:, None] * rows
-        less = step * self._expected(found[None, :].astype(np.float32))[0].astype(np.float64)
-        scale = self._scales(found[None, :], (found + added.sum(axis=0) - less)[None, :])[0]
-        return added, less, scale
+        positive = np.maximum(history.weights, 0.0).astype(np.float64)
+        share = positive / max(float(positive.sum()), 1e-12)
+        length, rows = float(_step_lengths(history)[0]), self.items[history.items, : len(vector)].astype(np.float64)
+        added = length * share[:, None] * rows
+        expected = length * self._expected(vector[None, :].astype(np.float32))[0].astype(np.float64)
+        scale = self._scales(vector[None, :], (vector + added.sum(axis=0) - expected)[None, :])[0]
+        return added, expected, scale
 
     def _scales(self, before: NDArray[np.floating], after: NDArray[np.floating]) -> NDArray[np.floating]:
-        """(B, D) what brings each part back to the length that it had."""
-        parts = np.split(before, np.cumsum(self.widths)[:-1], axis=1)
-        lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+        """(B, D) factors that bring each block back to its length before."""
+        blocks = np.split(before, np.cumsum(self.widths)[:-1], axis=1)
+        lengths = [np.linalg.norm(block, axis=1, keepdims=True) for block in blocks]
         return scales(after, zip(self.widths, lengths, strict=True))
 
     @cached_property
-    def _rivals(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vectors (S, D) that liked ones compete with, and (S,) the constant part of their scores.
+    def _candidates(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Vectors (S, D) that the softmax normalises over, and (S,) the constant part of their scores.
 
-        All of them up to some ten thousand. Of more those with the highest biases, and a sample of the others, each of
-        which stands for as many as were left out.
+        All items up to some sixteen thousand. Of more, those with the highest biases, and a sample of the others, each
+        weighted by the number of items that it represents.
         """
-        items, width = self.items[: self.n_rivals], sum(self.widths)
-        constant = items[:, width:] @ self.tail
-        if len(constant) <= 2 * _RIVALS:
+        items, width = self.items[: self.n_candidates], sum(self.widths)
+        constant = items[:, width:] @ self.bias_query
+        if len(constant) <= 2 * _CANDIDATES:
             return np.ascontiguousarray(items[:, :width]), constant
         order = np.argsort(-constant, kind="stable")
-        others = np.random.default_rng(0).choice(order[_RIVALS:], _RIVALS, replace=False)
-        held = np.concatenate([order[:_RIVALS], others])
-        standing_for = np.repeat([0.0, np.log((len(order) - _RIVALS) / _RIVALS)], _RIVALS)
-        return np.ascontiguousarray(items[held, :width]), (constant[held] + standing_for).astype(np.float32)
+        sample = np.random.default_rng(0).choice(order[_CANDIDATES:], _CANDIDATES, replace=False)
+        chosen = np.concatenate([order[:_CANDIDATES], sample])
+        log_weight = np.repeat([0.0, np.log((len(order) - _CANDIDATES) / _CANDIDATES)], _CANDIDATES)
+        return np.ascontiguousarray(items[chosen, :width]), (constant[chosen] + log_weight).astype(np.float32)
 
-    def _expected(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, D) the mean of all ranked vectors in proportion to the softmax of their scores for `found` (B, D)."""
-        vectors, constant = self._rivals
-        scores = found @ vectors.T + constant  # (B, S)
+    def _expected(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, D) mean of the candidates' vectors in proportion to the softmax of their scores for `vectors` (B, D)."""
+        candidates, constant = self._candidates
+        scores = vectors @ candidates.T + constant  # (B, S)
         np.exp(scores - scores.max(axis=1, keepdims=True), out=scores)
-        return (scores @ vectors) / scores.sum(axis=1, keepdims=True)
+        return (scores @ candidates) / scores.sum(axis=1, keepdims=True)
 
 
-def _step(history: Histories) -> NDArray[np.float32]:
-    """(B,) how far T likes lead."""
-    likes = distinct_likes(history)
-    return np.asarray(_FARTHEST * likes / (likes + _HALF_WAY + (likes == 0)), dtype=np.float32)
+def _step_lengths(history: Histories) -> NDArray[np.float32]:
+    """(B,) length of the step for T positives."""
+    positives = n_distinct_positives(history)
+    return np.asarray(_LONGEST_STEP * positives / (positives + _HALF_LENGTH_AT + (positives == 0)), dtype=np.float32)

@@ -77,7 +77,7 @@ class Objective:
         return self.loss in ("softmax", "sampled-softmax")
 
     @property
-    def parts(self) -> tuple[tuple[int, float], ...]:
+    def halves(self) -> tuple[tuple[int, float], ...]:
         """(width, length) of the two halves of a vector under softmax; lengths make cosine / temperature."""
         first = self.dim // 2
         return ((first, self.interaction_temperature**-0.5), (self.dim - first, self.temperature**-0.5))
@@ -86,8 +86,8 @@ class Objective:
         """(..., D) vectors as they enter the inner product: under softmax each half at its fixed length."""
         if not self.by_angle:
             return vectors
-        halves = vectors.split([width for width, _ in self.parts], dim=-1)
-        lengths = [length for _, length in self.parts]
+        halves = vectors.split([width for width, _ in self.halves], dim=-1)
+        lengths = [length for _, length in self.halves]
         return torch.cat([F.normalize(h, dim=-1) * length for h, length in zip(halves, lengths, strict=True)], dim=-1)
 
 
@@ -153,7 +153,7 @@ class Batches:
         self.config = config
         self.lists = lists
         liked = lists.positives()
-        self.likes = liked.lengths  # (U,)
+        self.n_positives = liked.lengths  # (U,)
         self._known = KnownPairs(liked.matrix(n_items))
         self._meets = bool((lists.weights <= 0).any())
         self._popularity = np.bincount(liked.items, minlength=n_items)  # (N,)
@@ -166,8 +166,8 @@ class Batches:
 
     def users(self, rng: np.random.Generator, batch_size: int) -> Iterator[NDArray[np.int64]]:
         """Users with likes in random order, about `batch_size` likes a step; small logs in 8 steps."""
-        order = rng.permutation(np.flatnonzero(self.likes))
-        return iter(steps(order, self.likes[order], batch_size))
+        order = rng.permutation(np.flatnonzero(self.n_positives))
+        return iter(steps(order, self.n_positives[order], batch_size))
 
     def of(self, users: NDArray[np.int64], rng: np.random.Generator, device: torch.device) -> Batch:
         """All rows of some users, with negatives where the loss needs them."""
@@ -223,7 +223,7 @@ def loss(
     users = config.scaled(users) if gain is None else config.scaled(users) * gain
     if config.loss == "softmax":
         items = config.scaled(items)
-        first = config.parts[0][0]
+        first = config.halves[0][0]
         return softmax_loss(
             config,
             batch,

@@ -29,7 +29,7 @@ from tastespace.errors import OptionError
 from tastespace.models.base import Shapes
 from tastespace.models.parts import objective
 from tastespace.models.parts.objective import Objective
-from tastespace.models.parts.popularity_prior import left_to_everybody
+from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.spectral import leading_item_vectors
 
 _TOKENS_A_QUERY_BATCH = 16_384
@@ -214,7 +214,7 @@ class Tokens(nn.Module):
         """
         history = crop(self.readable(queries.history), self.config.max_length)
         found = self.item.new_ones(len(history), self.config.dim + 1)
-        found[:, -1] += torch.from_numpy(left_to_everybody(replace(queries, history=history))).to(found.device)
+        found[:, -1] += torch.from_numpy(popularity_weight(replace(queries, history=history))).to(found.device)
         order = np.argsort(history.lengths, kind="stable")
         steps = np.cumsum(history.lengths[order] + 1) // _TOKENS_A_QUERY_BATCH
         for part in np.split(order, np.flatnonzero(np.diff(steps)) + 1):
