@@ -40,7 +40,7 @@ def one_epoch(model: Any, rows: Interactions, size: int = 100) -> list[Any]:
     return list(model.batches(rows, np.random.default_rng(0), size))
 
 
-def trained(model: Any, rows: Interactions, epochs: int = 8) -> list[float]:
+def trained(model: Any, rows: Interactions, epochs: int = 6) -> list[float]:
     """Losses of some epochs of training."""
     rng, optimizer, found = np.random.default_rng(0), torch.optim.Adam(model.parameters(), lr=0.02), []
     model.train()
