@@ -69,6 +69,8 @@ def as_format_1(path: Path) -> None:
     manifest["options"]["start"] = {"default": "own", "svd": "spectrum"}[manifest["options"]["start"]]
     if manifest["fold_in"] is not None:
         manifest["fold_in"] = _reversed(manifest["fold_in"], format_1._FOLD_IN)
+    if manifest.get("index") is not None:
+        manifest["index"] = {**_reversed(manifest["index"], format_1._INDEX), "format_version": 1}
     if (path / "added_items.safetensors").exists():
         (path / "added_items.safetensors").rename(path / format_1.ADDED_ITEMS)
         manifest["files"][format_1.ADDED_ITEMS] = manifest["files"].pop("added_items.safetensors")
@@ -99,6 +101,7 @@ def test_a_bundle_with_the_names_of_format_1_is_the_same(
     old = ts.Recommender.load(tmp_path / "c")
     assert old.bundle.manifest["config"] == config
     assert old.bundle.manifest["options"] == options
+    assert old.bundle.manifest.get("index") == today.bundle.manifest.get("index")
     assert old.recommend(history=[2, 4], k=61) == today.recommend(history=[2, 4], k=61)
     assert type(old.loaded.model.config) is type(fit.model.config)
     assert old.loaded.model.config == today.loaded.model.config

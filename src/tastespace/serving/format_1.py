@@ -10,6 +10,7 @@ ADDED_ITEMS = "newcomers.safetensors"  # holds what added_items.safetensors does
 _MANIFEST = {"index_asked": "index_options", "overlap_with_replaced": "neighbourhood_overlap"}
 _FOLD_IN = {"parts": "blocks", "tail": "bias_query", "little": "unseen_bias_query", "step": "likelihood_step"}
 _EXACT_INDEX = {"overlay": "n_unindexed", "lists": "n_lists", "reach": "nprobe", "rescored": "n_rescored"}
+_INDEX = {"overlay": "n_unindexed", "lists": "n_lists", "reach": "nprobe", "rescored": "n_rescored"}
 _OPTIONS = {"final_rate": "final_lr_fraction", "start": "init"}
 _INIT = {"own": "default", "spectrum": "svd"}
 _CONFIG = {
@@ -45,11 +46,17 @@ _WEIGHTS: Mapping[str, Mapping[str, str]] = {"mf": _USER_ROWS, "lightgcn": _USER
 
 
 def translate_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest with the keys, option names and option values of format 2; other values stay."""
+    """Return the manifest with the keys, option names and option values of format 2; other values stay.
+
+    An exact index, which has no files, is translated too; another has to be built again.
+    """
     translated = _renamed(manifest, _MANIFEST)
     for key, names in (("fold_in", _FOLD_IN), ("config", _CONFIG), ("options", _OPTIONS)):
         if isinstance(translated.get(key), dict):
             translated[key] = _renamed(translated[key], names)
+    index = translated.get("index")
+    if isinstance(index, dict) and (index.get("format_version"), index.get("kind")) == (1, "exact"):
+        translated["index"] = {"n_unindexed": 0, **_renamed(index, _INDEX), "format_version": 2}
     options = translated.get("options")
     if isinstance(options, dict) and options.get("init") in list(_INIT):
         options["init"] = _INIT[options["init"]]
