@@ -70,4 +70,4 @@ def test_added_items_in_a_history_are_replaced_by_known_ones(extended: ts.Recomm
 
 def test_rules_are_looked_up_once(extended: ts.Recommender) -> None:
     rules = parse_rules("demote: [{where: \"kind = 'odd'\"}]")
-    assert extended.loaded.prepared(rules) is extended.loaded.prepared(rules)
+    assert extended.loaded.resolved_rules(rules) is extended.loaded.resolved_rules(rules)

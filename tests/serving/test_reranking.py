@@ -82,7 +82,7 @@ def test_ids_that_are_whole_numbers_are_read_as_such(recommender: ts.Recommender
     for text in ("0x10", "1e1", "2020-01-01", "no"):
         with pytest.raises(UnknownIdError, match=f"line 1: '{text}' is no item id: ids here are whole numbers"):
             listed(recommender, f"pin: [{{item: {text}, place: 1}}]")
-    with pytest.raises(OptionError, match="rules, line 3: item 57 is pinned for the second time"):
+    with pytest.raises(OptionError, match="rules, line 3: item 57 is pinned twice"):
         listed(recommender, "pin:\n- {item: 57, place: 2}\n- {item: 057, place: 1}")
 
 
@@ -94,10 +94,10 @@ def test_pins_stand_at_their_places(recommender: ts.Recommender) -> None:
     assert rest == [item for item in plain if item not in (57, 59)][:8]
 
 
-def test_a_pin_that_filters_leave_out_is_told(recommender: ts.Recommender) -> None:
+def test_a_pin_that_filters_hide_is_noted(recommender: ts.Recommender) -> None:
     text = "pin: [{item: 57, place: 2}]"
     assert 57 not in listed(recommender, text, exclude=[57])
-    assert notes(recommender, text, exclude=[57]) == ("1 pinned item left out, as filters or history say",)
+    assert notes(recommender, text, exclude=[57]) == ("1 pinned item left out, hidden by filters or history",)
 
 
 def test_a_boost_lifts_and_lowers(recommender: ts.Recommender) -> None:
@@ -107,7 +107,7 @@ def test_a_boost_lifts_and_lowers(recommender: ts.Recommender) -> None:
     assert best not in listed(recommender, f"boost: [{{where: year = {1950 + best}, by: -100}}]")
 
 
-def test_buried_items_come_last_and_only_where_nothing_else_is_left(recommender: ts.Recommender) -> None:
+def test_demoted_items_come_last_and_only_where_nothing_else_is_left(recommender: ts.Recommender) -> None:
     text = "demote: [{where: year < 2008}]"
     found = listed(recommender, text, k=5)
     assert set(found[:2]) == {58, 59}
@@ -131,16 +131,16 @@ def test_a_share_is_kept_from_both_sides(recommender: ts.Recommender) -> None:
         assert least * 10 <= sum(item >= 50 for item in found) <= most * 10
 
 
-def test_rules_that_cannot_be_met_together_are_told(recommender: ts.Recommender) -> None:
+def test_rules_that_cannot_be_satisfied_together_are_noted(recommender: ts.Recommender) -> None:
     text = "share: [{where: year >= 2000, at_least: 0.8}, {where: year < 1960, at_least: 0.8}]"
     found = notes(recommender, text)
     assert found == (
-        "the share of year >= 2000: 8 of 10 items asked for, 5 found",
-        "the share of year < 1960: 8 of 10 items asked for, 5 found",
-        "these shares cannot be met together",
+        "the share of year >= 2000: 8 of 10 items are required, 5 available",
+        "the share of year < 1960: 8 of 10 items are required, 5 available",
+        "these shares cannot be satisfied together",
     )
     few = notes(recommender, "share: [{where: year > 2007, at_least: 0.5}]")
-    assert few == ("the share of year > 2007: 5 of 10 items asked for, 2 found",)
+    assert few == ("the share of year > 2007: 5 of 10 items are required, 2 available",)
 
 
 def test_a_window_keeps_what_is_fresh(recommender: ts.Recommender) -> None:
@@ -245,7 +245,7 @@ def test_caps_count_pins_that_come_later(recommender: ts.Recommender) -> None:
 def test_a_share_is_looked_for_beyond_the_best(recommender: ts.Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     from tastespace.serving import reranking
 
-    monkeypatch.setattr(reranking, "CANDIDATES", 1)
+    monkeypatch.setattr(reranking, "N_CANDIDATES", 1)
     text = "share: [{where: colour = 'red', at_least: 1}]\ncap: [{of: year, at_most: 1}, {of: colour, at_most: 9}]"
     assert notes(recommender, text, k=6) == ()
 

@@ -71,7 +71,7 @@ def recommend_all(
         raise OptionError(
             f"{out} cannot be written ({error.strerror}); name a file in a folder that you can write to"
         ) from error
-    blocked = ~resolve_filter(recommender.loaded, exclude=exclude, allow=allow, where=where).left
+    blocked = ~resolve_filter(recommender.loaded, exclude=exclude, allow=allow, where=where).remaining
     options = {"k": k, "seen": exclude_seen, "blocked": hashlib.sha256(blocked.tobytes()).hexdigest()}
     options |= {"version": version("tastespace"), "users per part": _USERS_PER_PART}
     key = json.dumps({**options, "bundle": _fingerprint(bundle)}, sort_keys=True)

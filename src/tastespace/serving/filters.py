@@ -1,4 +1,4 @@
-"""Filters: which items an answer may hold, and what is said where too few are left. Indices in, indices out."""
+"""Filters: which items an answer may hold, and the note on why fewer remain than requested, on item indices."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,72 +12,74 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Filter:
-    """Which of `n` items may come back: those that `fits`, `fresh` (N,) and `allow` (any order) name, where given.
+    """Filter of `n` items: those in `allow` (indices), `matching` and `fresh` (N,) where given, minus the hidden ones.
 
-    What is in `exclude` or `seen` never comes back.
+    `matching` is the mask of a condition; `exclude` and `seen` are hidden.
     """
 
     n: int
     exclude: Indices
     seen: Indices
     allow: Indices | None = None
-    fits: Mask | None = None
+    matching: Mask | None = None
     fresh: Mask | None = None
 
     @cached_property
     def hidden(self) -> Indices:
-        """What never comes back."""
+        """Indices that are never recommended."""
         return np.concatenate([self.exclude, self.seen])
 
     @cached_property
     def allowed(self) -> Mask | None:
-        """(N,) what alone may come back; None where that is everything."""
-        masks = [mask for mask in (self.fits, self.fresh) if mask is not None]
+        """(N,) items that allow-list, condition and freshness let through; None where all are."""
+        masks = [mask for mask in (self.matching, self.fresh) if mask is not None]
         if self.allow is not None:
-            masks.append(_listed(self.allow, self.n))
+            masks.append(_mask_of(self.allow, self.n))
         return np.logical_and.reduce(masks) if masks else None
 
     @property
-    def left(self) -> Mask:
-        """(N,) what may come back."""
-        kept = np.ones(self.n, dtype=bool) if self.allowed is None else self.allowed.copy()
-        kept[self.hidden] = False
-        return kept
+    def remaining(self) -> Mask:
+        """(N,) items that may be recommended: allowed and not hidden."""
+        remaining = np.ones(self.n, dtype=bool) if self.allowed is None else self.allowed.copy()
+        remaining[self.hidden] = False
+        return remaining
 
-    def among(self, mask: Mask | None) -> "Filter":
-        """The same, narrowed to the items of a mask (N,)."""
+    def restricted_to(self, mask: Mask | None) -> "Filter":
+        """Restrict the filter to the items of a mask (N,); None restricts nothing."""
         if mask is None:
             return self
-        return replace(self, fits=mask if self.fits is None else self.fits & mask)
+        return replace(self, matching=mask if self.matching is None else self.matching & mask)
 
-    def applied(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N,) a copy of the scores, -inf where an item must not come back."""
-        kept = scores.copy() if self.allowed is None else np.where(self.allowed, scores, np.float32(-np.inf))
-        kept[self.hidden] = -np.inf
-        return kept
+    def masked(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N,) copy of the scores, -inf for items that must not be recommended."""
+        masked = scores.copy() if self.allowed is None else np.where(self.allowed, scores, np.float32(-np.inf))
+        masked[self.hidden] = -np.inf
+        return masked
 
-    def notes(self, found: int, k: int) -> tuple[str, ...]:
-        """Why an answer holds `found` items and not `k`, in one sentence; nothing where it holds `k`."""
-        if found >= k:
+    def notes(self, n_items: int, k: int) -> tuple[str, ...]:
+        """Explain in one sentence why an answer holds `n_items` items instead of `k`; empty where it holds `k`."""
+        if n_items >= k:
             return ()
-        told: list[str] = []
-        left = np.ones(self.n, dtype=bool)
-        listed = None if self.allow is None else _listed(self.allow, self.n)
-        asked = ((self.fits, "fit the condition"), (listed, "are in the allow-list"), (self.fresh, "are fresh"))
-        for mask, how in asked:
+        clauses: list[str] = []
+        remaining = np.ones(self.n, dtype=bool)
+        allow = None if self.allow is None else _mask_of(self.allow, self.n)
+        limits = ((self.matching, "fit the condition"), (allow, "are in the allow-list"), (self.fresh, "are fresh"))
+        for mask, clause in limits:
             if mask is not None:
-                of = "of these " if told else f"of {self.n:,} items "
-                left &= mask
-                told.append(f"{int(left.sum()):,} {of}{how}")
-        for out, how in ((self.exclude, "excluded"), (self.seen, "already seen")):
-            before = int(left.sum())
-            left[out] = False
-            if before > left.sum():
-                told.append(f"{before - int(left.sum()):,} {'of these ' if told else ''}{how}")
-        return (f"{f'only {found:,}' if found else 'no'} item{'s' * (found != 1)} left: {', '.join(told)}",)
+                of = "of these " if clauses else f"of {self.n:,} items "
+                remaining &= mask
+                clauses.append(f"{int(remaining.sum()):,} {of}{clause}")
+        for hidden, clause in ((self.exclude, "excluded"), (self.seen, "already seen")):
+            before = int(remaining.sum())
+            remaining[hidden] = False
+            removed = before - int(remaining.sum())
+            if removed:
+                clauses.append(f"{removed:,} {'of these ' if clauses else ''}{clause}")
+        count = f"only {n_items:,}" if n_items else "no"
+        return (f"{count} item{'s' * (n_items != 1)} left: {', '.join(clauses)}",)
 
 
-def _listed(places: Indices, n: int) -> Mask:
-    found = np.zeros(n, dtype=bool)
-    found[places] = True
-    return found
+def _mask_of(indices: Indices, n: int) -> Mask:
+    mask = np.zeros(n, dtype=bool)
+    mask[indices] = True
+    return mask

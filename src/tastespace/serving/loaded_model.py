@@ -18,7 +18,7 @@ from tastespace.index import ExactIndex, Index
 from tastespace.serving.bundle import Bundle
 from tastespace.serving.loading import load_model, read_features, read_index
 from tastespace.serving.manifest import check_digest, index_files
-from tastespace.serving.reranking import Prepared
+from tastespace.serving.reranking import ResolvedRules
 from tastespace.serving.rules import Rules
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class LoadedModel:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self._prepared: dict[Rules, Prepared] = {}
+        self._resolved_rules: dict[Rules, ResolvedRules] = {}
 
     @cached_property
     def model(self) -> "Model":
@@ -231,13 +231,13 @@ class LoadedModel:
         added_items = self.bundle.added_items
         return counts if added_items is None else added_items.extend_scores(counts[None, : added_items.n_known])[0]
 
-    def prepared(self, rules: Rules) -> Prepared:
-        """Look rules up in the catalogue; cached, as most requests come with the same ones."""
-        if rules not in self._prepared:
-            if len(self._prepared) >= _RULES_CACHED:
-                self._prepared.clear()
-            self._prepared[rules] = Prepared.of(rules, self.attributes, self.bundle.items, self.likes)
-        return self._prepared[rules]
+    def resolved_rules(self, rules: Rules) -> ResolvedRules:
+        """Resolve rules for the catalogue; cached, as most requests come with the same ones."""
+        if rules not in self._resolved_rules:
+            if len(self._resolved_rules) >= _RULES_CACHED:
+                self._resolved_rules.clear()
+            self._resolved_rules[rules] = ResolvedRules.of(rules, self.attributes, self.bundle.items, self.likes)
+        return self._resolved_rules[rules]
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -91,7 +91,7 @@ def resolve_filter(
         exclude=items.index_of([] if exclude is None else list(exclude)),
         seen=np.zeros(0, np.int64) if seen is None else seen,
         allow=None if allow is None else items.index_of(list(allow)),
-        fits=None if where is None else loaded.attributes.fitting(where),
+        matching=None if where is None else loaded.attributes.fitting(where),
     )
 
 

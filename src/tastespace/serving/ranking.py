@@ -9,7 +9,7 @@ from tastespace.index.exact import best_of
 from tastespace.serving.filters import Filter
 from tastespace.serving.loaded_model import LoadedModel
 from tastespace.serving.questions import Question
-from tastespace.serving.reranking import Prepared, choose
+from tastespace.serving.reranking import ResolvedRules, rerank
 from tastespace.serving.rules import Rules
 
 
@@ -25,7 +25,7 @@ class Ranking:
 def rank(loaded: LoadedModel, question: Question, item_filter: Filter, k: int, rules: Rules | None = None) -> Ranking:
     """Rank up to `k` items, in the order of their scores or, where there are rules, as these reorder them."""
     if rules is not None and rules.names:
-        return _rerank(loaded, question, item_filter, k, loaded.prepared(rules))
+        return _rerank(loaded, question, item_filter, k, loaded.resolved_rules(rules))
     ranking = _search(loaded, question, item_filter, k)
     return replace(ranking, notes=item_filter.notes(len(ranking.items), k))
 
@@ -51,32 +51,32 @@ def _search(loaded: LoadedModel, question: Question, item_filter: Filter, k: int
 
 def _top(scores: NDArray[np.float32], item_filter: Filter, k: int) -> Ranking:
     """Pick up to `k` highest of the scores (N,) of all items."""
-    items = best_of(item_filter.applied(scores), k)
+    items = best_of(item_filter.masked(scores), k)
     return Ranking(items, scores[items])
 
 
-def _rerank(loaded: LoadedModel, question: Question, item_filter: Filter, k: int, prepared: Prepared) -> Ranking:
+def _rerank(loaded: LoadedModel, question: Question, item_filter: Filter, k: int, rules: ResolvedRules) -> Ranking:
     """Choose `k` items among candidates by rules; among all items where the first candidates are too few."""
-    if prepared.fresh is not None:
-        item_filter = replace(item_filter, fresh=prepared.fresh)
-    left = item_filter.left
-    n_left = int(left.sum())
-    for searches in (prepared.searches(k), [(len(left), None)]):  # caps may need more candidates than a few
+    if rules.fresh is not None:
+        item_filter = replace(item_filter, fresh=rules.fresh)
+    remaining = item_filter.remaining
+    n_remaining = int(remaining.sum())
+    for searches in (rules.searches(k), [(len(remaining), None)]):  # caps may need more candidates than a few
         candidates = [
-            _search(loaded, question, item_filter.among(mask), min(n_candidates, len(left)))
+            _search(loaded, question, item_filter.restricted_to(mask), min(n_candidates, len(remaining)))
             for n_candidates, mask in searches
         ]
         items, first = np.unique(np.concatenate([ranking.items for ranking in candidates]), return_index=True)
         scores = np.concatenate([ranking.scores for ranking in candidates])[first]
         order = np.lexsort((items, -scores))
         items, scores = items[order], scores[order]
-        directions = loaded.item_cosine_index.vectors if prepared.rules.mmr < 1 else None
-        choice = choose(prepared, items, scores, k, left, directions)
-        if not choice.short or len(items) >= n_left:
+        directions = loaded.item_cosine_index.vectors if rules.rules.mmr < 1 else None
+        reranked = rerank(rules, items, scores, k, remaining, directions)
+        if not reranked.needs_candidates or len(items) >= n_remaining:
             break
     score_of = dict(zip(items.tolist(), scores.tolist(), strict=True))
     chosen = [
-        score_of[item] if item in score_of else score_item(loaded, question, item) for item in choice.places.tolist()
+        score_of[item] if item in score_of else score_item(loaded, question, item) for item in reranked.items.tolist()
     ]
-    notes = (*item_filter.notes(n_left, k), *choice.notes)
-    return Ranking(choice.places, np.array(chosen, dtype=np.float32), notes)
+    notes = (*item_filter.notes(n_remaining, k), *reranked.notes)
+    return Ranking(reranked.items, np.array(chosen, dtype=np.float32), notes)

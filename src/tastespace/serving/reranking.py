@@ -1,4 +1,4 @@
-"""Re-ranking: rules applied to candidates, place by place. Arrays in, places out."""
+"""Re-ranking of candidates by business rules, one position of the list after the other, on item indices."""
 
 import math
 from collections.abc import Iterator
@@ -15,88 +15,95 @@ from tastespace.data.vocabulary import Vocabulary
 from tastespace.errors import OptionError, UnknownIdError
 from tastespace.serving.rules import Fresh, Rules
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
 
-CANDIDATES = 200  # at least, of which rules choose; 10 times the list where that is more
+N_CANDIDATES = 200  # at least, from which rules choose; 10 times the list where that is more
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """Rules looked up in a catalogue of N items; conditions are (N,) masks."""
+class ResolvedRules:
+    """Rules resolved for a catalogue of N items: conditions are masks (N,), and pinned ids are indices."""
 
     rules: Rules
-    pins: dict[int, int]  # place from 1 to item
-    boost: Values  # (N,) in deviations of the candidates' scores
+    pins: dict[int, int]  # place from 1: item index
+    boost: Values  # (N,) in standard deviations of the candidates' scores
     demoted: Mask
     caps: tuple[tuple[Cells, int], ...]
-    shares: tuple[tuple[str, Mask, float, float], ...]
+    shares: tuple[tuple[str, Mask, float, float], ...]  # condition as text, mask, bounds
     fresh: Mask | None
-    popularity: Values  # (N,) logarithm of likes, in deviations
+    popularity: Values  # (N,) log of the number of likes, standardised
 
     @classmethod
-    def of(cls, rules: Rules, attributes: Attributes, items: Vocabulary, likes: Places) -> "Prepared":
-        """Raises `OptionError` for a column that is not there, and `UnknownIdError` for a pin that is no item."""
+    def of(cls, rules: Rules, attributes: Attributes, items: Vocabulary, likes: Indices) -> "ResolvedRules":
+        """Resolve rules; `likes` (N,) counts them by item.
+
+        Raises `OptionError` for an unknown column and `UnknownIdError` for a pinned id that is no item.
+        """
         boost = np.zeros(attributes.n)
-        for one in rules.boost:
-            with told_where(one.at):
-                boost += one.by * one.where.mask(attributes)
+        for rule in rules.boost:
+            with _error_location(rule.at):
+                boost += rule.by * rule.where.mask(attributes)
         demoted = np.zeros(attributes.n, dtype=bool)
-        for rule in rules.demote:
-            with told_where(rule.at):
-                demoted |= rule.where.mask(attributes)
+        for demotion in rules.demote:
+            with _error_location(demotion.at):
+                demoted |= demotion.where.mask(attributes)
         for cap in rules.cap:
-            with told_where(cap.at):
-                check_column(attributes, cap.of, "cap")
-        places: list[int] = []
+            with _error_location(cap.at):
+                _check_column(attributes, cap.of, "cap")
+        pinned: list[int] = []
         masks, fresh = [], None
         for pin in rules.pin:
-            with told_where(pin.at):
+            with _error_location(pin.at):
                 identifier = items.parse(pin.item) if isinstance(pin.item, str) else pin.item
-                place = int(items.index_of([identifier])[0])
-                if place in places:
-                    raise OptionError(f"item {shown(identifier)} is pinned for the second time")
-                places.append(place)
+                item = int(items.index_of([identifier])[0])
+                if item in pinned:
+                    raise OptionError(f"item {shown(identifier)} is pinned twice")
+                pinned.append(item)
         for share in rules.share:
-            with told_where(share.at):
+            with _error_location(share.at):
                 masks.append(share.where.mask(attributes))
         if rules.fresh is not None:
-            with told_where(rules.fresh.at):
-                fresh = fresh_items(rules.fresh, attributes)
+            with _error_location(rules.fresh.at):
+                fresh = _fresh_items(rules.fresh, attributes)
         return cls(
             rules,
-            {pin.place: place for pin, place in zip(rules.pin, places, strict=True)},
+            {pin.place: item for pin, item in zip(rules.pin, pinned, strict=True)},
             boost,
             demoted,
             tuple((attributes[cap.of], cap.at_most) for cap in rules.cap),
-            tuple((one.where.text, m, one.at_least, one.at_most) for one, m in zip(rules.share, masks, strict=True)),
+            tuple(
+                (share.where.text, mask, share.at_least, share.at_most)
+                for share, mask in zip(rules.share, masks, strict=True)
+            ),
             fresh,
-            _deviations(np.log1p(likes.astype(np.float64))),
+            _standardised(np.log1p(likes.astype(np.float64))),
         )
 
     def searches(self, k: int) -> list[tuple[int, Mask | None]]:
-        """What candidates to look for: how many, and among which items (None: all)."""
-        found: list[tuple[int, Mask | None]] = [(max(CANDIDATES, 10 * k), None)]
+        """Searches that retrieve the candidates: the number of items, and the mask (N,) they are restricted to."""
+        n_candidates = max(N_CANDIDATES, 10 * k)
+        searches: list[tuple[int, Mask | None]] = [(n_candidates, None)]
         if self.demoted.any():
-            found = [(found[0][0], ~self.demoted), (k, self.demoted)]
-        found += [(k, fits) for _, fits, least, _ in self.shares if least > 0]
+            searches = [(n_candidates, ~self.demoted), (k, self.demoted)]
+        searches += [(k, mask) for _, mask, at_least, _ in self.shares if at_least > 0]
         if (self.boost > 0).any():
-            found.append((k, self.boost > 0))
-        return found
+            searches.append((k, self.boost > 0))
+        return searches
 
 
 @contextmanager
-def told_where(at: str) -> Iterator[None]:
-    """Puts the place of a rule before what is wrong with it."""
+def _error_location(at: str) -> Iterator[None]:
+    """Put the file and line of a rule in front of errors about it."""
     try:
         yield
     except (OptionError, UnknownIdError) as error:
         raise type(error)(f"{at}: {error}" if at else str(error)) from error
 
 
-def check_column(attributes: Attributes, name: str, rule: str) -> None:
-    """Raise `OptionError` where there is no such column."""
+def _check_column(attributes: Attributes, name: str, rule: str) -> None:
+    """Raise `OptionError` for an unknown column, and for one of vectors."""
     if name not in attributes.table:
         hint = did_you_mean(name, list(attributes.table.columns)) or "; there are none at all"
         raise OptionError(f"the rule {rule} names {shown(name)}, which is no attribute of the items{hint}")
@@ -104,9 +111,9 @@ def check_column(attributes: Attributes, name: str, rule: str) -> None:
         raise OptionError(f"the rule {rule} names {shown(name)}, which holds vectors; numbers or texts are expected")
 
 
-def fresh_items(rule: Fresh, attributes: Attributes) -> Mask:
-    """(N,) items within the window before the newest."""
-    check_column(attributes, rule.column, "fresh")
+def _fresh_items(rule: Fresh, attributes: Attributes) -> Mask:
+    """(N,) items whose value is at most `rule.within` below the largest."""
+    _check_column(attributes, rule.column, "fresh")
     cells = attributes[rule.column]
     values = cells.values if cells.numeric else _days(rule.column, cells)
     if len(values) == 0:
@@ -115,163 +122,175 @@ def fresh_items(rule: Fresh, attributes: Attributes) -> Mask:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
-    """A list of places, what of the rules could not be kept, in sentences, and whether more candidates might help."""
+class RerankedList:
+    """Item indices in order, sentences on rules that could not be satisfied, and whether more candidates may help."""
 
-    places: Places
+    items: Indices
     notes: tuple[str, ...]
-    short: bool
+    needs_candidates: bool
 
 
-def choose(
-    prepared: Prepared,
-    places: Places,
+def rerank(
+    rules: ResolvedRules,
+    candidates: Indices,
     scores: NDArray[np.float32],
     k: int,
     allowed: Mask,
     directions: NDArray[np.float32] | None,
-) -> Choice:
-    """Up to `k` of the candidates `places` (M,), in order.
+) -> RerankedList:
+    """Choose up to `k` of the candidates (M,), in order.
 
-    `allowed` (N,) holds for pins too. `directions` (N, D), of length 1, say how alike items are (mmr).
+    `allowed` (N,) applies to pins too. `directions` (N, D) are item embeddings of norm 1, for the similarity of MMR.
     """
     k = min(k, int(np.count_nonzero(allowed)))
-    value = _deviations(scores.astype(np.float64)) + prepared.boost[places]
-    value = value - prepared.rules.popularity_penalty * prepared.popularity[places]
-    pins = {place: item for place, item in prepared.pins.items() if place <= k and allowed[item]}
-    lost = sum(place <= k and not allowed[item] for place, item in prepared.pins.items())
-    chosen = _Chosen(prepared, places, k, pins)
-    mmr = prepared.rules.mmr if directions is not None else 1.0
-    relevance = _between_0_and_1(value) if mmr < 1 else value
-    candidates = directions[places] if directions is not None and mmr < 1 else None
-    closest: Values | None = None
+    value = _standardised(scores.astype(np.float64)) + rules.boost[candidates]
+    value = value - rules.rules.popularity_penalty * rules.popularity[candidates]
+    pins = {place: item for place, item in rules.pins.items() if place <= k and allowed[item]}
+    n_hidden_pins = sum(place <= k and not allowed[item] for place, item in rules.pins.items())
+    chosen = _PartialList(rules, candidates, k, pins)
+    mmr = rules.rules.mmr if directions is not None else 1.0
+    relevance = _scaled_to_unit_range(value) if mmr < 1 else value
+    candidate_directions = directions[candidates] if directions is not None and mmr < 1 else None
+    highest_similarity: Values | None = None  # (M,) to the items chosen so far
     for place in range(1, k + 1):
         if place in pins:
             item = pins[place]
         else:
-            open_ = chosen.open(place)
-            if not open_.any():
+            eligible = chosen.eligible(place)
+            if not eligible.any():
                 continue
-            worth = mmr * relevance - (0 if closest is None else (1 - mmr) * closest)
-            item = int(places[np.argmax(np.where(open_, worth, -np.inf))])
-        chosen.take(item)
-        if candidates is not None and directions is not None:
-            alike = candidates @ directions[item]
-            closest = alike.astype(np.float64) if closest is None else np.maximum(closest, alike)
-    return Choice(np.array(chosen.items, dtype=np.int64), *chosen.broken(lost))
+            objective = mmr * relevance - (0 if highest_similarity is None else (1 - mmr) * highest_similarity)
+            item = int(candidates[np.argmax(np.where(eligible, objective, -np.inf))])
+        chosen.append(item)
+        if candidate_directions is not None and directions is not None:
+            similarity = (candidate_directions @ directions[item]).astype(np.float64)
+            if highest_similarity is None:
+                highest_similarity = similarity
+            else:
+                highest_similarity = np.maximum(highest_similarity, similarity)
+    return RerankedList(np.array(chosen.items, dtype=np.int64), *chosen.violations(n_hidden_pins))
 
 
-class _Chosen:
-    """The list so far, and what caps and shares still allow."""
+class _PartialList:
+    """Items chosen so far, with the counts that caps and shares constrain."""
 
-    def __init__(self, prepared: Prepared, places: Places, k: int, pins: dict[int, int]) -> None:
-        self.prepared, self.places, self.k = prepared, places, k
+    def __init__(self, rules: ResolvedRules, candidates: Indices, k: int, pins: dict[int, int]) -> None:
+        self.rules, self.candidates, self.k = rules, candidates, k
         self.items: list[int] = []
         self._pins = pins
-        self._taken = np.isin(places, list(pins.values()))
-        self._buried = prepared.demoted[places]
-        self._caps = [(_rows_of(cells, places), cells, most) for cells, most in prepared.caps]
-        self._counts = [np.zeros(len(cells.values), dtype=np.int64) for cells, _ in prepared.caps]
-        fits = [fits[places] for _, fits, _, _ in prepared.shares]
-        self._fits = np.array(fits, dtype=bool).reshape(len(prepared.shares), len(places))
-        least = [math.ceil(least * k - 1e-9) for _, _, least, _ in prepared.shares]
-        most = [math.floor(most * k + 1e-9) for _, _, _, most in prepared.shares]
-        self._least, self._most = np.array(least, dtype=np.int64), np.array(most, dtype=np.int64)
-        self._found = np.zeros(len(prepared.shares), dtype=np.int64)
-        for item in pins.values():  # they count from the start, wherever they stand
+        self._used = np.isin(candidates, list(pins.values()))
+        self._demoted = rules.demoted[candidates]
+        self._caps = [(_values_of(cells, candidates), cells, at_most) for cells, at_most in rules.caps]
+        self._cap_counts = [np.zeros(len(cells.values), dtype=np.int64) for cells, _ in rules.caps]
+        matches = [mask[candidates] for _, mask, _, _ in rules.shares]
+        self._matches = np.array(matches, dtype=bool).reshape(len(rules.shares), len(candidates))  # (S, M)
+        at_least = [math.ceil(at_least * k - 1e-9) for _, _, at_least, _ in rules.shares]
+        at_most = [math.floor(at_most * k + 1e-9) for _, _, _, at_most in rules.shares]
+        self._at_least, self._at_most = np.array(at_least, dtype=np.int64), np.array(at_most, dtype=np.int64)
+        self._share_counts = np.zeros(len(rules.shares), dtype=np.int64)
+        for item in pins.values():  # pins count from the start, whatever their place
             self._count(item)
 
     def _count(self, item: int) -> None:
-        for counts, (_, cells, _) in zip(self._counts, self._caps, strict=True):
+        for counts, (_, cells, _) in zip(self._cap_counts, self._caps, strict=True):
             counts[cells.held[cells.cells == item]] += 1
-        self._found += np.array([fits[item] for _, fits, _, _ in self.prepared.shares], dtype=np.int64)
+        self._share_counts += np.array([mask[item] for _, mask, _, _ in self.rules.shares], dtype=np.int64)
 
-    def take(self, item: int) -> None:
+    def append(self, item: int) -> None:
         self.items.append(item)
-        self._taken |= self.places == item
+        self._used |= self.candidates == item
         if item not in self._pins.values():
             self._count(item)
 
-    def open(self, place: int) -> Mask:
-        """(M,) candidates that may stand at a place."""
-        found = ~self._taken
-        for counts, ((rows, held), _, most) in zip(self._counts, self._caps, strict=True):
-            found[rows[counts[held] >= most]] = False
-        found &= ~(self._fits & (self._found >= self._most)[:, None]).any(axis=0)
-        slots = self.k - place + 1 - sum(at > place for at in self._pins)
-        needs = self._least - self._found
-        if (needs > 0).any():
-            found &= self._hopeful(found, needs, slots)
-        return found & ~self._buried if (found & ~self._buried).any() else found
+    def eligible(self, place: int) -> Mask:
+        """(M,) candidates that rules allow at a place."""
+        eligible = ~self._used
+        for counts, ((rows, values), _, at_most) in zip(self._cap_counts, self._caps, strict=True):
+            eligible[rows[counts[values] >= at_most]] = False
+        eligible &= ~(self._matches & (self._share_counts >= self._at_most)[:, None]).any(axis=0)
+        n_places = self.k - place + 1 - sum(pinned > place for pinned in self._pins)
+        needed = self._at_least - self._share_counts
+        if (needed > 0).any():
+            eligible &= self._feasible(eligible, needed, n_places)
+        return eligible & ~self._demoted if (eligible & ~self._demoted).any() else eligible
 
-    def _hopeful(self, open_: Mask, needs: Places, slots: int) -> Mask:
-        """(M,) candidates after whom what shares still need has room in the list; the best of them where none has."""
-        patterns, which, counts = np.unique(self._fits[:, open_], axis=1, return_inverse=True, return_counts=True)
-        after = [
-            _room(needs - patterns[:, place], patterns, counts - (np.arange(len(counts)) == place))
-            for place in range(patterns.shape[1])
-        ]
-        good = np.array(after) <= slots - 1
-        if not good.any():
-            good = np.array(after) == min(after, default=0)
-        found = np.zeros(len(open_), dtype=bool)
-        found[open_] = good[which.ravel()]
-        return found
+    def _feasible(self, eligible: Mask, needed: Indices, n_places: int) -> Mask:
+        """(M,) eligible candidates that leave enough places for what shares still need; the best ones if none does.
 
-    def broken(self, lost_pins: int) -> tuple[tuple[str, ...], bool]:
-        """What could not be kept, and whether anything is short that more candidates might mend."""
-        told, short = [], False
-        if lost_pins:
-            told.append(f"{lost_pins} pinned item{'s' * (lost_pins != 1)} left out, as filters or history say")
-        for found, wanted, (text, _, _, _) in zip(self._found, self._least, self.prepared.shares, strict=True):
-            if found < wanted:
-                told.append(f"the share of {text}: {wanted} of {self.k} items asked for, {found} found")
-                short = True
-        if sum(self._found < self._least) > 1:
-            told.append("these shares cannot be met together")
+        `needed` (S,) is the number of items that each share lacks.
+        """
+        patterns, pattern_of, counts = np.unique(
+            self._matches[:, eligible], axis=1, return_inverse=True, return_counts=True
+        )  # (S, P), (E,), (P,)
+        places_needed = np.array(
+            [
+                _places_needed(needed - patterns[:, row], patterns, counts - (np.arange(len(counts)) == row))
+                for row in range(patterns.shape[1])
+            ]
+        )
+        feasible = places_needed <= n_places - 1
+        if not feasible.any():
+            feasible = places_needed == min(places_needed, default=0)
+        mask = np.zeros(len(eligible), dtype=bool)
+        mask[eligible] = feasible[pattern_of.ravel()]
+        return mask
+
+    def violations(self, n_hidden_pins: int) -> tuple[tuple[str, ...], bool]:
+        """Sentences on rules that are not satisfied, and whether more candidates might satisfy them."""
+        notes, needs_candidates = [], False
+        if n_hidden_pins:
+            notes.append(
+                f"{n_hidden_pins} pinned item{'s' * (n_hidden_pins != 1)} left out, hidden by filters or history"
+            )
+        for count, at_least, (text, _, _, _) in zip(self._share_counts, self._at_least, self.rules.shares, strict=True):
+            if count < at_least:
+                notes.append(f"the share of {text}: {at_least} of {self.k} items are required, {count} available")
+                needs_candidates = True
+        if sum(self._share_counts < self._at_least) > 1:
+            notes.append("these shares cannot be satisfied together")
         if len(self.items) < self.k:
-            told.append(f"rules leave only {len(self.items)} of {self.k} items")
-            short = True
-        return tuple(told), short
+            notes.append(f"rules leave only {len(self.items)} of {self.k} items")
+            needs_candidates = True
+        return tuple(notes), needs_candidates
 
 
-def _room(needs: Places, patterns: Mask, counts: Places) -> int:
-    """How many places it takes, about, to meet the needs (S,) of shares with items of patterns (S, P), `counts` (P,).
+def _places_needed(needed: Indices, patterns: Mask, counts: Indices) -> int:
+    """Estimate the number of places that shares take which lack `needed` (S,) items.
 
-    Greedily: those first that meet most needs at once; a need that nothing meets takes a place too.
+    `patterns` (S, P) are the combinations of shares that candidates match, `counts` (P,) the candidates of each.
+    Greedy: patterns that match most lacking shares first; a share that nothing matches takes places too.
     """
-    needs, left, taken = np.maximum(needs, 0), counts.copy(), 0
-    while (needs > 0).any():
-        meets = (patterns & (needs > 0)[:, None]).sum(axis=0) * (left > 0)
-        best = int(np.argmax(meets)) if len(meets) else 0
-        if len(meets) == 0 or meets[best] == 0:
-            return taken + int(needs.sum())
-        times = min(int(left[best]), int(needs[patterns[:, best] & (needs > 0)].min()))
-        needs = np.maximum(needs - times * patterns[:, best], 0)
-        left[best] -= times
-        taken += times
-    return taken
+    needed, available, places = np.maximum(needed, 0), counts.copy(), 0
+    while (needed > 0).any():
+        matched = (patterns & (needed > 0)[:, None]).sum(axis=0) * (available > 0)
+        best = int(np.argmax(matched)) if len(matched) else 0
+        if len(matched) == 0 or matched[best] == 0:
+            return places + int(needed.sum())
+        times = min(int(available[best]), int(needed[patterns[:, best] & (needed > 0)].min()))
+        needed = np.maximum(needed - times * patterns[:, best], 0)
+        available[best] -= times
+        places += times
+    return places
 
 
-def _rows_of(cells: Cells, places: Places) -> tuple[Places, Places]:
-    """For each value that a candidate holds: which candidate, and which value."""
-    where = np.full(cells.n, -1, dtype=np.int64)
-    where[places] = np.arange(len(places))
-    rows = where[cells.cells]
+def _values_of(cells: Cells, candidates: Indices) -> tuple[Indices, Indices]:
+    """Pairs of candidate (its position in the list) and value, for every value that a candidate has."""
+    position_of = np.full(cells.n, -1, dtype=np.int64)
+    position_of[candidates] = np.arange(len(candidates))
+    rows = position_of[cells.cells]
     return rows[rows >= 0], cells.held[rows >= 0]
 
 
-def _deviations(values: Values) -> Values:
-    """Around 0, with deviation 1; zeros where all are equal."""
-    spread = float(values.std()) if len(values) else 0.0
-    found: Values = (values - values.mean()) / spread if spread > 0 else np.zeros(len(values))
-    return found
+def _standardised(values: Values) -> Values:
+    """Values with mean 0 and standard deviation 1; zeros where all are equal."""
+    deviation = float(values.std()) if len(values) else 0.0
+    return np.asarray((values - values.mean()) / deviation if deviation > 0 else np.zeros(len(values)))
 
 
-def _between_0_and_1(values: Values) -> Values:
+def _scaled_to_unit_range(values: Values) -> Values:
+    """Values scaled to [0, 1]; zeros where all are equal."""
     width = float(np.ptp(values)) if len(values) else 0.0
-    found: Values = (values - values.min()) / width if width > 0 else np.zeros(len(values))
-    return found
+    return np.asarray((values - values.min()) / width if width > 0 else np.zeros(len(values)))
 
 
 def _days(column: str, cells: Cells) -> Values:
