@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tastespace.data.dataset import Dataset, Table
     from tastespace.data.interactions import Interactions
     from tastespace.data.queries import Queries
+    from tastespace.data.read_options import ReadOptions
     from tastespace.data.readers import read
     from tastespace.data.sources import fetch, load_dataset, open_data
     from tastespace.data.split import Split, split
@@ -44,6 +45,7 @@ _HOME = {
     "Fit": "training.fit",
     "Interactions": "data.interactions",
     "Queries": "data.queries",
+    "ReadOptions": "data.read_options",
     "Reason": "serving.answer",
     "Recommender": "serving.recommender",
     "Report": "evaluation.evaluate",
@@ -76,6 +78,7 @@ __all__ = [
     "Fit",
     "Interactions",
     "Queries",
+    "ReadOptions",
     "Reason",
     "Recommender",
     "Report",

@@ -111,7 +111,7 @@ def _fields(cls: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
-    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    return typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
 
 
 def _fits(value: Any, kind: Any) -> bool:

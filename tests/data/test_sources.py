@@ -18,6 +18,7 @@ import pytest
 
 from tastespace.data import sources
 from tastespace.data.movielens import GENRES
+from tastespace.data.read_options import ReadOptions
 from tastespace.data.sources import SOURCES, fetch, load_dataset, open_data
 from tastespace.errors import DataError, FetchError, OptionError
 from tests.data.conftest import Write
@@ -366,9 +367,8 @@ def test_a_folder_of_films_as_published_opens_without_the_cache(tmp_path: Path, 
 
 
 def test_a_log_file_opens_under_its_own_name(write: Write) -> None:
-    data = open_data(write("my.csv", "user,item,rating\n1,2,9\n1,3,2\n"), like_from=8)
+    data = open_data(write("my.csv", "user,item,rating\n1,2,9\n1,3,2\n"), ReadOptions(like_from=8))
     assert (data.name, data.interactions.weight.tolist()) == ("my.csv", [1, -1])
-    assert open_data(write("my.csv", "user,item\n1,2\n"), name="mine").name == "mine"
 
 
 @pytest.mark.parametrize("log", ["interactions.csv", "events.csv", "log.csv", "Interactions.CSV"])
@@ -384,11 +384,10 @@ def test_an_own_folder_opens_with_its_tables(tmp_path: Path, log: str) -> None:
     np.testing.assert_array_equal(data.user_table["age"], [30, np.nan])
 
 
-def test_the_tables_of_an_own_folder_are_optional_and_options_come_first(tmp_path: Path, write: Write) -> None:
+def test_the_tables_of_an_own_folder_are_optional(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "own", {"events.csv": "user,item\n1,5\n", "items.csv": "item,title\n5,Five\n"})
     assert open_data(folder).user_table.columns == {}
-    other = write("other.csv", "item,title\n5,Other\n")
-    assert open_data(folder, item_table=other).item_table["title"].tolist() == ["Other"]
+    assert open_data(folder).item_table["title"].tolist() == ["Five"]
 
 
 @pytest.mark.parametrize("attributes", [{"10": [3, 4], "20": [5]}, {"10": [3], "20": [4]}, {"10": [], "20": []}, {}])

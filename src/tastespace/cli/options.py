@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -79,6 +79,7 @@ def open_splits(
 ) -> "list[Split]":
     """The same for several protocols; the data are read once."""
     from tastespace.data.lines import read_ready_split
+    from tastespace.data.read_options import ReadOptions
     from tastespace.data.sources import open_data
     from tastespace.data.split import ready_split, split, whole
 
@@ -93,17 +94,17 @@ def open_splits(
     one_of("--duplicates", duplicates, ("error", "keep", "first", "last", "max"))
     if format is not None:
         one_of("--format", format, ("csv", "tsv", "parquet", "jsonl", "lines"))
-    options: dict[str, Any] = {
-        "user": user_column,
-        "item": item_column,
-        "value": value_column,
-        "time": time_column,
-        "like_from": like_from,
-        "format": format,
-        "duplicates": duplicates,
-        "encoding": encoding,
-    }
-    dataset = open_data(data, **{name: value for name, value in options.items() if value is not None})
+    options = ReadOptions(
+        user_column,
+        item_column,
+        value_column,
+        time_column,
+        like_from,
+        cast("Any", duplicates),  # checked above
+        cast("Any", format),
+        encoding,
+    )
+    dataset = open_data(data, options)
     return [whole(dataset) if protocol is None else split(dataset, protocol) for protocol in protocols]
 
 

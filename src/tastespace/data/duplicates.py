@@ -1,4 +1,4 @@
-"""What it means when a user meets an item more than once."""
+"""Resolve log rows that repeat a (user, item) pair."""
 
 from typing import Literal, get_args
 
@@ -12,8 +12,8 @@ from tastespace.errors import DataError, OptionError
 Duplicates = Literal["error", "keep", "first", "last", "max"]
 
 
-def settle_duplicates(log: Interactions, policy: Duplicates, where: str) -> Interactions:
-    """The log with at most one row a (user, item), or as it is for `keep`.
+def resolve_duplicates(log: Interactions, policy: Duplicates, where: str) -> Interactions:
+    """Return the log with at most one row a (user, item), or as it is for `keep`.
 
     `first` and `last` go by time (file order where there is none), `max` by weight, then value; rows stay in
     file order. `error` raises `DataError` if any pair repeats.

@@ -13,24 +13,24 @@ import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from tastespace._messages import did_you_mean, shown
+from tastespace._messages import shown
 from tastespace.data import sql
 from tastespace.data.columns import Roles, find_role, find_roles
 from tastespace.data.dataset import Dataset, Table, is_list, is_vector, shown_cell, vector_of
-from tastespace.data.duplicates import Duplicates, settle_duplicates
+from tastespace.data.duplicates import Duplicates, resolve_duplicates
 from tastespace.data.interactions import Interactions
 from tastespace.data.lines import read_lines
+from tastespace.data.read_options import Format, ReadOptions
 from tastespace.data.signals import SignalKind, derive_weights
 from tastespace.data.vocabulary import Vocabulary, plain
 from tastespace.errors import DataError, OptionError
 
-Format = Literal["csv", "tsv", "parquet", "jsonl", "lines"]
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -78,43 +78,73 @@ def read(
     user_table: Any = None,
     name: str | None = None,
 ) -> Dataset:
-    """A dataset from a file or a pandas, polars or pyarrow table.
+    """Read a dataset from a file or a pandas, polars or pyarrow table.
 
-    Columns are found by their usual names, or stated (`user="visitor"`). Ids that are all whole numbers become
-    integers, any others stay texts. `time` may be seconds, milli-, micro- or nanoseconds since 1970, or dates.
-    `signal` says what a row means (see `signals`), `duplicates` what to do when a user meets an item twice.
-    `item_table` and `user_table` are files or tables with attributes, found by the same id column names.
+    Columns are recognised by their usual names, or named (`user="visitor"`); the keywords up to `encoding` are the
+    fields of `ReadOptions`. Ids that are all whole numbers become integers, any others stay texts. `time` may be
+    seconds, milli-, micro- or nanoseconds since 1970, or dates. `signal` says what a row means (see `signals`),
+    `duplicates` what to do when a (user, item) pair repeats. `item_table` and `user_table` are files or tables with
+    attributes, joined by the same id column names.
 
     Raises `DataError` with file and line for anything that cannot be read.
     """
-    where, kind = _describe_source(source, format)
-    name = name or where
+    options = ReadOptions(user, item, value, time, like_from, duplicates, format, encoding)
+    return read_log(
+        source,
+        options,
+        signal=signal,
+        dislike_below=dislike_below,
+        item_table=item_table,
+        user_table=user_table,
+        name=name,
+    )
+
+
+def read_log(
+    source: Any,
+    options: ReadOptions,
+    *,
+    signal: SignalKind = "auto",
+    dislike_below: float | None = None,
+    item_table: Any = None,
+    user_table: Any = None,
+    name: str | None = None,
+) -> Dataset:
+    """Read a dataset as `read` does, with its options as one value."""
+    where, kind = _describe_source(source, options.format)
+    encoding = options.encoding
     if kind == "lines":
         log = read_lines(Path(source), encoding=encoding)
-        meaning, roles = "every row liked", Roles("user", "item")
+        meaning = "every row liked"
     else:
         with _Connection() as connection:
             columns = connection.open(source, kind, where, encoding)
-            roles = find_roles(columns, where, user=user, item=item, value=value, time=time)
+            roles = find_roles(
+                columns,
+                where,
+                user=options.user_column,
+                item=options.item_column,
+                value=options.value_column,
+                time=options.time_column,
+            )
             log = connection.interactions(roles)
         weight, meaning = derive_weights(
             log.value if roles.value is not None else None,
             where,
             kind=signal,
             named_rating=roles.value_is_rating,
-            like_from=like_from,
+            like_from=options.like_from,
             dislike_below=dislike_below,
             n_rows=len(log),
         )
         log = log.weighted(weight)
-    log = settle_duplicates(log, duplicates, where)
-    return Dataset(
-        name=name,
-        interactions=log,
-        item_table=read_table(item_table, log.items, "item", item, encoding) if item_table is not None else Table(),
-        user_table=read_table(user_table, log.users, "user", user, encoding) if user_table is not None else Table(),
-        notes=(meaning,),
-    )
+    log = resolve_duplicates(log, options.duplicates, where)
+    items = users = Table()
+    if item_table is not None:
+        items = read_table(item_table, log.items, "item", options.item_column, encoding)
+    if user_table is not None:
+        users = read_table(user_table, log.users, "user", options.user_column, encoding)
+    return Dataset(name or where, log, items, users, notes=(meaning,))
 
 
 def read_table(
@@ -228,8 +258,6 @@ def _nones(length: int) -> NDArray[Any]:
 def _describe_source(source: Any, format: Format | None) -> tuple[str, Format]:
     if not isinstance(source, str | Path):
         return "the table", "parquet"
-    if format is not None and format not in get_args(Format):
-        raise OptionError(f"format is {shown(format)}{did_you_mean(str(format), get_args(Format))}")
     path = Path(source)
     if os.path.isdir(path):  # not path.is_dir(), which raises for a name that is too long
         raise DataError(f"{path} is a folder; name the file in it that holds the log")

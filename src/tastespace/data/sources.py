@@ -24,11 +24,13 @@ from tastespace.data import readers
 from tastespace.data.dataset import Dataset, Table
 from tastespace.data.interactions import Interactions
 from tastespace.data.movielens import Films, members_of, members_of_zip, parse_100k, parse_latest_small
+from tastespace.data.read_options import ReadOptions
 from tastespace.data.signals import Ratings
 from tastespace.errors import DataError, FetchError, OptionError
 
 _UNREACHABLE_AFTER = 3.0  # seconds
 _LARGEST_DOWNLOAD = 64 * 2**20
+_DEFAULTS = ReadOptions()
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,11 @@ def fetch(name: str, path: str | Path | None = None) -> Fetched:
     )
 
 
-def open_data(spec: str | Path, **options: Any) -> Dataset:
-    """What `--data` takes: a data set's name, a log file, or a folder.
+def open_data(spec: str | Path, options: ReadOptions = _DEFAULTS) -> Dataset:
+    """Open what `--data` takes: a data set's name, a log file, or a folder.
 
     A folder may be MovieLens as published, an S3-Rec folder (sequences.txt), or your own: a file named
-    interactions.* or events.*, and optionally items.* and users.*. `options` are those of `readers.read`.
+    interactions.* or events.*, and optionally items.* and users.*.
     """
     name, path = str(spec), Path(spec)
     if os.path.isdir(path):  # not path.is_dir(), which raises for a name that is too long
@@ -134,10 +136,10 @@ def open_data(spec: str | Path, **options: Any) -> Dataset:
         return load_dataset(name)
     if not os.path.exists(path) and not path.suffix and os.sep not in name:
         raise OptionError(f"there is no data set or file {shown(name)}{did_you_mean(name, SOURCES)}")
-    return readers.read(path, **{"name": path.name, **options})
+    return readers.read_log(path, options, name=path.name)
 
 
-def _open_folder(folder: Path, options: Mapping[str, Any]) -> Dataset:
+def _open_folder(folder: Path, options: ReadOptions) -> Dataset:
     files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file()}
     for marks, name in (
         ({"u.data", "u.item"}, "ml-100k"),
@@ -155,8 +157,9 @@ def _open_folder(folder: Path, options: Mapping[str, Any]) -> Dataset:
     if log is None:
         hint = "; for a ready split use --train and --test" if {"train", "test"} <= stems.keys() else ""
         raise DataError(f"the folder {folder} has no file named interactions.* or events.*{hint}")
-    tables = {"item_table": stems.get("items"), "user_table": stems.get("users")}
-    return readers.read(log, **{"name": folder.name, **tables, **options})
+    return readers.read_log(
+        log, options, item_table=stems.get("items"), user_table=stems.get("users"), name=folder.name
+    )
 
 
 def _s3rec_attributes(folder: Path, log: Interactions) -> Table:
