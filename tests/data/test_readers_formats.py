@@ -104,7 +104,7 @@ def test_the_plain_log_holds_what_was_written(write: Write) -> None:
 def test_a_stated_format_stands_for_an_ending_that_says_none(write: Write, name: str) -> None:
     path = write(name, "user,item\n1,2\n")
     assert len(read(path, format="csv").interactions) == 1
-    with pytest.raises(OptionError, match=r"has no ending that says its format; state it with format=\.\.\."):
+    with pytest.raises(OptionError, match=r"has no extension that says its format; state it with format=\.\.\."):
         read(path)
 
 

@@ -25,6 +25,19 @@ class Table:
         if len(lengths) > 1:
             raise DataError(f"the columns of a table have different lengths: {sorted(lengths)}")
 
+    @classmethod
+    def of_lists(cls, columns: Mapping[str, Sequence[Any]]) -> "Table":
+        """Build a table from lists, numbers as float arrays and anything else as objects."""
+        arrays = {}
+        for name, values in columns.items():
+            if all(isinstance(v, int | float) or v is None for v in values):
+                arrays[name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+            else:
+                column = np.empty(len(values), dtype=object)
+                column[:] = values
+                arrays[name] = column
+        return cls(arrays)
+
     def __contains__(self, name: object) -> bool:
         return name in self.columns
 

@@ -26,6 +26,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.movielens import Films, members_of, members_of_zip, parse_100k, parse_latest_small
 from tastespace.data.read_options import ReadOptions
 from tastespace.data.signals import Ratings
+from tastespace.data.vocabulary import index_integers
 from tastespace.errors import DataError, FetchError, OptionError
 
 _UNREACHABLE_AFTER = 3.0  # seconds
@@ -173,7 +174,7 @@ def _s3rec_attributes(folder: Path, log: Interactions) -> Table:
     if not isinstance(attributes, dict) or not all(isinstance(v, list) for v in attributes.values()):
         raise DataError(f"{file} should map each item to a list of attributes")
     column = [[str(a) for a in attributes.get(str(item), [])] for item in log.items.ids]
-    return readers.columns_as_table({"attributes": column})
+    return Table.of_lists({"attributes": column})
 
 
 def _source(name: str) -> Source:
@@ -289,8 +290,8 @@ def _read_cache(folder: Path) -> Films:
 
 def _dataset(name: str, films: Films) -> Dataset:
     rows = np.array(films.ratings.split(), dtype=np.float64).reshape(-1, 4)
-    user, users = readers.index_numbers(rows[:, 0].astype(np.int64), "user")
-    item, items = readers.index_numbers(rows[:, 1].astype(np.int64), "item")
+    user, users = index_integers(rows[:, 0].astype(np.int64), "user")
+    item, items = index_integers(rows[:, 1].astype(np.int64), "item")
     weight = Ratings().weights(rows[:, 2], name)
     log = Interactions.of(user, item, users, items, value=rows[:, 2], weight=weight, time=rows[:, 3])
     return Dataset(
@@ -306,7 +307,7 @@ def _aligned(columns: Mapping[str, list[Any]], key: str, ids: np.ndarray) -> Tab
     """Columns in the order of the vocabulary; an id without a row gets None."""
     place = {identifier: row for row, identifier in enumerate(columns[key])}
     rows = [place.get(int(identifier)) for identifier in ids]
-    return readers.columns_as_table(
+    return Table.of_lists(
         {
             name: [None if row is None else values[row] for row in rows]
             for name, values in columns.items()

@@ -166,3 +166,15 @@ def _is_whole(value: object) -> bool:
 def plain(value: Any) -> Any:
     """A number or text of numpy as Python's own."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def index_integers(values: NDArray[Any], noun: str) -> tuple[NDArray[np.int64], Vocabulary]:
+    """Return whole-number ids as indices, and their vocabulary; linear where ids are dense, else by sorting."""
+    low, high = int(values.min()), int(values.max())
+    if high - low < max(4 * len(values), 1_000_000):
+        present = np.zeros(high - low + 1, dtype=bool)
+        present[values - low] = True
+        index_of = np.cumsum(present, dtype=np.int64) - 1
+        return index_of[values - low], Vocabulary(np.flatnonzero(present).astype(np.int64) + low, noun)
+    ids, index = np.unique(values, return_inverse=True)
+    return index, Vocabulary(ids.astype(np.int64), noun)
