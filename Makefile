@@ -39,6 +39,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/prose.py
 	$(BIN)/python benchmarks/answers.py
+	$(BIN)/python benchmarks/own_implementations.py
 
 # Made once, and again when the dependencies change; needs no network otherwise.
 .venv/ready: pyproject.toml constraints.txt

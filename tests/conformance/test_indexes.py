@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tastespace.errors import BundleError, OptionError
 from tastespace.index import ExactIndex, Index, InvertedIndex, QuantisedIndex, build_index
 from tastespace.index.files import FILES
+from tests.index.planted import planted
 from tests.build import examples
 
 KINDS: list[type[Index]] = [ExactIndex, InvertedIndex, QuantisedIndex]
@@ -22,16 +23,7 @@ listed = pytest.mark.parametrize("kind", LISTED, ids=lambda kind: kind.kind)
 modest = settings(max_examples=examples(60), deadline=None)
 
 
-def planted(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
-    """A mixture of directions, with lengths that follow a power law."""
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(max(1, n // 50), dim))
-    vectors = centres[rng.integers(0, len(centres), n)] + 0.5 * rng.normal(size=(n, dim))
-    lengths = (1 - rng.random(n)) ** (-1 / 3)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) * lengths[:, None]).astype(np.float32)
-
-
-def slowly(vectors: np.ndarray, query: np.ndarray, left: set[int]) -> list[int]:
+def brute_force(vectors: np.ndarray, query: np.ndarray, left: set[int]) -> list[int]:
     """The places that are left, best first."""
     return sorted(left, key=lambda place: (-float(np.float32(vectors[place] @ query)), place))
 
@@ -39,7 +31,7 @@ def slowly(vectors: np.ndarray, query: np.ndarray, left: set[int]) -> list[int]:
 @every
 @modest
 @given(st.data())
-def test_always_k_where_k_exist_and_none_that_is_hidden(kind: type[Index], data: st.DataObject) -> None:
+def test_k_results_where_k_exist_and_none_that_is_hidden(kind: type[Index], data: st.DataObject) -> None:
     n = data.draw(st.sampled_from([1, 2, 40, 700]))
     vectors, queries = planted(n), planted(3, seed=1)
     after = data.draw(st.sampled_from([0, 0, 1, n // 2, n]))
@@ -63,12 +55,12 @@ def test_always_k_where_k_exist_and_none_that_is_hidden(kind: type[Index], data:
         assert list(scores) == sorted(scores, reverse=True)
         assert (found.scores[row][len(places) :] == -np.inf).all()
         if kind is ExactIndex or (allow is not None and allow.sum() <= 0.02 * n):
-            truth = np.sort(vectors[slowly(vectors, query, left)[:k]] @ query)[::-1]
+            truth = np.sort(vectors[brute_force(vectors, query, left)[:k]] @ query)[::-1]
             np.testing.assert_allclose(scores, truth, rtol=1e-4, atol=1e-5)
 
 
 @every
-def test_enough_is_found(kind: type[Index]) -> None:
+def test_recall_is_reached(kind: type[Index]) -> None:
     vectors, queries = planted(5000), planted(100, seed=1)
     index, report = build_index(vectors, queries, kind=kind.kind, recall=0.98)
     assert type(index) is kind
@@ -83,7 +75,7 @@ def test_enough_is_found(kind: type[Index]) -> None:
 
 
 @approximate
-def test_enough_is_found_among_what_is_allowed(kind: type[Index]) -> None:
+def test_recall_holds_under_an_allow_list(kind: type[Index]) -> None:
     vectors, queries = planted(20_000), planted(100, seed=1)
     index, _ = build_index(vectors, queries, kind=kind.kind, recall=0.98)
     for share in (0.03, 0.1, 0.3, 0.7):
@@ -114,7 +106,7 @@ def test_codes_take_a_tenth_of_the_bytes() -> None:
 
 
 @approximate
-def test_more_effort_finds_no_less(kind: type[Index]) -> None:
+def test_a_wider_search_finds_no_less(kind: type[Index]) -> None:
     vectors, queries = planted(3000), planted(50, seed=1)
     index = kind.build(vectors)
     truth = ExactIndex.build(vectors).search(queries, 10).indices
@@ -128,7 +120,7 @@ def test_more_effort_finds_no_less(kind: type[Index]) -> None:
 
 
 @every
-def test_seen_items_are_hidden_and_their_places_filled(kind: type[Index]) -> None:
+def test_excluded_items_are_replaced_by_others(kind: type[Index]) -> None:
     vectors, queries = planted(5000), planted(20, seed=1)
     index = kind.build(vectors)
     seen = [row[:200] for row in ExactIndex.build(vectors).search(queries, 220).indices]
@@ -139,13 +131,13 @@ def test_seen_items_are_hidden_and_their_places_filled(kind: type[Index]) -> Non
 
 
 @every
-def test_equal_scores_go_to_the_lower_place(kind: type[Index]) -> None:
+def test_equal_scores_rank_by_index(kind: type[Index]) -> None:
     found = kind.build(np.ones((300, 4), dtype=np.float32)).search(np.ones((1, 4), np.float32), 300)
     assert found.indices[0].tolist() == list(range(300))
 
 
 @every
-def test_what_is_added_is_found_at_once_and_goes_on_from_n(kind: type[Index]) -> None:
+def test_added_vectors_are_found_at_once(kind: type[Index]) -> None:
     vectors = planted(500)
     index = kind.build(vectors)
     index.add(np.full((2, 16), 9, dtype=np.float32))
@@ -162,7 +154,7 @@ def test_what_is_added_is_found_at_once_and_goes_on_from_n(kind: type[Index]) ->
 @every
 @pytest.mark.parametrize("after", [0, 1, 200])
 @pytest.mark.parametrize("n", [0, 1, 2, 3000])
-def test_the_disk_keeps_an_index_and_what_came_after_it(kind: type[Index], n: int, after: int, tmp_path: Path) -> None:
+def test_saved_and_loaded_indexes_give_equal_results(kind: type[Index], n: int, after: int, tmp_path: Path) -> None:
     vectors, queries = planted(n + after), planted(7, seed=1)
     index = kind.build(vectors[:n])
     index.add(vectors[n:])
@@ -180,7 +172,7 @@ def test_the_disk_keeps_an_index_and_what_came_after_it(kind: type[Index], n: in
 
 
 @approximate
-def test_what_came_after_is_never_missed(kind: type[Index], tmp_path: Path) -> None:
+def test_unindexed_vectors_are_never_missed(kind: type[Index], tmp_path: Path) -> None:
     vectors, queries = planted(3000), planted(30, seed=1)
     kind.build(vectors[:2000]).save(tmp_path)
     index = kind.load(tmp_path, vectors)
@@ -191,7 +183,7 @@ def test_what_came_after_is_never_missed(kind: type[Index], tmp_path: Path) -> N
 
 
 @every
-def test_wrong_questions_are_refused(kind: type[Index]) -> None:
+def test_invalid_searches_are_refused(kind: type[Index]) -> None:
     index = kind.build(planted(100))
     with pytest.raises(OptionError, match=r"vectors \(N, D\) are expected, not an array of 1 dimensions"):
         kind.build(np.ones(3, np.float32))
@@ -204,87 +196,105 @@ def test_wrong_questions_are_refused(kind: type[Index]) -> None:
         index.search(np.ones((1, 16), np.float32), 0)
 
 
-def _grown(tables: dict[str, np.ndarray]) -> None:
+def _larger_lists(tables: dict[str, np.ndarray]) -> None:
     tables["list_sizes"] = tables["list_sizes"] + 1
 
 
-def _negative(tables: dict[str, np.ndarray]) -> None:
+def _negative_size(tables: dict[str, np.ndarray]) -> None:
     tables["list_sizes"][0], tables["list_sizes"][1] = -5, tables["list_sizes"][:2].sum() + 5
 
 
-def _far(tables: dict[str, np.ndarray]) -> None:
+def _far_index(tables: dict[str, np.ndarray]) -> None:
     tables["largest_norm"][0] = 10**12
 
 
-def _beyond(tables: dict[str, np.ndarray]) -> None:
+def _unindexed_index(tables: dict[str, np.ndarray]) -> None:
     tables["largest_norm"][0] = 1000  # the first that came after
 
 
-def _other(tables: dict[str, np.ndarray]) -> None:
+def _narrow_centroids(tables: dict[str, np.ndarray]) -> None:
     tables["centroids"] = tables["centroids"][:, 1:].copy()
 
 
-def _wide(tables: dict[str, np.ndarray]) -> None:
+def _float_sizes(tables: dict[str, np.ndarray]) -> None:
     tables["list_sizes"] = tables["list_sizes"].astype(np.float64)
 
 
-def _still(tables: dict[str, np.ndarray]) -> None:
+def _zero_nprobe(tables: dict[str, np.ndarray]) -> None:
     tables["nprobe"][0] = 0
 
 
-def _unreached(tables: dict[str, np.ndarray]) -> None:
+def _no_nprobe(tables: dict[str, np.ndarray]) -> None:
     del tables["nprobe"]
 
 
-def _overflowing(tables: dict[str, np.ndarray]) -> None:
+def _overflowing_sizes(tables: dict[str, np.ndarray]) -> None:
     tables["list_sizes"] = np.array([2**62] * 4 + [tables["list_sizes"].sum(), *[0] * (len(tables["list_sizes"]) - 5)])
 
 
-def _empty(tables: dict[str, np.ndarray]) -> None:
+def _no_lists(tables: dict[str, np.ndarray]) -> None:
     tables["list_sizes"], tables["centroids"] = tables["list_sizes"][:0], tables["centroids"][:0]
     tables["largest_norm"] = np.arange(1000)
 
 
-def _endless(tables: dict[str, np.ndarray]) -> None:
+def _nan_centroids(tables: dict[str, np.ndarray]) -> None:
     tables["centroids"] = np.full_like(tables["centroids"], np.nan)
 
 
-def _few_words(tables: dict[str, np.ndarray]) -> None:
+def _few_codewords(tables: dict[str, np.ndarray]) -> None:
     tables["codebooks"] = tables["codebooks"][:, 1:].copy()
 
 
-def _no_words(tables: dict[str, np.ndarray]) -> None:
+def _no_codebooks(tables: dict[str, np.ndarray]) -> None:
     del tables["codebooks"]
 
 
-def _long_words(tables: dict[str, np.ndarray]) -> None:
+def _float64_codebooks(tables: dict[str, np.ndarray]) -> None:
     tables["codebooks"] = tables["codebooks"].astype(np.float64)
 
 
-def _endless_words(tables: dict[str, np.ndarray]) -> None:
+def _infinite_codeword(tables: dict[str, np.ndarray]) -> None:
     tables["codebooks"][0, 0, 0] = np.inf
 
 
-def _unscored(tables: dict[str, np.ndarray]) -> None:
+def _negative_rescored(tables: dict[str, np.ndarray]) -> None:
     tables["n_rescored"][0] = -1
 
 
-def _unbounded(tables: dict[str, np.ndarray]) -> None:
+def _unbounded_rescored(tables: dict[str, np.ndarray]) -> None:
     tables["n_rescored"][0] = 2**62
 
 
-LISTS_SPOILT = [_grown, _negative, _far, _beyond, _other, _wide, _still, _unreached, _overflowing, _empty]
-WORDS_SPOILT = [_few_words, _no_words, _long_words, _endless_words, _unscored, _unbounded]
-
-
-SPOILT = [
-    *((kind, spoil) for kind in LISTED for spoil in [*LISTS_SPOILT, _endless]),
-    *((QuantisedIndex, spoil) for spoil in WORDS_SPOILT),
+INVALID_TABLES = [
+    _larger_lists,
+    _negative_size,
+    _far_index,
+    _unindexed_index,
+    _narrow_centroids,
+    _float_sizes,
+    _zero_nprobe,
+    _no_nprobe,
+    _overflowing_sizes,
+    _no_lists,
+]
+INVALID_CODE_TABLES = [
+    _few_codewords,
+    _no_codebooks,
+    _float64_codebooks,
+    _infinite_codeword,
+    _negative_rescored,
+    _unbounded_rescored,
 ]
 
 
-@pytest.mark.parametrize(("kind", "spoil"), SPOILT)
-def test_tables_that_lead_astray_are_refused(
+INVALID = [
+    *((kind, spoil) for kind in LISTED for spoil in [*INVALID_TABLES, _nan_centroids]),
+    *((QuantisedIndex, spoil) for spoil in INVALID_CODE_TABLES),
+]
+
+
+@pytest.mark.parametrize(("kind", "spoil"), INVALID)
+def test_invalid_tables_are_refused(
     kind: type[Index], spoil: Callable[[dict[str, np.ndarray]], None], tmp_path: Path
 ) -> None:
     from safetensors.numpy import load_file, save_file
@@ -342,7 +352,7 @@ def test_lists_of_another_width_are_refused(kind: type[Index], tmp_path: Path) -
         kind.load(tmp_path, planted(1000, dim=8))
 
 
-def _naming(kind: type[Index], place: int, folder: Path) -> Index:
+def _with_every_index(kind: type[Index], place: int, folder: Path) -> Index:
     """An index of 1000 and 10 vectors, in whose lists any place is this one."""
     vectors = planted(1010)
     kind.build(vectors[:1000]).save(folder)
@@ -354,42 +364,14 @@ def _naming(kind: type[Index], place: int, folder: Path) -> Index:
 
 @listed
 @pytest.mark.parametrize("place", [2**40, 1000])
-def test_lists_that_name_strange_places_never_answer_with_them(kind: type[Index], place: int, tmp_path: Path) -> None:
-    index = _naming(kind, place, tmp_path)
+def test_indices_out_of_range_are_refused(kind: type[Index], place: int, tmp_path: Path) -> None:
+    index = _with_every_index(kind, place, tmp_path)
     with pytest.raises(BundleError, match="name vectors that do not exist; build it again"):
         index.search(planted(3, seed=1), 5)
 
 
 @listed
 @pytest.mark.parametrize("place", [2**40, 1000, -(2**40)])
-def test_places_that_are_not_there_are_not_allowed(kind: type[Index], place: int, tmp_path: Path) -> None:
-    found = _naming(kind, place, tmp_path).search(planted(3, seed=1), 5, allow=np.ones(1010, bool)).indices
+def test_indices_out_of_range_are_not_allowed(kind: type[Index], place: int, tmp_path: Path) -> None:
+    found = _with_every_index(kind, place, tmp_path).search(planted(3, seed=1), 5, allow=np.ones(1010, bool)).indices
     assert ((found >= 0) & (found < 1010)).all()
-
-
-def test_queries_for_nothing_and_equal_vectors_do_not_stand_in_the_way() -> None:
-    vectors = np.repeat(planted(300), 10, axis=0)
-    queries = np.concatenate([planted(20, seed=1), np.zeros((80, 16), np.float32)])
-    index, report = build_index(vectors, queries, kind="ivf", recall=1.0)
-    assert (index.kind, report.queries) == ("ivf", 20)
-    nothing, none = build_index(vectors, queries[20:], kind="ivf")
-    assert (none.recall, none.queries, len(nothing)) == (1.0, 0, 3000)
-
-
-def test_an_unknown_index_and_an_impossible_recall_are_refused() -> None:
-    vectors, queries = planted(1000), planted(50, seed=1)
-    for wrong in ("hnsw", "IVF!"):
-        with pytest.raises(OptionError, match="there is no index"):
-            build_index(vectors, queries, kind=wrong)
-    for recall in (0, 1.01):
-        with pytest.raises(OptionError, match="a number above 0 and up to 1 is expected"):
-            build_index(vectors, queries, recall=recall)
-
-
-def test_the_kind_follows_from_the_number_of_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tastespace.index import build
-
-    vectors, queries = planted(600), planted(5, seed=1)
-    assert build_index(vectors, queries)[0].kind == "exact"
-    monkeypatch.setattr(build, "EXACT_UP_TO", 500)
-    assert build_index(vectors, queries)[0].kind == "ivf"

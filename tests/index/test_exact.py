@@ -40,7 +40,7 @@ def test_search_is_brute_force_with_ties_to_the_lower_index(
         assert found.scores[row].tolist() == [-score for score, _ in best] + [-np.inf] * fill
 
 
-def test_fewer_than_k_left_fill_up_with_no_place() -> None:
+def test_missing_results_are_minus_one() -> None:
     found = ExactIndex.build(VECTORS).search(np.ones((1, 2), np.float32), 3, exclude=[np.array([2, 3, 1])])
     assert found.indices.tolist() == [[0, -1, -1]]
     assert found.scores.tolist() == [[1, -np.inf, -np.inf]]
@@ -74,7 +74,7 @@ def test_searching_changes_nothing() -> None:
     np.testing.assert_array_equal(index.vectors, VECTORS)
 
 
-def test_added_vectors_go_on_from_n() -> None:
+def test_added_vectors_follow_the_others() -> None:
     index = ExactIndex.build(VECTORS)
     index.add(np.array([[0, 9], [9, 0]], dtype=np.float32))
     assert len(index) == 6
