@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tastespace.errors import BundleError, OptionError
 from tastespace.index import ExactIndex, Index, InvertedIndex, QuantisedIndex, build_index
 from tastespace.index.files import FILES
-from tests.index.planted import planted
 from tests.build import examples
+from tests.index.planted import planted
 
 KINDS: list[type[Index]] = [ExactIndex, InvertedIndex, QuantisedIndex]
 APPROXIMATE: list[type[Index]] = [kind for kind in KINDS if kind is not ExactIndex]

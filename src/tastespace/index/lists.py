@@ -1,4 +1,4 @@
-"""Inverted lists by direction and norm, of which a search scans those with the most promising centroids, through FAISS.
+"""Inverted lists by direction and norm; a search scans those whose centroids have the largest products with the query.
 
 Two measures keep recall high where the norms of vectors differ:
 
