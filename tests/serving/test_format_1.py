@@ -1,12 +1,14 @@
 """Bundles of format 1: the committed one answers as it did, and every renamed option and file is still read."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import tastespace as ts
 from tastespace import models
@@ -61,7 +63,7 @@ def _reversed(values: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 
 
 def as_format_1(path: Path) -> None:
-    """Rewrite the manifest of a bundle, and the name of its added items, as format 1 had them."""
+    """Rewrite the names in a bundle's manifest, weights and files as format 1 had them."""
     manifest = _reversed(json.loads((path / "manifest.json").read_text()), format_1._MANIFEST)
     manifest["format_version"] = 1
     manifest["config"] = _reversed(manifest["config"], format_1._CONFIG)
@@ -71,6 +73,9 @@ def as_format_1(path: Path) -> None:
         manifest["fold_in"] = _reversed(manifest["fold_in"], format_1._FOLD_IN)
     if manifest.get("index") is not None:
         manifest["index"] = {**_reversed(manifest["index"], format_1._INDEX), "format_version": 1}
+    weights = path / "weights.safetensors"
+    save_file(_reversed(load_file(weights), dict(format_1._WEIGHTS.get(manifest["model"], {}))), weights)
+    manifest["files"]["weights.safetensors"] = hashlib.sha256(weights.read_bytes()).hexdigest()
     if (path / "added_items.safetensors").exists():
         (path / "added_items.safetensors").rename(path / format_1.ADDED_ITEMS)
         manifest["files"][format_1.ADDED_ITEMS] = manifest["files"].pop("added_items.safetensors")
@@ -85,6 +90,7 @@ def as_format_1(path: Path) -> None:
         ("bert4rec", {"mask_prob": 0.4, "max_length": 20, "predict": "anywhere"}),
         ("ials", {"iterations": 2, "unobserved_weight": 0.3}),
         ("ease", {"l2": 50.0}),
+        ("lightgcn", {}),
         ("spectral", {"degree_exponent": 0.4}),
     ],
 )

@@ -1,4 +1,4 @@
-"""Explanations: the parts that add up to a score, or, where it is no sum, what it loses without each history item."""
+"""Explanations: contributions that add up to a score, or, where it is no sum, what each history item adds to it."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,24 +20,24 @@ def explain_score(loaded: LoadedModel, question: Question, item: int) -> tuple[t
     if question.counts is not None:
         kind: Kind = "popular" if question.route == "popular" else "similar_users"
         return (Reason(kind, None, float(question.counts[item])),), True
-    parts, adds_up = score_parts(loaded, question.queries, item), True
-    if parts is None:
-        parts, adds_up = score_drops(loaded, question.queries, item), False
+    contributions, adds_up = score_contributions(loaded, question.queries, item), True
+    if contributions is None:
+        contributions, adds_up = score_drops(loaded, question.queries, item), False
     history = loaded.bundle.items.ids[question.queries.history.items].tolist()
-    return reasons_of(parts, history), adds_up
+    return reasons_of(contributions, history), adds_up
 
 
-def score_parts(loaded: LoadedModel, queries: Queries, item: int) -> Contributions | None:
+def score_contributions(loaded: LoadedModel, queries: Queries, item: int) -> Contributions | None:
     """Split the score of an item into its summands, by the vectors where they suffice; None where it is no sum."""
     fold_in = loaded.bundle.fold_in
     if fold_in is None:
         items, weights = loaded.known_items_for(item)
         known_queries = loaded.without_added_items(queries)
-        parts_of_each = [loaded.model.contributions(known_queries, known) for known in items.tolist()]
-        sums = [parts for parts in parts_of_each if parts is not None]
+        of_each = [loaded.model.contributions(known_queries, known) for known in items.tolist()]
+        sums = [contributions for contributions in of_each if contributions is not None]
         return weighted_mean(sums, weights.tolist()) if sums else None
-    parts = fold_in.contributions(queries, loaded.bundle.vectors["items"][item])
-    return replace(parts, user=loaded.score(queries, item) - parts.total) if queries.users[0] >= 0 else parts
+    folded = fold_in.contributions(queries, loaded.bundle.vectors["items"][item])
+    return replace(folded, user=loaded.score(queries, item) - folded.total) if queries.users[0] >= 0 else folded
 
 
 def score_drops(loaded: LoadedModel, queries: Queries, item: int) -> Contributions:
@@ -59,12 +59,12 @@ def score_drops(loaded: LoadedModel, queries: Queries, item: int) -> Contributio
     return Contributions(drops)
 
 
-def reasons_of(parts: Contributions, history: list[Any]) -> tuple[Reason, ...]:
-    """Turn the parts of a score into reasons; `history` are the ids of the history's items, repeats allowed."""
+def reasons_of(contributions: Contributions, history: list[Any]) -> tuple[Reason, ...]:
+    """Turn contributions to a score into reasons; `history` are the ids of the history's items, repeats allowed."""
     by_item: dict[Any, float] = {}
-    for item, value in zip(history, parts.history.tolist(), strict=True):
+    for item, value in zip(history, contributions.history.tolist(), strict=True):
         by_item[item] = by_item.get(item, 0.0) + value
     reasons = [Reason("history", item, value) for item, value in by_item.items()]
-    reasons += [Reason("feature", name, value) for name, value in parts.features.items()]
-    reasons += [Reason("user", None, parts.user), Reason("baseline", None, parts.baseline)]
+    reasons += [Reason("feature", name, value) for name, value in contributions.features.items()]
+    reasons += [Reason("user", None, contributions.user), Reason("baseline", None, contributions.baseline)]
     return tuple(sorted((reason for reason in reasons if reason.value != 0), key=lambda reason: -abs(reason.value)))

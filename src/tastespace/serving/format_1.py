@@ -9,7 +9,6 @@ ADDED_ITEMS = "newcomers.safetensors"  # holds what added_items.safetensors does
 
 _MANIFEST = {"index_asked": "index_options", "overlap_with_replaced": "neighbourhood_overlap"}
 _FOLD_IN = {"parts": "blocks", "tail": "bias_query", "little": "unseen_bias_query", "step": "likelihood_step"}
-_EXACT_INDEX = {"overlay": "n_unindexed", "lists": "n_lists", "reach": "nprobe", "rescored": "n_rescored"}
 _INDEX = {"overlay": "n_unindexed", "lists": "n_lists", "reach": "nprobe", "rescored": "n_rescored"}
 _OPTIONS = {"final_rate": "final_lr_fraction", "start": "init"}
 _INIT = {"own": "default", "spectrum": "svd"}
@@ -60,10 +59,6 @@ def translate_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
     options = translated.get("options")
     if isinstance(options, dict) and options.get("init") in list(_INIT):
         options["init"] = _INIT[options["init"]]
-    index = translated.get("index")
-    if isinstance(index, dict) and (index.get("format_version"), index.get("kind")) == (1, "exact"):
-        # it has no files; those of other kinds are built again
-        translated["index"] = {**_renamed(index, _EXACT_INDEX), "format_version": 2}
     return translated
 
 
