@@ -72,7 +72,7 @@ class ExactIndex:
                 row_scores = products if allowed is None or narrow else products[allowed]
                 if exclude is not None:
                     row_scores[exclude[row] if allowed is None else _positions(allowed, exclude[row])] = -np.inf
-                best = best_of(row_scores, k)
+                best = top_k(row_scores, k)
                 scores[row, : len(best)] = row_scores[best]
                 indices[row, : len(best)] = best if allowed is None else allowed[best]
         return Neighbours(indices, scores)
@@ -98,7 +98,7 @@ def _positions(ascending: NDArray[np.int64], indices: NDArray[np.int64]) -> NDAr
     return positions[exists]
 
 
-def best_of(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """Indices of the `k` highest scores above -inf, best first; equal scores rank by ascending index."""
     n = len(scores)
     if k < n:

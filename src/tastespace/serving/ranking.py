@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tastespace.index.exact import best_of
+from tastespace.index.exact import top_k
 from tastespace.serving.filters import Filter
 from tastespace.serving.loaded_model import LoadedModel
 from tastespace.serving.questions import Question
@@ -51,7 +51,7 @@ def _search(loaded: LoadedModel, question: Question, item_filter: Filter, k: int
 
 def _top(scores: NDArray[np.float32], item_filter: Filter, k: int) -> Ranking:
     """Pick up to `k` highest of the scores (N,) of all items."""
-    items = best_of(item_filter.masked(scores), k)
+    items = top_k(item_filter.masked(scores), k)
     return Ranking(items, scores[items])
 
 
