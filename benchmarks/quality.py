@@ -15,8 +15,8 @@ from pathlib import Path
 
 import tastespace as ts
 from figures import rounded
+from tastespace.data.protocols import names
 from tastespace.data.sources import cache_folder
-from tastespace.data.split import names
 from tastespace.experiments.report import write_page
 
 RESULTS = Path(__file__).parent / "results"

@@ -64,7 +64,7 @@ def test_examples_in_docstrings_run(module: str) -> None:
 
 def test_the_readme_names_every_command_and_protocol() -> None:
     from tastespace.cli import app
-    from tastespace.data.split import names
+    from tastespace.data.protocols import names
 
     text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "evaluation.md").read_text()
     for command in app.registered_commands:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from tastespace.data.features import Encoder
 from tastespace.data.histories import Histories
+from tastespace.data.protocols import PROTOCOLS
 from tastespace.data.queries import Queries
-from tastespace.data.split import PROTOCOLS, Split
+from tastespace.data.split import Split
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 from tastespace.cli import app
 from tastespace.data.dataset import Dataset, Table
-from tastespace.data.split import names, whole
+from tastespace.data.protocols import names
+from tastespace.data.split import whole
 from tastespace.data.synthetic import checkerboard
 from tastespace.experiments import comparison
 from tastespace.serving.recommender import Recommender

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tastespace.data.dataset import Dataset
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
-from tastespace.data.split import PROTOCOLS, Split, names, ready_split, split, whole
+from tastespace.data.protocols import PROTOCOLS, names
+from tastespace.data.split import Split, ready_split, split, whole
 from tastespace.errors import DataError, OptionError, TooLittleDataError
 from tests.build import dataset, examples, log, logs, pairs
 
@@ -349,12 +350,12 @@ def test_protocols_in_order_ask_what_follows_and_the_others_do_not(timed: bool) 
     data = dataset(rows)
     for protocol in [name for name in names() if timed or name != "at-time"]:
         asked = protocol in ("leave-last-out", "at-time")
-        assert split(data, protocol).asks_what_follows() == asked
-        assert split(data, protocol).for_validation().asks_what_follows() == asked
+        assert split(data, protocol).validates_on_newest() == asked
+        assert split(data, protocol).for_validation().validates_on_newest() == asked
 
 
 def test_where_nothing_is_tested_it_is_what_follows_that_counts() -> None:
-    assert whole(dataset([(0, 0), (0, 1), (1, 0)])).asks_what_follows()
+    assert whole(dataset([(0, 0), (0, 1), (1, 0)])).validates_on_newest()
 
 
 def test_a_ready_split_keeps_the_published_parts() -> None:
@@ -404,7 +405,7 @@ def test_too_little_data_says_what_is_missing(protocol: str, rows: list[tuple[in
 
 def test_too_little_data_for_whole_and_ready_splits() -> None:
     liked, disliked = log([(0, 0)]), log([(0, 0, -1)])
-    with pytest.raises(TooLittleDataError, match="tiny has no row that says 'liked', so there is nothing to learn"):
+    with pytest.raises(TooLittleDataError, match="tiny has no positive row, so there is nothing to learn"):
         whole(dataset([(0, 0, -1)]))
     with pytest.raises(TooLittleDataError, match="published: the training part has no positive row"):
         ready_split("published", disliked, liked)
@@ -420,7 +421,8 @@ def test_a_split_describes_itself_in_one_line(protocol: str) -> None:
     assert "\n" not in text
     validation = "" if made.validation is None else f" / {len(made.validation)} validation"
     given = "" if made.given is None else f" / {len(made.given)} given"
-    assert f"tiny (5 users, 10 items, 50 rows), protocol {protocol}: " in text
+    name = f"{protocol} (also random-80-20)" if protocol == "article" else protocol
+    assert f"tiny (5 users, 10 items, 50 rows), protocol {name}: " in text
     assert (
         f"seed 42; {len(made.train)} train{validation}{given} / {len(made.test)} test rows; whole catalogue ranked"
         in text
@@ -587,11 +589,11 @@ def test_targets_are_liked_test_rows_of_users_who_can_be_asked(rows: Interaction
     made = _try_split(rows, protocol)
     if made is None:
         return
-    told = set(made.told.user.tolist())
+    observed = set(made.observed.user.tolist())
     expected = [
         (user, item)
         for (user, item), weight in zip(pairs(made.test), made.test.weight, strict=True)
-        if weight > 0 and (user in told or PROTOCOLS[protocol].cold_users)
+        if weight > 0 and (user in observed or PROTOCOLS[protocol].cold_users)
     ]
     assert pairs(made.targets()) == expected != []
     assert sorted(zip(*(made.relevant_items().rows, made.relevant_items().items), strict=True)) == sorted(expected)

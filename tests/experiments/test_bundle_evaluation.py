@@ -39,7 +39,7 @@ def test_evaluation_on_users_whose_rows_were_trained_on_is_refused(
     on = split(shop, "new-users")
     with pytest.raises(LeakError, match=f"trained on {len(on.test)} of the {len(on.test)} rows that new-users"):
         evaluate_bundle(recommender, on)
-    knows_them = ready_split("shop", on.told, on.test, shop)
+    knows_them = ready_split("shop", on.observed, on.test, shop)
     told = ts.Recommender.build(ts.train("popularity", knows_them), tmp_path / "told")
     with pytest.raises(LeakError, match="on rows of 8 of the users whom new-users holds out; train one"):
         evaluate_bundle(told, on)

@@ -87,7 +87,7 @@ def _shuffled_ranks(rows: Interactions, seed: int) -> tuple[NDArray[np.int64], N
 
 
 def _cut_random_811(rows: Interactions, seed: int) -> Cut:
-    """Test the last tenth of each user's shuffled rows, validate on the tenth before; for users with 10 rows or more."""
+    """Test the last tenth of each user's shuffled rows, validate on the tenth before; users with 10 rows or more."""
     rank, length = _shuffled_ranks(rows, seed)
     tenth = length // 10
     return Cut(rank < tenth, (rank >= tenth) & (rank < 2 * tenth))
@@ -121,7 +121,7 @@ def _cut_at_time(rows: Interactions, seed: int) -> Cut:
 
 
 def _start_of_last(times: NDArray[np.float64], parts: int) -> float:
-    """Return the earliest time from which at most 1 / `parts` of the rows follow, else the newest; inf if all are equal."""
+    """Return the earliest time from which at most 1 / `parts` of the rows follow, else the newest; inf if all equal."""
     distinct, first = np.unique(np.sort(times), return_index=True)
     if len(distinct) < 2:
         return np.inf

@@ -14,8 +14,6 @@ from tastespace.data.protocols import PROTOCOLS, Cut, Hidden, resolve_name
 from tastespace.data.queries import Queries
 from tastespace.errors import DataError, TooLittleDataError
 
-
-
 SPLIT_SEED = 42
 _MOSTLY = 0.9
 
@@ -25,8 +23,8 @@ class Split:
     """Rows to learn from, rows to tune on, rows to be tested on, over one vocabulary.
 
     `validation` is None where the protocol brings none: `for_validation` then cuts `train` once more. `given` is the
-    history of users who are in no training row and are queried as unseen users. `dropped` counts what cannot be tested, by
-    reason.
+    history of users who are in no training row and are queried as unseen users. `dropped` counts what cannot be
+    tested, by reason.
     """
 
     protocol: str
@@ -51,7 +49,7 @@ class Split:
         return self.known if self.given is None else join(self.known, self.given)
 
     def queries(self, users: NDArray[np.int64]) -> Queries:
-        """Queries of `users` at test: by their row and observed history; held-out users by their given history alone."""
+        """Queries of `users` at test: their row and observed history; for held-out users the given history alone."""
         queries = Queries.of_users(users, self.observed.histories())
         if self.given is None:
             return queries
@@ -88,7 +86,9 @@ class Split:
     def targets(self) -> Interactions:
         """Test rows that should be retrieved: the positives, of users who can be queried."""
         positives = self.test.positives()
-        return positives if PROTOCOLS[self.protocol].cold_users else positives.take(np.isin(positives.user, self.observed.user))
+        if PROTOCOLS[self.protocol].cold_users:
+            return positives
+        return positives.take(np.isin(positives.user, self.observed.user))
 
     def relevant_items(self) -> Histories:
         """(U lists) the items that each user should be recommended, once each."""

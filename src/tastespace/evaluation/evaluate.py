@@ -141,7 +141,7 @@ def _by_activity(
     split: Split, users: NDArray[np.int64], per_user: Mapping[str, NDArray[np.float64]], k: int
 ) -> dict[str, dict[str, float]]:
     """Means over thirds of the users, by their number of positives that are told at test."""
-    active = np.bincount(split.told.positives().user, minlength=split.train.n_users)[users]
+    active = np.bincount(split.observed.positives().user, minlength=split.train.n_users)[users]
     thirds = np.array_split(np.argsort(active, kind="stable"), 3)
     return {
         f"users: {name}": {

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 
 from tastespace.data.interactions import Interactions
-from tastespace.data.split import PROTOCOLS, Split
+from tastespace.data.protocols import PROTOCOLS
+from tastespace.data.split import Split
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Finding:
 
 def find_leaks(split: Split) -> list[Finding]:
     """What to know before believing a figure on this split; empty where there is nothing."""
-    known, told, test = split.known, split.told, split.test
+    known, told, test = split.known, split.observed, split.test
     where = "in train" if split.given is None else "in train or among the rows given"
     left_out = "" if PROTOCOLS[split.protocol].cold_users else "; they are left out"
     findings = [

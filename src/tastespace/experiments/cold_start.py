@@ -139,7 +139,7 @@ class _Asked:
     def of_users(self, strangers: Split) -> Iterator[_Row]:
         """NDCG of each unseen user by each route."""
         given = replace(
-            ready_split(strangers.dataset.name, strangers.told, strangers.test, strangers.dataset),
+            ready_split(strangers.dataset.name, strangers.observed, strangers.test, strangers.dataset),
             hidden=strangers.hidden,
         )
         yield "warm", "trained on their history", _ndcg(Evaluator(given, self.k), self._scorer(given))
@@ -151,7 +151,7 @@ class _Asked:
         likes = np.bincount(strangers.train.positives().item, minlength=strangers.train.n_items)
         alike = _by_attributes(strangers)
         if alike is not None:
-            known = Queries.of_users(asked.users, strangers.told.histories())  # by index, to look attributes up
+            known = Queries.of_users(asked.users, strangers.observed.histories())  # by index, to look attributes up
             yield "features", "their attributes alone, by people alike", _ndcg(asked, alike, known)
         popular = torch.from_numpy(likes.astype(np.float32))
         yield "popular", "nothing", _ndcg(asked, lambda queries: popular.repeat(len(queries), 1))

@@ -149,5 +149,5 @@ def test_what_is_asked_is_what_validation_rows_ask(protocol: str, ask: str) -> N
 
 def test_where_nothing_is_tested_what_follows_is_asked() -> None:
     on: Split = whole(dataset([(0, 0), (0, 1), (1, 0), (1, 1)]))
-    assert on.asks_what_follows()
+    assert on.validates_on_newest()
     assert Sequence().resolve(on).predict == "next"

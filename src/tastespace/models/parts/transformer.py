@@ -68,7 +68,7 @@ class Sequence(Objective):
         settled = super().resolve(split)
         if self.predict != "auto":
             return settled
-        return replace(settled, predict="next" if split.asks_what_follows() else "anywhere")
+        return replace(settled, predict="next" if split.validates_on_newest() else "anywhere")
 
 
 @dataclass(frozen=True)
