@@ -104,12 +104,12 @@ class Recommender:
 
         `features` are attributes by name, as the training data had them; a value that they never had counts as
         missing, which the answer's `notes` say. With both `user` and `history`, the history holds newer events of
-        that user. Items seen, and those of the history, are left out unless `exclude_seen` is false; `exclude` never
-        comes back, and only what is in `allow` and fits `where` does, where they are given: `where` is a condition on
-        item attributes such as "genres = 'Comedy' and year >= 1990" (see `data.where`). Fewer than `k` come back only
-        where fewer are left. `rules` reorder what filters leave (see `Rules`); scores stay the model's. With `reasons`
-        each item comes with the reasons for its score, as in `explain`. Unknown ids raise `UnknownIdError`, a condition
-        that cannot be read `OptionError`.
+        that user. Items seen, and those of the history, are left out unless `exclude_seen` is false; those of `exclude`
+        are always left out. Where `allow` is given, only its items come back; where `where` is given, only items that
+        fit this condition on their attributes, such as "genres = 'Comedy' and year >= 1990" (see `data.conditions`).
+        Fewer than `k` come back only where fewer are left. `rules` reorder the items that filters leave (see `Rules`);
+        scores stay the model's. With `reasons` each item comes with the reasons for its score, as in `explain`. Unknown
+        ids raise `UnknownIdError`, a condition that cannot be read raises `OptionError`.
         """
         items = self.bundle.items
         check_k(k, len(items))
@@ -127,7 +127,7 @@ class Recommender:
         )
 
     def with_items(self, items: Mapping[Any, Mapping[str, Any]]) -> "Recommender":
-        """Return a recommender with new items by id, known by their attributes alone; they can come back at once.
+        """Return a recommender with new items by id, known by their attributes alone and recommended at once.
 
         Each is placed at the mean of the 10 liked items with the most similar attributes, for any model, so nothing is
         trained. This one is unchanged; `write` saves the new one. Raises `DataError` for an id that is known already,
