@@ -16,20 +16,20 @@ from tests.index.planted import planted
 
 KINDS: list[type[Index]] = [ExactIndex, InvertedIndex, QuantisedIndex]
 APPROXIMATE: list[type[Index]] = [kind for kind in KINDS if kind is not ExactIndex]
-LISTED: list[type[Index]] = [InvertedIndex, QuantisedIndex]
+WITH_LISTS: list[type[Index]] = [InvertedIndex, QuantisedIndex]
 every = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 approximate = pytest.mark.parametrize("kind", APPROXIMATE, ids=lambda kind: kind.kind)
-listed = pytest.mark.parametrize("kind", LISTED, ids=lambda kind: kind.kind)
-modest = settings(max_examples=examples(60), deadline=None)
+with_lists = pytest.mark.parametrize("kind", WITH_LISTS, ids=lambda kind: kind.kind)
+few_examples = settings(max_examples=examples(60), deadline=None)
 
 
 def brute_force(vectors: np.ndarray, query: np.ndarray, left: set[int]) -> list[int]:
-    """The places that are left, best first."""
-    return sorted(left, key=lambda place: (-float(np.float32(vectors[place] @ query)), place))
+    """The indices that are left, best first."""
+    return sorted(left, key=lambda item: (-float(np.float32(vectors[item] @ query)), item))
 
 
 @every
-@modest
+@few_examples
 @given(st.data())
 def test_k_results_where_k_exist_and_none_that_is_hidden(kind: type[Index], data: st.DataObject) -> None:
     n = data.draw(st.sampled_from([1, 2, 40, 700]))
@@ -47,13 +47,13 @@ def test_k_results_where_k_exist_and_none_that_is_hidden(kind: type[Index], data
     found = index.search(queries, k, exclude=exclude, allow=allow)
     for row, query in enumerate(queries):
         left = set(range(n) if allow is None else np.flatnonzero(allow).tolist()) - set(exclude[row].tolist())
-        places = [place for place in found.indices[row].tolist() if place >= 0]
-        assert len(places) == len(set(places)) == min(k, len(left))
-        assert set(places) <= left
-        scores = found.scores[row][: len(places)]
-        np.testing.assert_allclose(scores, vectors[places] @ query, rtol=1e-4, atol=1e-5)
+        indices = [item for item in found.indices[row].tolist() if item >= 0]
+        assert len(indices) == len(set(indices)) == min(k, len(left))
+        assert set(indices) <= left
+        scores = found.scores[row][: len(indices)]
+        np.testing.assert_allclose(scores, vectors[indices] @ query, rtol=1e-4, atol=1e-5)
         assert list(scores) == sorted(scores, reverse=True)
-        assert (found.scores[row][len(places) :] == -np.inf).all()
+        assert (found.scores[row][len(indices) :] == -np.inf).all()
         if kind is ExactIndex or (allow is not None and allow.sum() <= 0.02 * n):
             truth = np.sort(vectors[brute_force(vectors, query, left)[:k]] @ query)[::-1]
             np.testing.assert_allclose(scores, truth, rtol=1e-4, atol=1e-5)
@@ -67,7 +67,7 @@ def test_recall_is_reached(kind: type[Index]) -> None:
     assert (report.kind, report.n, report.k, report.queries) == (kind.kind, 5000, 10, 100)
     truth = ExactIndex.build(vectors).search(queries, 10).indices
     found = index.search(queries, 10).indices
-    recall = np.mean([len(np.intersect1d(one, other)) / 10 for one, other in zip(found, truth, strict=True)])
+    recall = np.mean([len(np.intersect1d(row, best)) / 10 for row, best in zip(found, truth, strict=True)])
     assert recall == pytest.approx(report.recall)
     assert recall >= 0.98
     assert report.bytes == index.nbytes
@@ -82,7 +82,7 @@ def test_recall_holds_under_an_allow_list(kind: type[Index]) -> None:
         allow = np.random.default_rng(2).random(len(vectors)) < share
         truth = ExactIndex.build(vectors).search(queries, 10, allow=allow).indices
         found = index.search(queries, 10, allow=allow).indices
-        assert np.mean([np.isin(one, other).mean() for one, other in zip(truth, found, strict=True)]) >= 0.95
+        assert np.mean([np.isin(best, row).mean() for best, row in zip(truth, found, strict=True)]) >= 0.95
 
 
 @approximate
@@ -288,14 +288,14 @@ INVALID_CODE_TABLES = [
 
 
 INVALID = [
-    *((kind, spoil) for kind in LISTED for spoil in [*INVALID_TABLES, _nan_centroids]),
-    *((QuantisedIndex, spoil) for spoil in INVALID_CODE_TABLES),
+    *((kind, invalidate) for kind in WITH_LISTS for invalidate in [*INVALID_TABLES, _nan_centroids]),
+    *((QuantisedIndex, invalidate) for invalidate in INVALID_CODE_TABLES),
 ]
 
 
-@pytest.mark.parametrize(("kind", "spoil"), INVALID)
+@pytest.mark.parametrize(("kind", "invalidate"), INVALID)
 def test_invalid_tables_are_refused(
-    kind: type[Index], spoil: Callable[[dict[str, np.ndarray]], None], tmp_path: Path
+    kind: type[Index], invalidate: Callable[[dict[str, np.ndarray]], None], tmp_path: Path
 ) -> None:
     from safetensors.numpy import load_file, save_file
 
@@ -304,7 +304,7 @@ def test_invalid_tables_are_refused(
     kind.load(tmp_path, vectors)
     file = tmp_path / FILES[kind.kind][0]
     tables = load_file(file)
-    spoil(tables)
+    invalidate(tables)
     save_file(tables, file)
     with pytest.raises(BundleError, match="is not an index of these"):
         kind.load(tmp_path, vectors)
@@ -345,33 +345,33 @@ def test_another_catalogue_is_refused(kind: type[Index], tmp_path: Path) -> None
         kind.load(tmp_path, planted(999))
 
 
-@listed
+@with_lists
 def test_lists_of_another_width_are_refused(kind: type[Index], tmp_path: Path) -> None:
     kind.build(planted(1000)).save(tmp_path)
     with pytest.raises(BundleError, match="is not an index of these"):
         kind.load(tmp_path, planted(1000, dim=8))
 
 
-def _with_every_index(kind: type[Index], place: int, folder: Path) -> Index:
-    """An index of 1000 and 10 vectors, in whose lists any place is this one."""
+def _with_every_index(kind: type[Index], item: int, folder: Path) -> Index:
+    """An index of 1000 and 10 vectors, in whose lists any item is this one."""
     vectors = planted(1010)
     kind.build(vectors[:1000]).save(folder)
     held = np.fromfile(folder / "lists.bin", dtype=np.uint8)
-    held.view(np.int64)[:] = place
+    held.view(np.int64)[:] = item
     held.tofile(folder / "lists.bin")
     return kind.load(folder, vectors)
 
 
-@listed
-@pytest.mark.parametrize("place", [2**40, 1000])
-def test_indices_out_of_range_are_refused(kind: type[Index], place: int, tmp_path: Path) -> None:
-    index = _with_every_index(kind, place, tmp_path)
+@with_lists
+@pytest.mark.parametrize("item", [2**40, 1000])
+def test_indices_out_of_range_are_refused(kind: type[Index], item: int, tmp_path: Path) -> None:
+    index = _with_every_index(kind, item, tmp_path)
     with pytest.raises(BundleError, match="name vectors that do not exist; build it again"):
         index.search(planted(3, seed=1), 5)
 
 
-@listed
-@pytest.mark.parametrize("place", [2**40, 1000, -(2**40)])
-def test_indices_out_of_range_are_not_allowed(kind: type[Index], place: int, tmp_path: Path) -> None:
-    found = _with_every_index(kind, place, tmp_path).search(planted(3, seed=1), 5, allow=np.ones(1010, bool)).indices
+@with_lists
+@pytest.mark.parametrize("item", [2**40, 1000, -(2**40)])
+def test_indices_out_of_range_are_not_allowed(kind: type[Index], item: int, tmp_path: Path) -> None:
+    found = _with_every_index(kind, item, tmp_path).search(planted(3, seed=1), 5, allow=np.ones(1010, bool)).indices
     assert ((found >= 0) & (found < 1010)).all()
