@@ -13,8 +13,8 @@ tables of a kind) and `lists.bin`: list after list the codes of its vectors, uin
 
 The files have their own layout because they are memory-mapped as they are and checked: sizes and length when they are
 loaded, indices in every answer. FAISS's reader trusts its file: of 200 files with 8 bytes of sizes or indices altered,
-1.5 % crashed, hung or gave indices out of range, and loading takes 3 to 7 times as long. FAISS's own IVF needs 9 to 11 times
-the time a query at equal recall (100,000 planted vectors x 64, benchmarks/own_implementations.py, 2026-11-27).
+1.5 % crashed, hung or gave indices out of range, and loading takes 3 to 7 times as long. FAISS's own IVF needs 9 to 11
+times as long for a query at equal recall (100,000 planted vectors x 64, benchmarks/own_implementations.py, 2026-11-27).
 """
 
 from collections.abc import Mapping
