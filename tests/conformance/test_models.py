@@ -192,6 +192,15 @@ def test_scores_are_products_of_vectors(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_contributions_add_up_to_the_score(name: str) -> None:
+    rows, model = board_split().train, shared(name, epochs=3).model
+    for query in (questions(rows).take(np.array([3])), Queries.of_histories(Histories.of([[2, 8, 40]]))):
+        terms = model.contributions(query, 20)
+        if terms is not None:
+            assert terms.total == pytest.approx(float(scores(model, query)[0, 20]), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_scores_have_one_finite_column_an_item(name: str) -> None:
     rows = board_split().train
     found = scores(shared(name, epochs=3).model, questions(rows))

@@ -28,3 +28,16 @@ def test_a_checkpoint_survives_the_disk(tmp_path: Path) -> None:
     loaded = checkpoint.load_checkpoint(tmp_path / "c")
     assert loaded.state == {"epoch": 2}
     assert torch.equal(loaded.tensors["a"], saved.tensors["a"])
+
+
+def test_a_checkpoint_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match=r"the checkpoint .*file/c cannot be written \(.+\)"):
+        checkpoint.save_checkpoint(tmp_path / "file" / "c", checkpoint.Checkpoint({}, {}))
+
+
+def test_a_state_that_is_no_mapping_is_damaged(tmp_path: Path) -> None:
+    checkpoint.save_checkpoint(tmp_path / "c", checkpoint.Checkpoint({"a": torch.arange(3.0)}, {}))
+    (tmp_path / "c" / "state.json").write_text("[]")
+    with pytest.raises(TrainingError, match="is damaged"):
+        checkpoint.load_checkpoint(tmp_path / "c")
