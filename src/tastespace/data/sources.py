@@ -1,17 +1,10 @@
-"""Named public data sets: where they are looked for, how they are checked, and where they are kept."""
+"""Open data by name, file or folder; public data sets are fetched, checked and cached."""
 
 import hashlib
 import json
 import os
-import re
-import subprocess
-import sys
-import tempfile
-import threading
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +12,9 @@ import numpy as np
 
 from tastespace._atomic import fresh_folder
 from tastespace._messages import did_you_mean, shown
-from tastespace._progress import track
 from tastespace.data import readers
 from tastespace.data.dataset import Dataset, Table
+from tastespace.data.downloads import download, download_package
 from tastespace.data.interactions import Interactions
 from tastespace.data.movielens import Films, members_of, members_of_zip, parse_100k, parse_latest_small
 from tastespace.data.read_options import ReadOptions
@@ -29,8 +22,6 @@ from tastespace.data.signals import Ratings
 from tastespace.data.vocabulary import index_integers
 from tastespace.errors import DataError, FetchError, OptionError
 
-_UNREACHABLE_AFTER = 3.0  # seconds
-_LARGEST_DOWNLOAD = 64 * 2**20
 _DEFAULTS = ReadOptions()
 
 
@@ -43,7 +34,7 @@ class Source:
     parse: Callable[[Mapping[str, bytes], str], Films]
     ratings_md5: str | None = None  # of the rating rows, as published
     rows: int = 0
-    pip_requirement: str | None = None  # a package on the registry that carries the files
+    pip_requirement: str | None = None  # a package that carries the files
 
 
 SOURCES: dict[str, Source] = {
@@ -66,24 +57,26 @@ SOURCES: dict[str, Source] = {
 
 @dataclass(frozen=True)
 class Fetched:
-    """Where a data set lies, which place served it, and which places were asked in vain."""
+    """A data set in the cache, the source that served it, and the sources before that were unavailable."""
 
     name: str
     folder: Path
     served_by: str
-    tried: tuple[str, ...] = ()
+    unavailable: tuple[str, ...] = ()  # each with its reason in parentheses
 
 
 def cache_folder() -> Path:
-    """Where fetched data are kept: $TASTESPACE_CACHE, else tastespace/ under the user's cache folder."""
+    """Folder of fetched data: $TASTESPACE_CACHE, else tastespace/ in the user's cache folder of this system."""
     stated = os.environ.get("TASTESPACE_CACHE")
     if stated:
         return Path(stated).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "tastespace"
+    import platformdirs
+
+    return platformdirs.user_cache_path("tastespace", appauthor=False).expanduser()
 
 
 def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
-    """A public data set by name, fetched on first use; `path` names a folder or archive that holds it already."""
+    """Load a public data set by name, fetched on first use; `path` names a folder or archive that holds it already."""
     films = _read_cache(fetch(name, path).folder)
     return _dataset(name, films)
 
@@ -91,8 +84,8 @@ def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
 def fetch(name: str, path: str | Path | None = None) -> Fetched:
     """Bring a public data set into the cache, checked against its published digest.
 
-    Places, in this order: `path`, the cache, the publisher, a package that carries the files. Raises `FetchError`
-    with every place's answer if none has it.
+    Sources, in this order: `path`, the cache, the publisher, a package that carries the files. Raises `FetchError`
+    with the reason of each if all are unavailable.
     """
     source = _source(name)
     folder = cache_folder() / name
@@ -102,25 +95,25 @@ def fetch(name: str, path: str | Path | None = None) -> Fetched:
         films = _checked(source, source.parse(members_of(Path(path)), str(path)), str(path))
         _write_cache(folder, films)
         return Fetched(name, folder, f"the path {path}")
-    tried: list[str] = []
+    unavailable: list[str] = []
     if folder.exists():
         try:
             _read_cache(folder)
             return Fetched(name, folder, "the cache")
         except DataError as error:
-            tried.append(f"the cache: {error}")
-    for place, serve in _places(source):
+            unavailable.append(f"the cache ({error})")
+    for origin, serve in _origins(source):
         try:
-            films = _checked(source, source.parse(serve(), place), place)
+            films = _checked(source, source.parse(serve(), origin), origin)
         except (FetchError, DataError) as error:
-            tried.append(f"{place}: {error}")
+            unavailable.append(f"{origin} ({error})")
             continue
         _write_cache(folder, films)
-        return Fetched(name, folder, place, tuple(tried))
+        return Fetched(name, folder, origin, tuple(unavailable))
+    archive = source.url.rsplit("/", 1)[1]
     raise FetchError(
-        f"no place could serve {name}. "
-        + " ".join(f"{line.rstrip('.')}." for line in tried)
-        + f" If you have {source.url.rsplit('/', 1)[1]}, use: tastespace fetch {name} --from PATH"
+        f"{name} is unavailable: {'; '.join(unavailable)}. "
+        f"If you have {archive}, use: tastespace fetch {name} --from PATH"
     )
 
 
@@ -183,74 +176,21 @@ def _source(name: str) -> Source:
     return SOURCES[name]
 
 
-def _places(source: Source) -> list[tuple[str, Callable[[], Mapping[str, bytes]]]]:
-    places: list[tuple[str, Callable[[], Mapping[str, bytes]]]] = [
-        (source.url, lambda: members_of_zip(_download(source.url), source.url))
+def _origins(source: Source) -> list[tuple[str, Callable[[], Mapping[str, bytes]]]]:
+    origins: list[tuple[str, Callable[[], Mapping[str, bytes]]]] = [
+        (source.url, lambda: members_of_zip(download(source.url), source.url))
     ]
     requirement = source.pip_requirement
     if requirement is not None:
-        places.append((f"the package {requirement}", lambda: _from_package(requirement)))
-    return places
-
-
-def _download(url: str) -> bytes:
-    """The body at `url`; a host that does not answer within three seconds counts as unreachable."""
-    answer: list[Any] = []
-
-    def connect() -> None:
-        try:
-            answer.append(urllib.request.urlopen(url, timeout=_UNREACHABLE_AFTER))  # noqa: S310
-        except (OSError, ValueError, HTTPException) as error:
-            answer.append(error)
-
-    # a thread, since looking a name up has no time limit of its own
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(_UNREACHABLE_AFTER)
-    if not answer:
-        raise FetchError("no answer within 3 seconds")
-    if isinstance(answer[0], Exception):
-        raise FetchError(f"not reachable ({getattr(answer[0], 'reason', answer[0])})")
-    body = bytearray()
-    with answer[0] as response:
-        expected = int(response.headers.get("Content-Length") or 0)
-        with track(f"fetching {url.rsplit('/', 1)[1]} (bytes)", total=expected or 1) as tick:
-            try:
-                while chunk := response.read(1 << 16):
-                    body += chunk
-                    tick(len(body))
-                    if len(body) > _LARGEST_DOWNLOAD:
-                        raise FetchError("the answer is over 64 MiB, which the data set is not")
-            except (OSError, HTTPException) as error:
-                raise FetchError(f"the connection broke after {len(body)} bytes ({error})") from error
-    if expected and len(body) != expected:
-        raise FetchError(f"the download was cut off at {len(body)} of {expected} bytes")
-    return bytes(body)
-
-
-def _from_package(requirement: str) -> Mapping[str, bytes]:
-    """The files inside a package's wheel; nothing of the package is installed or imported."""
-    with tempfile.TemporaryDirectory() as folder:
-        for timeout in ("3", "30"):
-            command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-            command += ["--disable-pip-version-check", "--retries", "0", "--timeout", timeout]
-            ran = subprocess.run(  # noqa: S603
-                [*command, "--dest", folder, requirement], capture_output=True, text=True, check=False
-            )
-            if ran.returncode == 0 or "Read timed out" not in ran.stderr:
-                break  # a host that answers slowly is asked again with more patience, one that does not is not
-        wheels = list(Path(folder).glob("*.whl"))
-        if ran.returncode != 0 or not wheels:
-            lines = [re.sub(r"https?://\S+", "…", line) for line in ran.stderr.strip().splitlines() if "ERROR" in line]
-            raise FetchError(f"pip could not download it ({(lines or ['no package registry reachable'])[-1][:160]})")
-        return members_of(wheels[0])
+        origins.append((f"the package {requirement}", lambda: download_package(requirement)))
+    return origins
 
 
 def _checked(source: Source, films: Films, where: str) -> Films:
-    found = hashlib.md5(films.ratings, usedforsecurity=False).hexdigest()
-    if source.ratings_md5 is not None and found != source.ratings_md5:
+    md5 = hashlib.md5(films.ratings, usedforsecurity=False).hexdigest()
+    if source.ratings_md5 is not None and md5 != source.ratings_md5:
         raise DataError(
-            f"{where} holds other or damaged ratings: their MD5 is {found}, the published one {source.ratings_md5}"
+            f"{where} holds other or damaged ratings: their MD5 is {md5}, the published one {source.ratings_md5}"
         )
     rows = films.ratings.count(b"\n")
     if rows != source.rows:
