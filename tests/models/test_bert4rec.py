@@ -19,7 +19,7 @@ def masked(lists: list[list[int]], seed: int = 0, **settings: object) -> Masked:
 
 
 def visible(batch: Masked, row: int) -> list[int]:
-    return batch.visible.items[row, batch.visible.real[row]].tolist()
+    return batch.visible.items[row, batch.visible.valid[row]].tolist()
 
 
 @each_ask
@@ -31,7 +31,7 @@ def visible(batch: Masked, row: int) -> list[int]:
 def test_every_list_has_a_gap_and_something_to_read(ask: str, lists: list[list[int]], seed: int, share: float) -> None:
     batch = masked(lists, seed, predict=ask, mask_prob=share, last_item_mask_prob=0.3)
     answers = batch.answers
-    question_list = batch.asked // batch.places.shape[1]  # (A,)
+    question_list = batch.queries // batch.positions.shape[1]  # (A,)
     for row, one in enumerate(lists):
         hidden = answers.items[question_list[answers.rows] == row].tolist()
         assert hidden
@@ -48,7 +48,7 @@ def test_a_gap_does_not_see_what_it_hides(ask: str) -> None:
     second = model.masked(np.zeros(1, np.int64), Histories.of(other), np.random.default_rng(5))
     assert second.answers.items.tolist() != hidden
     with torch.no_grad():
-        answers = [model._answers(batch.visible, batch.places) for batch in (first, second)]
+        answers = [model._predict(batch.visible, batch.positions) for batch in (first, second)]
     assert torch.equal(answers[0], answers[1])
 
 
@@ -56,26 +56,26 @@ def test_last_alone_is_hidden_where_that_is_asked() -> None:
     batch = masked([[1, 2, 3], [4, 5]], predict="next", last_item_mask_prob=1.0)
     assert [visible(batch, row) for row in (0, 1)] == [[1, 2], [4]]
     assert batch.answers.items.tolist() == [3, 5]
-    assert batch.places.flatten()[batch.asked].tolist() == [0, 0]
+    assert batch.positions.flatten()[batch.queries].tolist() == [0, 0]
 
 
 @given(seed=st.integers(0, 99))
 def test_a_gap_is_asked_for_at_its_place_from_the_end(seed: int) -> None:
     one = [3, 1, 4, 0, 5, 2]
     batch = masked([one], seed, predict="next")
-    places = batch.places.flatten()[batch.asked]
+    places = batch.positions.flatten()[batch.queries]
     assert [one[len(one) - 1 - place] for place in places] == batch.answers.items.tolist()
-    shown = batch.visible.places[batch.visible.real]
+    shown = batch.visible.positions[batch.visible.valid]
     assert [one[len(one) - 1 - place] for place in shown] == visible(batch, 0)
 
 
 def test_gaps_of_a_list_do_not_see_one_another() -> None:
     model = made("bert4rec", predict="next")
     batch = model.masked(np.zeros(1, np.int64), Histories.of([[0, 1, 2, 3, 4, 5]]), np.random.default_rng(1))
-    assert batch.places.shape[1] > 1
+    assert batch.positions.shape[1] > 1
     with torch.no_grad():
-        together = model._answers(batch.visible, batch.places)
-        alone = model._answers(batch.visible, batch.places[:, :1])
+        together = model._predict(batch.visible, batch.positions)
+        alone = model._predict(batch.visible, batch.positions[:, :1])
     torch.testing.assert_close(together[:, :1], alone)
 
 
@@ -85,7 +85,7 @@ def test_a_place_changes_the_question_unless_anything_missing_is_asked_for() -> 
         model = made("bert4rec", predict=ask)
         batch = model.masked(np.zeros(1, np.int64), Histories.of([[0, 1, 2]]), np.random.default_rng(0))
         with torch.no_grad():
-            found = model._answers(batch.visible, places)[0]
+            found = model._predict(batch.visible, places)[0]
         assert torch.allclose(found[0], found[1]) == equal
 
 

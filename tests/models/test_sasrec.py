@@ -15,7 +15,7 @@ def after(model: object, items: list[int]) -> torch.Tensor:
     """(1 + T, D) vectors after START and after every item."""
     history = Histories.of([items])
     with torch.no_grad():
-        return model._after(transformer.lay_out(history, transformer.from_end(history)))[0]  # type: ignore[attr-defined]
+        return model._hidden_states(transformer.to_table(history, transformer.from_end(history)))[0]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("place", [1, 2, 3, 4])
@@ -33,15 +33,15 @@ def test_every_place_asks_for_the_item_after_it(lists: list[list[int]]) -> None:
     model = made("sasrec", predict="next")
     batch = model.shifted(np.zeros(len(lists), np.int64), Histories.of(lists), np.random.default_rng(0))
     width = 1 + batch.table.items.shape[1]
-    for asked, item in zip(batch.asked.tolist(), batch.answers.items.tolist(), strict=True):
+    for asked, item in zip(batch.positions.tolist(), batch.answers.items.tolist(), strict=True):
         row, place = divmod(asked, width)
         position = lists[row].index(item)
         if position == 0:
             assert place == 0  # START
         else:
             assert batch.table.items[row, place - 1] == lists[row][position - 1]
-            assert batch.table.real[row, place - 1]
-    assert len(batch.asked) == sum(map(len, lists))
+            assert batch.table.valid[row, place - 1]
+    assert len(batch.positions) == sum(map(len, lists))
 
 
 @given(
@@ -52,12 +52,12 @@ def test_without_order_a_place_asks_for_all_that_is_left(lists: list[list[int]],
     model = made("sasrec", predict="anywhere")
     batch = model.shifted(np.zeros(len(lists), np.int64), Histories.of(lists), np.random.default_rng(seed))
     answers, width = batch.answers, 1 + batch.table.items.shape[1]
-    rows = batch.asked // width
+    rows = batch.positions // width
     assert set(rows.tolist()) == set(range(len(lists)))
     for question, row in enumerate(rows.tolist()):
-        told = answers.told_items[answers.told_rows == question].tolist()
+        told = answers.given_items[answers.given_rows == question].tolist()
         left = answers.items[answers.rows == question].tolist()
         assert sorted(told + left) == sorted(lists[row])
-        place = int(batch.asked[question]) % width
-        read = batch.table.items[row, :place][batch.table.real[row, :place]].tolist()
+        place = int(batch.positions[question]) % width
+        read = batch.table.items[row, :place][batch.table.valid[row, :place]].tolist()
         assert read == told if place else told == []

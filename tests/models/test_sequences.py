@@ -62,7 +62,7 @@ def test_only_likes_are_answers(name: str, ask: str, loss: str) -> None:
         asked = batch.answers
         pairs = set(zip(asked.users[asked.rows].tolist(), asked.items.tolist(), strict=True))
         assert pairs <= liked
-        met = set(zip(asked.users[asked.met_rows].tolist(), asked.met_items.tolist(), strict=True))
+        met = set(zip(asked.users[asked.unliked_rows].tolist(), asked.unliked_items.tolist(), strict=True))
         assert met <= {(0, 2), (0, 3)}
 
 
@@ -73,7 +73,7 @@ def test_what_a_question_tells_is_not_its_answer(name: str, ask: str) -> None:
     told = 0
     for batch in one_epoch(made(name, rows, predict=ask), rows):
         asked = batch.answers
-        known = set(zip(asked.told_rows.tolist(), asked.told_items.tolist(), strict=True))
+        known = set(zip(asked.given_rows.tolist(), asked.given_items.tolist(), strict=True))
         assert not known & set(zip(asked.rows.tolist(), asked.items.tolist(), strict=True))
         told += len(known)
     assert told > 0

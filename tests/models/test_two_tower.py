@@ -55,12 +55,12 @@ def test_what_is_asked_is_never_read(seed: int, repeats: int) -> None:
     data = replace(data, interactions=rows.take(np.tile(np.arange(len(rows)), repeats)))
     model = prepared(data)
     for batch in batches(model, data, seed):
-        for bags in (batch.liked, batch.met):
+        for bags in (batch.liked, batch.unliked):
             owner = torch.searchsorted(bags.starts, torch.arange(len(bags.rows)), right=True) - 1
             read = set(zip(owner.tolist(), bags.rows.tolist(), strict=True))
             answers = batch.answers
             asked = set(zip(answers.rows.tolist(), answers.items.tolist(), strict=True))
-            asked |= set(zip(answers.met_rows.tolist(), answers.met_items.tolist(), strict=True))
+            asked |= set(zip(answers.unliked_rows.tolist(), answers.unliked_items.tolist(), strict=True))
             assert not read & asked
 
 
@@ -113,7 +113,7 @@ def test_a_query_without_anything_is_anybody() -> None:
     model = prepared(described()).eval()
     found = model.encode_queries(Queries.of_histories(Histories.of([[], []])))
     torch.testing.assert_close(found[0], found[1])
-    expected = model.config.scaled(model.anybody.detach())
+    expected = model.config.scaled(model.user_base.detach())
     torch.testing.assert_close(found[0, :-1].detach(), expected)
 
 
@@ -196,7 +196,7 @@ def test_a_temperature_that_is_learnt_moves() -> None:
 def test_attitudes_that_training_never_showed_are_ignored() -> None:
     model = prepared(described()).eval()
     with torch.no_grad():
-        model.met.normal_()
+        model.unliked_item.normal_()
     liked = model.encode_queries(Queries.of_histories(Histories.of([[2]])))
     mixed = model.encode_queries(Queries.of_histories(Histories.of([[2, 3, 5]], [[1, 0, -1]])))
     torch.testing.assert_close(liked, mixed)
@@ -205,7 +205,7 @@ def test_attitudes_that_training_never_showed_are_ignored() -> None:
 def test_dislikes_count_where_training_had_them() -> None:
     model = prepared(described(low=-1)).eval()
     with torch.no_grad():
-        model.met.normal_()
+        model.unliked_item.normal_()
     liked = model.encode_queries(Queries.of_histories(Histories.of([[2]])))
     disliked = model.encode_queries(Queries.of_histories(Histories.of([[2, 5]], [[1, -1]])))
     neutral = model.encode_queries(Queries.of_histories(Histories.of([[2, 5]], [[1, 0]])))

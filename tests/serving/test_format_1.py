@@ -74,7 +74,12 @@ def as_format_1(path: Path) -> None:
     if manifest.get("index") is not None:
         manifest["index"] = {**_reversed(manifest["index"], format_1._INDEX), "format_version": 1}
     weights = path / "weights.safetensors"
-    save_file(_reversed(load_file(weights), dict(format_1._WEIGHTS.get(manifest["model"], {}))), weights)
+    old_parts = {new: old for old, new in format_1._WEIGHTS.get(manifest["model"], {}).items()}
+    arrays = load_file(weights)
+    named = {
+        old_parts.get(key) or ".".join(old_parts.get(part, part) for part in key.split(".")): key for key in arrays
+    }
+    save_file({old: arrays[key] for old, key in named.items()}, weights)
     manifest["files"]["weights.safetensors"] = hashlib.sha256(weights.read_bytes()).hexdigest()
     if (path / "added_items.safetensors").exists():
         (path / "added_items.safetensors").rename(path / format_1.ADDED_ITEMS)

@@ -45,7 +45,7 @@ class Ease(Model):
     def __init__(self, config: EaseConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.register_buffer("weights", torch.zeros(shapes.n_items, shapes.n_items))  # (N, N)
-        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) what counts while a history tells little
+        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) for queries with a short history
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -66,7 +66,7 @@ class Ease(Model):
         np.fill_diagonal(weights, 0.0)
         self.weights = torch.from_numpy(weights.astype(np.float32))
         likes = np.diff(liked.tocsc().indptr).astype(np.int64)
-        self.popular = torch.from_numpy(popularity_scores(likes, lambda asked: self.score(asked).numpy()))
+        self.popular = torch.from_numpy(popularity_scores(likes, lambda queries: self.score(queries).numpy()))
 
     def score(self, queries: Queries) -> Tensor:
         """(B, N) the history's likes times the weights, and popularity as far as it counts."""
@@ -76,12 +76,12 @@ class Ease(Model):
 
     def contributions(self, query: Queries, item: int) -> Contributions:
         """The weight of each liked item of the history."""
-        towards = self.weights[torch.from_numpy(query.history.items.astype(np.int64)), item].numpy()
-        everybody = float(popularity_weight(query)[0]) * float(self.popular[item])
-        return Contributions(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards, baseline=everybody)
+        direction = self.weights[torch.from_numpy(query.history.items.astype(np.int64)), item].numpy()
+        baseline = float(popularity_weight(query)[0]) * float(self.popular[item])
+        return Contributions(np.maximum(query.history.weights, 0.0).astype(np.float64) * direction, baseline=baseline)
 
     def item_embeddings(self) -> Tensor:
-        """(N, N) each item's weights towards all others."""
+        """(N, N) each item's weights direction all others."""
         return self.weights
 
     def query_embeddings(self, queries: Queries) -> Tensor:

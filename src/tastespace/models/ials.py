@@ -32,16 +32,16 @@ _CELLS = 2**22  # floats of the vectors, and of the matrices, that are gathered 
 class IALSConfig:
     """Width, weights and regularisation."""
 
-    dim: int = option(64, "length of the vectors", usual=(16, 512), at_least=1)
+    dim: int = option(64, "embedding dimension", usual=(16, 512), at_least=1)
     unobserved_weight: float = option(
-        0.1, "weight of a pair that is not in the log; a like has 1", usual=(0.01, 1), above=0, at_most=1000
+        0.1, "α₀: weight of a pair that is not in the log; a positive has 1", usual=(0.01, 1), above=0, at_most=1000
     )
-    disliked_weight: float = option(0.0, "weight of a disliked pair above that", usual=(0, 2), at_least=0, at_most=1000)
-    l2: float = option(0.4, "regularisation", usual=(1e-2, 10), above=0, at_most=1e6)
+    disliked_weight: float = option(0.0, "additional weight of a disliked pair", usual=(0, 2), at_least=0, at_most=1000)
+    l2: float = option(0.4, "regularisation λ", usual=(1e-2, 10), above=0, at_most=1e6)
     l2_exponent: float = option(
-        0.5, "how regularisation grows with a row's weight: 0 not, 1 as it", at_least=0, at_most=2
+        0.5, "ν: exponent of a row's weight in its regularisation; 0: the same for all", at_least=0, at_most=2
     )
-    iterations: int = option(10, "times that both sides are solved", usual=(5, 30), at_least=1)
+    iterations: int = option(10, "ALS iterations", usual=(5, 30), at_least=1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -57,13 +57,13 @@ class IALS(Factored):
     config: IALSConfig
     items: Tensor
     popular: Tensor
-    told: Tensor
+    has_dislikes: Tensor
 
     def __init__(self, config: IALSConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.register_buffer("items", torch.zeros(shapes.n_items, config.dim))  # (N, D)
-        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) what counts while a history tells little
-        self.register_buffer("told", torch.zeros((), dtype=torch.bool))  # whether training showed any dislike
+        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) for queries with a short history
+        self.register_buffer("has_dislikes", torch.zeros((), dtype=torch.bool))  # whether training showed any dislike
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -73,8 +73,8 @@ class IALS(Factored):
 
     def prepare(self, train: Interactions) -> None:
         """Solve users and items in turn."""
-        self.told = torch.tensor(bool((train.weight < 0).any()))
-        by_user = self._readable(train.histories())
+        self.has_dislikes = torch.tensor(bool((train.weight < 0).any()))
+        by_user = self._used_rows(train.histories())
         by_item = _transposed(by_user, train.n_items)
         self.items = torch.randn(train.n_items, self.config.dim) * 0.1 / self.config.dim**0.5
         with track("iALS iterations", total=self.config.iterations) as tick:
@@ -84,60 +84,60 @@ class IALS(Factored):
                 tick(sweep + 1)
         likes = np.bincount(train.positives().item, minlength=train.n_items)
         self.popular = torch.from_numpy(
-            popularity_scores(likes, lambda asked: (self.solve(asked.history, self.items) @ self.items.T).numpy())
+            popularity_scores(likes, lambda queries: (self.solve(queries.history, self.items) @ self.items.T).numpy())
         )
 
     @torch.no_grad()
     def solve(self, lists: Histories, others: Tensor) -> Tensor:
-        """(B, D) the vectors whose products with `others` (M, D) come nearest to what the lists say.
+        """(B, D) the vectors whose products with `others` (M, D) fit the lists best.
 
         The minimiser of the sum over a list of w (1 - p q)^2, or of w (p q)^2 where it is disliked, plus
         `unobserved_weight` (p q)^2 over all others, plus `l2` (total weight)^`l2_exponent` |p|^2.
         """
         c = self.config
-        everywhere = c.unobserved_weight * (others.T @ others)  # (D, D)
+        unobserved = c.unobserved_weight * (others.T @ others)  # (D, D)
         likes = np.bincount(lists.rows, np.maximum(lists.weights, 0), minlength=len(lists))
         penalty = c.l2 * (likes + c.unobserved_weight * len(others)) ** c.l2_exponent  # (B,)
-        found = others.new_zeros(len(lists), c.dim)
-        for part in _chunks(lists.lengths, c.dim):
-            chunk = lists.take(part)
+        solved = others.new_zeros(len(lists), c.dim)
+        for rows in _chunks(lists.lengths, c.dim):
+            chunk = lists.take(rows)
             places, weight, target = (table.to(others.device) for table in _padded(chunk, c.disliked_weight))
             gathered = others[places]  # (b, T, D)
-            matrix = torch.baddbmm(everywhere.expand(len(part), -1, -1), gathered.mT, gathered * weight[..., None])
-            matrix.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(penalty[part]).to(matrix)[:, None])
-            wanted = (gathered * target[..., None]).sum(dim=1)  # (b, D)
+            matrix = torch.baddbmm(unobserved.expand(len(rows), -1, -1), gathered.mT, gathered * weight[..., None])
+            matrix.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(penalty[rows]).to(matrix)[:, None])
+            target_sum = (gathered * target[..., None]).sum(dim=1)  # (b, D)
             factor, failed = torch.linalg.cholesky_ex(matrix)
             if bool(failed.any()) or not bool(torch.isfinite(factor).all()):
                 raise TrainingError(
                     f"ials cannot solve for its vectors with l2={c.l2:g}, unobserved_weight={c.unobserved_weight:g}: "
-                    "the numbers are not precise enough; raise l2"
+                    "float32 is not precise enough; raise l2"
                 )
-            found[torch.from_numpy(part)] = torch.cholesky_solve(wanted[..., None], factor).squeeze(-1)
-        return found
+            solved[torch.from_numpy(rows)] = torch.cholesky_solve(target_sum[..., None], factor).squeeze(-1)
+        return solved
 
     @torch.no_grad()
     def contributions(self, query: Queries, item: int) -> Contributions:
-        """What each item of the history adds: the solution is linear in what is wanted of them."""
+        """Terms of each item of the history: the solution is linear in their targets."""
         history = query.history
         added = np.zeros(len(history.items))
-        readable = self._readable(history)
-        liked = readable.positives()
-        everybody = float(popularity_weight(query)[0]) * float(self.popular[item])
+        with_known_feedback = self._used_rows(history)
+        liked = with_known_feedback.positives()
+        baseline = float(popularity_weight(query)[0]) * float(self.popular[item])
         if len(liked.items) == 0:
-            return Contributions(added, baseline=everybody)
+            return Contributions(added, baseline=baseline)
         c, items = self.config, self.items
-        places, weight, target = (table[0] for table in _padded(readable, c.disliked_weight))
+        places, weight, target = (table[0] for table in _padded(with_known_feedback, c.disliked_weight))
         gathered = items[places]  # (T, D)
         matrix = c.unobserved_weight * (items.T @ items) + gathered.T @ (gathered * weight[:, None])
         penalty = c.l2 * (float(liked.weights.sum()) + c.unobserved_weight * len(items)) ** c.l2_exponent
         matrix.diagonal().add_(penalty)
-        towards = torch.linalg.solve(matrix, items[item])  # (D,)
-        added[history.weights > 0] = (target * (gathered @ towards))[target > 0].numpy()
-        return Contributions(added, baseline=everybody)
+        direction = torch.linalg.solve(matrix, items[item])  # (D,)
+        added[history.weights > 0] = (target * (gathered @ direction))[target > 0].numpy()
+        return Contributions(added, baseline=baseline)
 
-    def _readable(self, history: Histories) -> Histories:
-        """Likes, and dislikes where they count."""
-        if self.config.disliked_weight > 0 and bool(self.told):
+    def _used_rows(self, history: Histories) -> Histories:
+        """Positives, and dislikes where they have a weight."""
+        if self.config.disliked_weight > 0 and bool(self.has_dislikes):
             return history.keep(history.weights != 0)
         return history.positives()
 
@@ -146,21 +146,21 @@ class IALS(Factored):
         return torch.cat([self.items, self.popular[:, None]], dim=1)
 
     def encode_queries(self, queries: Queries) -> Tensor:
-        """(B, D + 1) the exact solution for each history, and how much popularity counts beside it."""
-        found = self.solve(self._readable(queries.history), self.items)
-        left = torch.from_numpy(popularity_weight(queries)).to(found.device)
-        return torch.cat([found, left[:, None]], dim=1)
+        """(B, D + 1) the exact solution for each history, and the weight of popularity."""
+        vectors = self.solve(self._used_rows(queries.history), self.items)
+        weight = torch.from_numpy(popularity_weight(queries)).to(vectors.device)
+        return torch.cat([vectors, weight[:, None]], dim=1)
 
 
 def _transposed(lists: Histories, n_items: int) -> Histories:
-    """(N lists) whose lists each item is in."""
+    """Lists of the users of each item (N lists)."""
     order = np.argsort(lists.items, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(lists.items, minlength=n_items))]).astype(np.int64)
     return Histories(lists.rows[order].astype(np.int32), offsets, lists.weights[order])
 
 
 def _chunks(lengths: NDArray[np.int64], dim: int) -> Iterator[NDArray[np.int64]]:
-    """Lists of like length together, so many that neither their vectors nor their systems take too much memory."""
+    """Indices of lists of similar length, in chunks whose vectors and linear systems fit a bound on memory."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
@@ -171,7 +171,7 @@ def _chunks(lengths: NDArray[np.int64], dim: int) -> Iterator[NDArray[np.int64]]
 
 
 def _padded(lists: Histories, disliked: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(b, T) places, weights and weighted targets; places beyond a list's end have weight 0."""
+    """(b, T) places, weights and weighted targets; cells beyond a list's end have weight 0."""
     width = max(1, int(lists.lengths.max(initial=0)))
     where = (lists.rows, np.arange(len(lists.items)) - np.repeat(lists.offsets[:-1], lists.lengths))
     places = np.zeros((len(lists), width), dtype=np.int64)

@@ -48,7 +48,7 @@ class ItemKNN(Model):
         kept = min(config.neighbours, shapes.n_items)
         self.register_buffer("near", torch.zeros(shapes.n_items, kept, dtype=torch.int32))  # (N, K)
         self.register_buffer("similarity", torch.zeros(shapes.n_items, kept))  # (N, K)
-        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) what counts while a history tells little
+        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) for queries with a short history
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -72,7 +72,7 @@ class ItemKNN(Model):
             values, columns = torch.from_numpy(cosine.astype(np.float32)).topk(kept, dim=1)
             self.similarity[block], self.near[block] = values, columns.int()
         likes = np.diff(users_by_item.indptr).astype(np.int64)
-        self.popular = torch.from_numpy(popularity_scores(likes, lambda asked: self.score(asked).numpy()))
+        self.popular = torch.from_numpy(popularity_scores(likes, lambda queries: self.score(queries).numpy()))
 
     def weights(self) -> sp.csr_matrix:
         """(N, N) similarities, row by row."""
@@ -90,9 +90,9 @@ class ItemKNN(Model):
     def contributions(self, query: Queries, item: int) -> Contributions:
         """The similarity of each liked item of the history."""
         history = torch.from_numpy(query.history.items.astype(np.int64))
-        towards = (self.similarity[history] * (self.near[history] == item)).sum(dim=1).numpy()
-        everybody = float(popularity_weight(query)[0]) * float(self.popular[item])
-        return Contributions(np.maximum(query.history.weights, 0.0).astype(np.float64) * towards, baseline=everybody)
+        direction = (self.similarity[history] * (self.near[history] == item)).sum(dim=1).numpy()
+        baseline = float(popularity_weight(query)[0]) * float(self.popular[item])
+        return Contributions(np.maximum(query.history.weights, 0.0).astype(np.float64) * direction, baseline=baseline)
 
     def item_embeddings(self) -> Tensor:
         """(N, N) each item's similarities, itself included."""

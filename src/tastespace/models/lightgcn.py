@@ -64,7 +64,7 @@ class LightGCN(Factored):
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the layers that a step holds, and the graph in both directions."""
         layer = 4 * config.dim * (shapes.n_users + shapes.n_items)
-        step = objective.step_bytes(config, shapes, objective.users_a_step(batch_size, shapes, n_rows))
+        step = objective.step_bytes(config, shapes, objective.users_per_step(batch_size, shapes, n_rows))
         return super().memory_bytes(config, shapes, n_rows, batch_size) + 4 * layer + 2 * 12 * n_rows + step
 
     def prepare(self, train: Interactions) -> None:

@@ -54,7 +54,7 @@ class MF(Factored):
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the scores of a step."""
-        users = objective.users_a_step(batch_size, shapes, n_rows)
+        users = objective.users_per_step(batch_size, shapes, n_rows)
         return super().memory_bytes(config, shapes, n_rows, batch_size) + objective.step_bytes(config, shapes, users)
 
     def prepare(self, train: Interactions) -> None:

@@ -36,17 +36,19 @@ _PAIR_BYTES = 8 * 2**20  # of the widest layer of the pairs that are scored at a
 
 @dataclass(frozen=True)
 class NCFConfig(Objective):
-    """Paths and their training, then width (both paths together), loss and what belongs to each loss."""
+    """Paths and their training, then dimension (of both paths together), loss and the options of each loss."""
 
-    dim: int = option(64, "length of the vectors of both paths together", usual=(16, 512), at_least=4)
+    dim: int = option(64, "embedding dimension of both paths together", usual=(16, 512), at_least=4)
     paths: Literal["both", "gmf", "mlp"] = option("both", "element-wise product, network over the pair, or both")
-    pretrain: bool = option(False, "train each path by itself for the first part of the epochs, then both together")
-    pretrain_epochs: int = option(5, "epochs of that part", usual=(1, 20), at_least=1)
-    mlp_weight: float = option(0.3, "of the MLP path's angle against a like's (softmax)", usual=(0.1, 1), at_least=0)
-    dropout: float = option(
-        0.0, "share of the first layer that is dropped in training", usual=(0, 0.5), at_least=0, below=1
+    pretrain: bool = option(False, "pre-train each path by itself, then both together")
+    pretrain_epochs: int = option(5, "epochs of pre-training", usual=(1, 20), at_least=1)
+    mlp_weight: float = option(
+        0.3, "weight of the MLP path's cosine, relative to the GMF path's (softmax)", usual=(0.1, 1), at_least=0
     )
-    shortlist: int = option(0, "rerank so many items of the GMF path alone; 0: score every item", at_least=0)
+    dropout: float = option(0.0, "dropout rate of the first layer", usual=(0, 0.5), at_least=0, below=1)
+    shortlist: int = option(
+        0, "length of a shortlist by the GMF path that is re-ranked; 0: score every item", at_least=0
+    )
 
 
 class NCF(Model):
@@ -84,12 +86,12 @@ class NCF(Model):
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))  # that is being trained
         if config.paths != "gmf":
             with torch.no_grad():
-                self.output.weight.mul_(0.1)  # what the product explains is not left to the network
+                self.output.weight.mul_(0.1)  # the network starts small, so that the product explains what it can
 
     @classmethod
     def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the layers of the pairs of a step: under softmax each of its users with the whole catalogue."""
-        users = objective.users_a_step(batch_size, shapes, n_rows)
+        users = objective.users_per_step(batch_size, shapes, n_rows)
         across = shapes.n_items if config.loss == "softmax" else config.shared_negatives + config.negatives
         layers = 4 * 3 * sum(_LAYERS) * users * across if config.paths != "gmf" else 0
         grid = 4 * 4 * users * shapes.n_items if config.loss == "softmax" else 0  # scores as a whole, and gradients
@@ -126,7 +128,7 @@ class NCF(Model):
         return self.config.pretrain and self.config.paths == "both"
 
     def loss(self, batch: Batch) -> Tensor:
-        """() the configured loss, per like; while paths are trained by themselves the sum of theirs."""
+        """() the configured loss, per positive; during pre-training the sum of both paths' losses."""
         if self._pretrains and int(self.epoch) < self.config.pretrain_epochs:
             return self._loss_of(batch, gmf=True, mlp=False) + self._loss_of(batch, gmf=False, mlp=True)
         return self._loss_of(batch, gmf=self.config.paths != "mlp", mlp=self.config.paths != "gmf")
@@ -135,8 +137,8 @@ class NCF(Model):
         users, items = self.user[batch.users], self.item
         if self.config.loss == "softmax":
             logits = self._grid(users, items, gmf=gmf, mlp=mlp) + self.item_bias
-            meeting = self._meeting(users, items) if gmf else None
-            return objective.softmax_loss(self.config, batch, partial(losses.softmax, logits), meeting)
+            interaction_loss = self._interaction_loss(users, items) if gmf else None
+            return objective.softmax_loss(self.config, batch, partial(losses.softmax, logits), interaction_loss)
         likers, liked_items, drawn = users[batch.rows], items[batch.items], items[batch.negatives]
         liked = self._pairs(likers, liked_items[:, None], gmf=gmf, mlp=mlp).squeeze(1) + self.item_bias[batch.items]
         bias = self.item_bias[batch.negatives]
@@ -147,8 +149,8 @@ class NCF(Model):
         penalty = 0.5 * self.config.l2 * squares / len(liked)
         return objective.sampled_loss(self.config, batch, liked, unliked, len(items)) + penalty
 
-    def _meeting(self, users: Tensor, items: Tensor) -> Callable[[Targets], Tensor]:
-        """Softmax cross-entropy of targets among the scores of being met at all: the GMF path's first half."""
+    def _interaction_loss(self, users: Tensor, items: Tensor) -> Callable[[Targets], Tensor]:
+        """Softmax cross-entropy of targets among the scores of any interaction: the GMF path's first half."""
         first = self._gmf_config.halves[0][0]
         ours, theirs = self._products(users)[:, :first], self._factors(items)[:, :first]
         return partial(losses.softmax_of_products, ours, theirs, self.item_bias)
@@ -171,7 +173,7 @@ class NCF(Model):
         return self._factors(users) * (turned * self.gmf_share)
 
     def _inputs(self, vectors: Tensor) -> Tensor:
-        """(..., D/2) the MLP path's part of vectors, of mean square 1: what tells is their angle, as in the product."""
+        """(..., D/2) the MLP path's part of vectors, of mean square 1: only their direction counts."""
         part = vectors[..., self.gmf_width :]
         return F.normalize(part, dim=-1) * part.shape[-1] ** 0.5
 
@@ -212,30 +214,30 @@ class NCF(Model):
     def _paths(self) -> dict[str, bool]:
         return {"gmf": self.config.paths != "mlp", "mlp": self.config.paths != "gmf"}
 
-    def _asker(self) -> Callable[[Queries], Tensor]:
-        """(B, D) vectors of users: their rows, or what their histories fold in to."""
-        fold: list[Callable[[Queries], NDArray[np.float32]]] = []  # made for the first who needs it
+    def _user_encoder(self) -> Callable[[Queries], Tensor]:
+        """Encoder to (B, D) vectors of users: their rows, or their folded-in histories."""
+        fold: list[Callable[[Queries], NDArray[np.float32]]] = []  # made for the first query that needs it
 
-        def asked(queries: Queries) -> Tensor:
+        def encode(queries: Queries) -> Tensor:
             known = self.user_rows.answers(queries)
             rows = torch.from_numpy(np.maximum(queries.users, 0)).to(self.user.device)
             found = self.user[rows]
-            strangers = np.flatnonzero(~known)
-            if len(strangers):
+            unseen = np.flatnonzero(~known)
+            if len(unseen):
                 if not fold:
-                    fold.append(self._folder())
-                folded = torch.from_numpy(fold[0](queries.take(strangers))).to(found)
-                found = found.index_copy(0, torch.from_numpy(strangers).to(found.device), folded)
+                    fold.append(self._make_fold_in())
+                folded = torch.from_numpy(fold[0](queries.take(unseen))).to(found)
+                found = found.index_copy(0, torch.from_numpy(unseen).to(found.device), folded)
             return found
 
-        return asked
+        return encode
 
-    def _asked(self, queries: Queries) -> Tensor:
-        return self._asker()(queries)
+    def _encode_users(self, queries: Queries) -> Tensor:
+        return self._user_encoder()(queries)
 
     @torch.no_grad()
-    def _folder(self) -> Callable[[Queries], NDArray[np.float32]]:
-        """(B, D) users from their histories: of both paths the mean, of the GMF path a step further too."""
+    def _make_fold_in(self) -> Callable[[Queries], NDArray[np.float32]]:
+        """Fold-in to (B, D) user vectors: the mean for both paths, with a likelihood step for the GMF path."""
         fold, width = self.user_rows.fold.cpu().numpy(), self.gmf_width
         if not self.config.by_angle or self.config.paths == "mlp":
             return FoldIn(fold)
@@ -256,36 +258,36 @@ class NCF(Model):
         return torch.cat([self._factors(vectors), F.normalize(vectors[..., self.gmf_width :], dim=-1)], dim=-1)
 
     def score(self, queries: Queries) -> Tensor:
-        """(B, N) scores of the whole catalogue; with a shortlist, what is not in it stands below what is."""
+        """(B, N) scores of the whole catalogue; with a shortlist, all other items rank below it."""
         return self.scorer()(queries)
 
     def scorer(self) -> Callable[[Queries], Tensor]:
         """Exact scores, a bounded number of pairs at a time."""
         paths, shortlist = self._paths(), self.config.shortlist
 
-        def exact(users: Tensor, meets_bias: Tensor) -> Tensor:
-            return self._grid(users, self.item, **paths) + meets_bias * self.item_bias
+        def exact(users: Tensor, bias_query: Tensor) -> Tensor:
+            return self._grid(users, self.item, **paths) + bias_query * self.item_bias
 
-        def reranked(users: Tensor, meets_bias: Tensor) -> Tensor:
-            rough = self._grid(users, self.item, gmf=True, mlp=False) + meets_bias * self.item_bias  # (B, N)
+        def reranked(users: Tensor, bias_query: Tensor) -> Tensor:
+            rough = self._grid(users, self.item, gmf=True, mlp=False) + bias_query * self.item_bias  # (B, N)
             best = rough.topk(min(shortlist, len(self.item)), dim=1).indices  # (B, C)
-            fine = self._scores_of(users, best, meets_bias)
+            fine = self._scores_of(users, best, bias_query)
             below = rough - rough.amax(dim=1, keepdim=True) + fine.amin(dim=1, keepdim=True) - 1.0
             return below.scatter(1, best, fine)
 
         score = reranked if shortlist and all(paths.values()) else exact
-        asked = self._asker()
-        return lambda queries: score(asked(queries), self._meets_bias(queries))
+        encode = self._user_encoder()
+        return lambda queries: score(encode(queries), self._bias_query(queries))
 
     def score_pairs(self, queries: Queries, items: Tensor) -> Tensor:
         """(B, C) scores of the candidate `items` (B, C) alone."""
-        return self._scores_of(self._asked(queries), items, self._meets_bias(queries))
+        return self._scores_of(self._encode_users(queries), items, self._bias_query(queries))
 
-    def _meets_bias(self, queries: Queries) -> Tensor:
-        """(B, 1) what item biases are multiplied by: 1, and more for strangers of whom little is known."""
+    def _bias_query(self, queries: Queries) -> Tensor:
+        """(B, 1) factors of the item biases: 1, and more for new users with a short history."""
         return 1.0 + torch.from_numpy(popularity_weight(queries)).to(self.item.device)[:, None]
 
-    def _scores_of(self, users: Tensor, items: Tensor, meets_bias: Tensor) -> Tensor:
+    def _scores_of(self, users: Tensor, items: Tensor, bias_query: Tensor) -> Tensor:
         """(B, C) exact scores of candidates, a bounded number of pairs at a time."""
         at_once = _at_once(items.shape[1])
         parts = [
@@ -293,7 +295,7 @@ class NCF(Model):
             for user, item in zip(users.split(at_once), items.split(at_once), strict=True)
         ]
         found = torch.cat(parts) if parts else users.new_zeros(0, items.shape[1])
-        return found + meets_bias * self.item_bias[items]
+        return found + bias_query * self.item_bias[items]
 
     def _space(self, vectors: Tensor) -> Tensor:
         """(..., D) vectors of both paths, the GMF path's as it enters the product."""
@@ -305,7 +307,7 @@ class NCF(Model):
 
     def query_embeddings(self, queries: Queries) -> Tensor:
         """(B, D) user vectors of both paths."""
-        return self._space(self._asked(queries))
+        return self._space(self._encode_users(queries))
 
 
 def _at_once(across: int) -> int:

@@ -22,7 +22,7 @@ from tastespace.models.parts import objective, transformer
 from tastespace.models.parts.objective import Batches
 from tastespace.models.parts.transformer import Block, Table, Tokens
 
-_ASKED = 0.1  # share of the places, where each asks for all that is left
+_SAMPLED = 0.1  # share of the places, where each asks for all that is left
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Shifted:
     """Lists without their newest item, and what follows each of their places (START's too)."""
 
     table: Table  # (B, T)
-    asked: Tensor  # (A,) which of the B * (1 + T) places are real
+    positions: Tensor  # (A,) which of the B * (1 + T) places are real
     answers: objective.Batch
 
 
@@ -69,70 +69,72 @@ class SASRec(Factored):
         )
 
     def prepare(self, train: Interactions) -> None:
-        """Item vectors and biases get their start."""
+        """Initialise item vectors and biases."""
         self._batches = Batches(self.config, train.histories(), train.n_items)
         self.tokens.prepare(train, self._batches.log_popularity())
 
     def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Shifted]:
-        """Lists of two items or more; of long ones another part every epoch."""
+        """Lists of two items or more; of long ones another window every epoch."""
         lists = self._batches.lists
         users = np.flatnonzero(lists.lengths >= 2)
         lengths = np.minimum(lists.lengths[users], self.config.max_length + 1)
-        for part in transformer.by_length(lengths, batch_size, rng):
+        for part in transformer.batches_by_length(lengths, batch_size, rng):
             yield self.shifted(users[part], lists.take(users[part]), rng)
 
     def shifted(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> Shifted:
-        """Every place asks for the item after it."""
+        """Every position predicts the item after it."""
         lists = transformer.crop_anywhere(lists, self.config.max_length + 1, rng)
-        if self.config.asks_anywhere:
+        if self.config.predicts_anywhere:
             lists = transformer.shuffled(lists, rng)
-        place = transformer.from_end(lists)
-        read = lists.keep(place > 0)
-        table = transformer.lay_out(read, transformer.from_end(read))
+        from_end = transformer.from_end(lists)
+        read = lists.keep(from_end > 0)
+        table = transformer.to_table(read, transformer.from_end(read))
         width = 1 + table.items.shape[1]
-        first = place == np.repeat(lists.lengths - 1, lists.lengths)
-        asked = lists.rows * width + np.where(first, 0, width - 1 - place)  # what comes first is asked of START
+        first = from_end == np.repeat(lists.lengths - 1, lists.lengths)
+        positions = lists.rows * width + np.where(first, 0, width - 1 - from_end)  # START predicts the first item
         answers = Histories(lists.items, np.arange(len(lists.items) + 1), lists.weights)
-        told, askers, device = transformer.before_each(lists), users[lists.rows], self.tokens.item.device
-        if self.config.asks_anywhere:
-            some = self._some(lists, rng)
-            answers, told = transformer.from_each(lists).take(some), told.take(some)
-            askers, asked = askers[some], asked[some]
-        batch = self._batches.asking(askers, answers, rng, device, told)
-        return Shifted(table.to(device), torch.from_numpy(asked).to(device), batch)
+        given, query_users, device = transformer.prefixes(lists), users[lists.rows], self.tokens.item.device
+        if self.config.predicts_anywhere:
+            sample = self._sample(lists, rng)
+            answers, given = transformer.suffixes(lists).take(sample), given.take(sample)
+            query_users, positions = query_users[sample], positions[sample]
+        batch = self._batches.for_queries(query_users, answers, rng, device, given)
+        return Shifted(table.to(device), torch.from_numpy(positions).to(device), batch)
 
-    def _some(self, lists: Histories, rng: np.random.Generator) -> np.ndarray:
-        """(A,) places to ask at: where each asks for all that is left, a few of a list say as much as all."""
-        one = lists.offsets[:-1] + rng.integers(0, lists.lengths)
-        return np.union1d(one, np.flatnonzero(rng.random(len(lists.items)) < _ASKED))
+    def _sample(self, lists: Histories, rng: np.random.Generator) -> np.ndarray:
+        """(A,) sampled positions: where each predicts all later items, a few per list teach as much as all."""
+        drawn = lists.offsets[:-1] + rng.integers(0, lists.lengths)
+        return np.union1d(drawn, np.flatnonzero(rng.random(len(lists.items)) < _SAMPLED))
 
     def loss(self, batch: Shifted) -> Tensor:
-        """() the configured loss, per like."""
-        after = self._after(batch.table).flatten(0, 1)[batch.asked]  # (A, D)
-        return objective.loss(self.config, batch.answers, after, self.tokens.item, self.tokens.bias)
+        """() the configured loss, per positive."""
+        states = self._hidden_states(batch.table).flatten(0, 1)[batch.positions]  # (A, D)
+        return objective.loss(self.config, batch.answers, states, self.tokens.item, self.tokens.bias)
 
-    def _after(self, table: Table) -> Tensor:
+    def _hidden_states(self, table: Table) -> Tensor:
         """(B, 1 + T, D) a vector after START and after every item, of what came before alone."""
-        told, real = self.tokens(table)
-        width = told.shape[1]
-        allowed = real & torch.ones(width, width, dtype=torch.bool, device=told.device).tril()  # (B, 1, 1 + T, 1 + T)
+        hidden, valid = self.tokens(table)
+        width = hidden.shape[1]
+        allowed = (
+            valid & torch.ones(width, width, dtype=torch.bool, device=hidden.device).tril()
+        )  # (B, 1, 1 + T, 1 + T)
         for block in self.blocks:
-            told = block(told, told, allowed)
-        added, there = (F.pad(x.cumsum(dim=1), (0, 0, 1, 0)) for x in self.tokens.added(table))
-        return added / there.clamp(min=1) + self.config.transformer_weight * self.head(told)
+            hidden = block(hidden, hidden, allowed)
+        added, there = (F.pad(x.cumsum(dim=1), (0, 0, 1, 0)) for x in self.tokens.history_vectors(table))
+        return added / there.clamp(min=1) + self.config.transformer_weight * self.head(hidden)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias."""
-        return self.tokens.vectors()
+        return self.tokens.item_vectors()
 
     def encode_queries(self, queries: Queries) -> Tensor:
-        """(B, D + 1) the vector after the newest item, and a coordinate of 1 that meets the item biases."""
+        """(B, D + 1) the vector after the newest item, and a coordinate for the item biases."""
 
         def encode(history: Histories) -> Tensor:
-            table = transformer.lay_out(history, transformer.from_end(history)).to(self.tokens.item.device)
-            return self._after(table)[:, -1]
+            table = transformer.to_table(history, transformer.from_end(history)).to(self.tokens.item.device)
+            return self._hidden_states(table)[:, -1]
 
-        return self.tokens.answer(queries, encode)
+        return self.tokens.query_vectors(queries, encode)
 
 
 MODEL = SASRec

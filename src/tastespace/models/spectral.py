@@ -27,15 +27,15 @@ _DENSE_UP_TO = 500  # a full decomposition of so small a side costs less than th
 class SpectralConfig:
     """Width, and how much popular items are favoured."""
 
-    dim: int = option(64, "singular vectors kept", usual=(16, 512), at_least=1)
+    dim: int = option(64, "number of singular vectors", usual=(16, 512), at_least=1)
     smoothing: float = option(
-        0.0, "added to the degrees that normalise: chance weighs less where little is known", usual=(0, 20), at_least=0
+        0.0, "added to the degrees before normalisation, so that rare items count less", usual=(0, 20), at_least=0
     )
     power_iterations: int = option(
-        0, "power iterations of a randomised SVD, for wide vectors of a large log; 0: exact", usual=(3, 8), at_least=0
+        0, "power iterations of a randomised SVD, for a large dim on a large log; 0: exact", usual=(3, 8), at_least=0
     )
     degree_exponent: float = option(
-        0.5, "item vectors are multiplied by likes**degree_exponent", usual=(0, 1), at_least=0, at_most=10
+        0.5, "item vectors are multiplied by degree ** this", usual=(0, 1), at_least=0, at_most=10
     )
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ class SpectralConfig:
 
 
 class Spectral(Factored):
-    """Score: the history's likes, projected on the leading singular vectors and back."""
+    """The positives of a history, projected on the leading singular vectors and back."""
 
     about = "truncated SVD of the normalised matrix"
     pick = "vectors in a second, close to graph models"
@@ -57,27 +57,27 @@ class Spectral(Factored):
         super().__init__(config, shapes)
         self.register_buffer("into", torch.zeros(shapes.n_items, config.dim))  # (N, D) history -> vector
         self.register_buffer("out", torch.zeros(shapes.n_items, config.dim))  # (N, D) vector -> scores
-        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) what counts while a history tells little
+        self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) for queries with a short history
 
     def prepare(self, train: Interactions) -> None:
         """Decompose once; coordinates beyond a quarter of the smaller side stay zero.
 
-        All of them would give back the log as it is, and nothing that is not in it.
+        A full decomposition would only reproduce the log.
         """
         liked = train.positives().matrix()
         degrees = np.asarray(liked.sum(axis=0)).ravel() + self.config.smoothing
-        telling = max(1, min(liked.shape) // 4)
-        smoothing, passes = self.config.smoothing, self.config.power_iterations
-        vectors = leading_item_vectors(liked, min(self.config.dim, telling), smoothing, passes)  # (N, d <= D)
+        n_vectors = max(1, min(liked.shape) // 4)
+        smoothing, iterations = self.config.smoothing, self.config.power_iterations
+        vectors = leading_item_vectors(liked, min(self.config.dim, n_vectors), smoothing, iterations)  # (N, d <= D)
         scale = np.sqrt(np.maximum(degrees, 1e-12))[:, None]
-        kept = vectors.shape[1]
-        self.into[:, :kept] = torch.from_numpy((vectors / scale).astype(np.float32))
-        self.out[:, :kept] = torch.from_numpy(
+        width = vectors.shape[1]
+        self.into[:, :width] = torch.from_numpy((vectors / scale).astype(np.float32))
+        self.out[:, :width] = torch.from_numpy(
             (vectors * degrees[:, None] ** self.config.degree_exponent).astype(np.float32)
         )
         likes = np.diff(liked.tocsc().indptr).astype(np.int64)
         plain, out = FoldIn(self.into.numpy()), self.out.numpy()
-        self.popular = torch.from_numpy(popularity_scores(likes, lambda asked: plain(asked) @ out.T))
+        self.popular = torch.from_numpy(popularity_scores(likes, lambda queries: plain(queries) @ out.T))
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) right singular vectors, scaled by popularity, and how popular an item is."""
@@ -105,7 +105,7 @@ def leading_item_vectors(liked: sp.csr_matrix, dim: int, smoothing: float = 0.0,
 
 def _by_iteration(matrix: sp.csr_matrix, dim: int, passes: int) -> np.ndarray:
     """(N, d) right singular vectors of `matrix` (U, N), the weakest of them blurred: a block of random vectors, drawn
-    towards the strong directions by each pass. Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1.
+    direction the strong directions by each pass. Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1.
 
     A pass costs 2 x rows x d products and one orthogonalisation, all of whole blocks: several times as fast as exact
     for wide vectors. What is blurred does not harm (benchmarks/results/published_tuning.md).

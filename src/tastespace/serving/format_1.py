@@ -41,7 +41,33 @@ _CONFIG = {
     "item_power": "degree_exponent",
 }
 _USER_ROWS = {"likes": "user_rows.n_positives", "fold": "user_rows.fold"}
-_WEIGHTS: Mapping[str, Mapping[str, str]] = {"mf": _USER_ROWS, "lightgcn": _USER_ROWS, "ncf": _USER_ROWS}  # by model
+_SEQUENCE = {
+    "asked": "q_proj",
+    "offered": "kv_proj",
+    "found": "out_proj",
+    "before": "attention_norm",
+    "between": "feed_forward_norm",
+    "network": "feed_forward",
+    "attitude": "feedback",
+    "place": "position",
+    "adds": "history_item",
+    "told": "feedback_seen",
+}
+_WEIGHTS: Mapping[str, Mapping[str, str]] = {  # by model, of each part of a dotted name
+    "mf": _USER_ROWS,
+    "lightgcn": _USER_ROWS,
+    "ncf": _USER_ROWS,
+    "bert4rec": _SEQUENCE,
+    "sasrec": _SEQUENCE,
+    "two_tower": {
+        "met": "unliked_item",
+        "anybody": "user_base",
+        "likes": "n_positives",
+        "item_likes": "item_positives",
+        "told": "unliked_kinds",
+    },
+    "ials": {"told": "has_dislikes"},
+}
 
 
 def translate_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +90,8 @@ def translate_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def translate_weights(model: str, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return the tensors of a model by the names of format 2."""
-    return _renamed(weights, _WEIGHTS.get(model, {}))
+    names = _WEIGHTS.get(model, {})
+    return {".".join(names.get(part, part) for part in key.split(".")): array for key, array in weights.items()}
 
 
 def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

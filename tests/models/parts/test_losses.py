@@ -72,18 +72,18 @@ def some_targets(rng: np.random.Generator, n_users: int, n_items: int) -> Target
         return torch.from_numpy(rng.integers(0, n_users, count)), torch.from_numpy(rng.integers(0, n_items, count))
 
     weight = torch.from_numpy(rng.uniform(0.1, 2, n))
-    lift = torch.from_numpy(rng.normal(0, 1, n)) if rng.random() < 0.5 else None
-    return Targets(*pairs(n), weight, float(weight.sum()), lift, *pairs(told), torch.full((told,), -3.0).double())
+    offset = torch.from_numpy(rng.normal(0, 1, n)) if rng.random() < 0.5 else None
+    return Targets(*pairs(n), weight, float(weight.sum()), offset, *pairs(told), torch.full((told,), -3.0).double())
 
 
 def one_softmax_an_interaction(logits: torch.Tensor, targets: Targets) -> torch.Tensor:
     """The same loss, slowly."""
-    lift = torch.zeros_like(logits)
-    lift[targets.told_rows, targets.told_columns] = targets.told_lift
-    lift[targets.rows, targets.columns] = 0.0
-    if targets.lift is not None:
-        lift.index_put_((targets.rows, targets.columns), targets.lift, accumulate=True)
-    found = F.cross_entropy((logits + lift)[targets.rows], targets.columns, reduction="none")
+    offset = torch.zeros_like(logits)
+    offset[targets.given_rows, targets.given_columns] = targets.given_offset
+    offset[targets.rows, targets.columns] = 0.0
+    if targets.offset is not None:
+        offset.index_put_((targets.rows, targets.columns), targets.offset, accumulate=True)
+    found = F.cross_entropy((logits + offset)[targets.rows], targets.columns, reduction="none")
     return (found * targets.weight).sum() / targets.total
 
 

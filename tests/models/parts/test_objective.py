@@ -15,11 +15,11 @@ from tastespace.training.fit import train
 LISTS = Histories.of([[0, 1, 2, 3], [0, 1]], [[1, 1, 1, -1], [1, 1]])
 
 
-def asking(config: Objective, told: list[int], weights: list[float]) -> Batch:
+def batch_for(config: Objective, told: list[int], weights: list[float]) -> Batch:
     """A question of user 0 whose answer is item 2."""
     answers, known = Histories.of([[2]]), Histories.of([told], [weights])
     rng = np.random.default_rng(0)
-    return Batches(config, LISTS, 6).asking(np.zeros(1, np.int64), answers, rng, torch.device("cpu"), told=known)
+    return Batches(config, LISTS, 6).for_queries(np.zeros(1, np.int64), answers, rng, torch.device("cpu"), given=known)
 
 
 def gradient_of_items(batch: Batch, config: Objective) -> torch.Tensor:
@@ -33,20 +33,20 @@ def gradient_of_items(batch: Batch, config: Objective) -> torch.Tensor:
 
 def test_a_like_that_was_told_is_left_alone_and_other_items_are_not() -> None:
     config = Objective(dim=4)
-    found = gradient_of_items(asking(config, [0, 1], [1, 1]), config)
+    found = gradient_of_items(batch_for(config, [0, 1], [1, 1]), config)
     assert (found[:2] < 1e-6).all()
     assert (found[2:] > 1e-4).all()
 
 
 def test_a_dislike_that_was_told_is_pushed_more() -> None:
     config = Objective(dim=4, interaction_weight=0.0)
-    plain, told = (gradient_of_items(asking(config, *case), config) for case in (([], []), ([3], [-1])))
+    plain, told = (gradient_of_items(batch_for(config, *case), config) for case in (([], []), ([3], [-1])))
     assert told[3] > 1.5 * plain[3]
 
 
 def test_a_dislike_that_is_hidden_from_its_user_is_left_alone() -> None:
     config = Objective(dim=4, low_rated="hidden")
-    found = gradient_of_items(asking(config, [3], [-1]), config)
+    found = gradient_of_items(batch_for(config, [3], [-1]), config)
     assert found[3] < 1e-6
     assert (found[4:] > 1e-4).all()
 
@@ -67,21 +67,21 @@ def test_what_is_learnt_does_not_depend_on_who_shares_a_batch() -> None:
     found = []
     for lists in (LISTS, LISTS.keep(LISTS.weights > 0)):
         batch = Batches(config, lists, 6).of(np.array([1]), rng, torch.device("cpu"))
-        assert len(batch.met_rows) == 0
+        assert len(batch.unliked_rows) == 0
         found.append(float(objective.loss(config, batch, users[1:], items, torch.zeros(6))))
     assert found[0] > found[1] + 0.1
 
 
 def test_an_answer_stays_one_even_if_it_was_told() -> None:
     config = Objective(dim=4)
-    first, second = (gradient_of_items(asking(config, *case), config) for case in (([], []), ([2], [1])))
+    first, second = (gradient_of_items(batch_for(config, *case), config) for case in (([], []), ([2], [1])))
     torch.testing.assert_close(first, second)
 
 
 @pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce", "gbce"])
 def test_losses_over_drawn_negatives_need_not_be_told(loss: str) -> None:
     config = Objective(dim=4, loss=loss)  # type: ignore[arg-type]
-    assert len(asking(config, [0, 1], [1, 1]).told_rows) == 0
+    assert len(batch_for(config, [0, 1], [1, 1]).given_rows) == 0
 
 
 @pytest.mark.parametrize("dim", [2, 5])

@@ -50,7 +50,7 @@ def test_shuffled_lists_hold_what_they_held(history: Histories, seed: int) -> No
 
 @given(history=ragged)
 def test_before_and_from_each_item_make_up_its_list(history: Histories) -> None:
-    before, after = lists_of(transformer.before_each(history)), lists_of(transformer.from_each(history))
+    before, after = lists_of(transformer.prefixes(history)), lists_of(transformer.suffixes(history))
     expected = [(one[:i], one[i:]) for one in lists_of(history) for i in range(len(one))]
     if expected:
         assert list(zip(before, after, strict=True)) == expected
@@ -58,28 +58,30 @@ def test_before_and_from_each_item_make_up_its_list(history: Histories) -> None:
 
 @given(history=ragged)
 def test_a_table_holds_each_list_at_its_right_end(history: Histories) -> None:
-    table = transformer.lay_out(history, transformer.from_end(history))
+    table = transformer.to_table(history, transformer.from_end(history))
     for row, one in enumerate(lists_of(history)):
         pad = table.items.shape[1] - len(one)
-        assert table.real[row].tolist() == [False] * pad + [True] * len(one)
+        assert table.valid[row].tolist() == [False] * pad + [True] * len(one)
         assert table.items[row, pad:].tolist() == one
-        assert table.places[row, pad:].tolist() == list(reversed(range(len(one))))
+        assert table.positions[row, pad:].tolist() == list(reversed(range(len(one))))
 
 
 def test_a_tables_attitude_is_the_weights_sign() -> None:
     history = Histories.of([[3, 1, 2]], [[-0.5, 0, 2]])
-    assert transformer.lay_out(history, transformer.from_end(history)).attitudes.tolist() == [[0, 1, 2]]
+    assert transformer.to_table(history, transformer.from_end(history)).feedback.tolist() == [[0, 1, 2]]
 
 
 @given(lengths=st.lists(st.integers(2, 30), max_size=40), size=st.integers(1, 200))
 def test_every_list_is_in_one_step_of_an_epoch(lengths: list[int], size: int) -> None:
-    steps = list(transformer.by_length(np.array(lengths, np.int64), size, np.random.default_rng(0)))
+    steps = list(transformer.batches_by_length(np.array(lengths, np.int64), size, np.random.default_rng(0)))
     assert sorted(np.concatenate([[], *steps]).tolist()) == list(range(len(lengths)))
 
 
 def test_steps_hold_lists_of_like_length() -> None:
     lengths = np.tile([2, 50], 100)
-    steps = [set(lengths[step].tolist()) for step in transformer.by_length(lengths, 100, np.random.default_rng(0))]
+    steps = [
+        set(lengths[step].tolist()) for step in transformer.batches_by_length(lengths, 100, np.random.default_rng(0))
+    ]
     assert sum(len(lengths_of_step) > 1 for lengths_of_step in steps) <= 1  # where short ones end
 
 
@@ -90,10 +92,10 @@ def tokens(**settings: object) -> Tokens:
 
 def test_nothing_of_pad_is_attended_to_or_added() -> None:
     model, history = tokens(), Histories.of([[1], [1, 2, 3]])
-    table = transformer.lay_out(history, transformer.from_end(history))
+    table = transformer.to_table(history, transformer.from_end(history))
     _, real = model(table)
     assert real[0, 0, 0].tolist() == [True, False, False, True]
-    assert model.added(table)[0][0, :2].count_nonzero() == 0
+    assert model.history_vectors(table)[0][0, :2].count_nonzero() == 0
 
 
 def test_a_block_does_not_see_what_is_not_allowed() -> None:
@@ -111,13 +113,13 @@ def test_attitudes_that_training_never_showed_are_not_read() -> None:
     model, rows = tokens(), log([(0, 0, 1), (0, 1, 1), (1, 1, -1)], n_items=10)
     model.prepare(rows, torch.zeros(10))
     history = Histories.of([[1, 2, 3]], [[1, 0, -1]])
-    assert lists_of(model.readable(history)) == [[1, 3]]
+    assert lists_of(model.with_known_feedback(history)) == [[1, 3]]
 
 
 def test_a_batch_is_answered_in_its_own_order() -> None:
     model, history = tokens(), Histories.of([[1, 2, 3], [], [4], [5, 6]])
     asked = Queries(np.array([0, -1, -1, -1]), history)
-    found = model.answer(asked, lambda part: torch.from_numpy(part.lengths).float()[:, None].expand(-1, 4))
+    found = model.query_vectors(asked, lambda part: torch.from_numpy(part.lengths).float()[:, None].expand(-1, 4))
     torch.testing.assert_close(found[:, 0] > 0, torch.tensor([True, False, True, True]))
     assert found.shape == (4, 5)
     assert found[:, -1].tolist() == [1.0, 2.0, 2.0, 1.5]  # 1, and for strangers what is left to everybody
@@ -131,7 +133,7 @@ def test_long_batches_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
         sizes.append(len(part))
         return torch.ones(len(part), 4) * torch.from_numpy(part.items[part.offsets[:-1]])[:, None]
 
-    found = tokens(loss="bpr").answer(Queries.of_histories(Histories.of([[i, i] for i in range(10)])), encode)
+    found = tokens(loss="bpr").query_vectors(Queries.of_histories(Histories.of([[i, i] for i in range(10)])), encode)
     assert found[:, 0].tolist() == list(range(10))
     assert len(sizes) > 1
 

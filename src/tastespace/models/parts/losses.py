@@ -24,9 +24,9 @@ def bce(positive: Tensor, negative: Tensor, weight: Tensor) -> Tensor:
 
 
 def bpr(positive: Tensor, negative: Tensor, weight: Tensor) -> Tensor:
-    """() -log sigmoid of how far each positive (P,) stands above its negatives (P, n). Rendle et al. 2009."""
-    above = F.softplus(negative - positive[:, None]).mean(dim=1)  # (P,)
-    return (above * weight).sum() / weight.sum()
+    """() -log sigmoid of the margin of each positive (P,) over its negatives (P, n). Rendle et al. 2009."""
+    losses = F.softplus(negative - positive[:, None]).mean(dim=1)  # (P,)
+    return (losses * weight).sum() / weight.sum()
 
 
 def gbce(positive: Tensor, negative: Tensor, weight: Tensor, n_items: int, calibration: float) -> Tensor:
@@ -37,8 +37,8 @@ def gbce(positive: Tensor, negative: Tensor, weight: Tensor, n_items: int, calib
     """
     share = min(1.0, negative.shape[1] / max(1, n_items - 1))  # alpha, of the catalogue that is drawn
     beta = share * (calibration * (1 - 1 / share) + 1 / share)
-    found = beta * F.softplus(-positive) + F.softplus(negative).sum(dim=1)  # (P,)
-    return (found * weight).sum() / weight.sum()
+    losses = beta * F.softplus(-positive) + F.softplus(negative).sum(dim=1)  # (P,)
+    return (losses * weight).sum() / weight.sum()
 
 
 def sampled_softmax(
@@ -52,35 +52,35 @@ def sampled_softmax(
     Senecal 2008; Yi et al. 2019).
     """
     below = torch.logsumexp((candidates - log_expected).masked_fill(hit, -torch.inf), dim=1)  # (B,)
-    found = torch.logaddexp(positive, below[rows]) - positive  # (P,)
-    return (found * weight).sum() / weight.sum()
+    losses = torch.logaddexp(positive, below[rows]) - positive  # (P,)
+    return (losses * weight).sum() / weight.sum()
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What rows of scores are asked for: (row, column) pairs (P,) with weights, the loss divided by `total`.
+    """Targets of a softmax over rows of scores: (row, column) pairs (P,) with weights; the loss is divided by `total`.
 
-    `lift` (P,) is added to the targets' own scores, `told_lift` (T,) to those of other pairs (T,); a pair that is also
-    a target keeps its score.
+    `offset` (P,) is added to the targets' own scores, `given_offset` (T,) to those of other pairs (T,); a pair that is
+    also a target keeps its score.
     """
 
     rows: Tensor
     columns: Tensor
     weight: Tensor
     total: float
-    lift: Tensor | None
-    told_rows: Tensor
-    told_columns: Tensor
-    told_lift: Tensor
+    offset: Tensor | None
+    given_rows: Tensor
+    given_columns: Tensor
+    given_offset: Tensor
 
-    def parts(self, n_rows: int, size: int) -> "Iterator[tuple[slice, Targets]]":
-        """The same for `size` rows at a time, numbered from each part's first."""
+    def chunks(self, n_rows: int, size: int) -> "Iterator[tuple[slice, Targets]]":
+        """Targets of `size` rows at a time, with rows numbered from the first of each chunk."""
         if n_rows <= size:
             yield slice(0, n_rows), self
             return
         starts = range(0, n_rows, size)
-        asked, told = _by_part(self.rows, starts), _by_part(self.told_rows, starts)
-        for start, own, others in zip(starts, asked, told, strict=True):
+        own_rows, given_rows = _by_chunk(self.rows, starts), _by_chunk(self.given_rows, starts)
+        for start, own, given in zip(starts, own_rows, given_rows, strict=True):
             yield (
                 slice(start, min(start + size, n_rows)),
                 Targets(
@@ -88,16 +88,16 @@ class Targets:
                     self.columns[own],
                     self.weight[own],
                     self.total,
-                    None if self.lift is None else self.lift[own],
-                    self.told_rows[others] - start,
-                    self.told_columns[others],
-                    self.told_lift[others],
+                    None if self.offset is None else self.offset[own],
+                    self.given_rows[given] - start,
+                    self.given_columns[given],
+                    self.given_offset[given],
                 ),
             )
 
 
-def _by_part(rows: Tensor, starts: range) -> tuple[Tensor, ...]:
-    """Places in `rows` (P,) that belong to each part of the rows, from its start on."""
+def _by_chunk(rows: Tensor, starts: range) -> tuple[Tensor, ...]:
+    """Positions in `rows` (P,) that belong to each chunk of rows."""
     ordered, order = torch.sort(rows, stable=True)
     bounds = torch.searchsorted(ordered, torch.tensor(list(starts)[1:], dtype=rows.dtype, device=rows.device))
     return order.tensor_split(bounds.cpu())
@@ -105,25 +105,25 @@ def _by_part(rows: Tensor, starts: range) -> tuple[Tensor, ...]:
 
 def _to_gradient(logits: Tensor, targets: Targets) -> Tensor:
     """() the softmax cross-entropy of `targets`; `logits` (B, N) become its gradient, in place."""
-    place, told = (targets.rows, targets.columns), (targets.told_rows, targets.told_columns)
+    cells, given = (targets.rows, targets.columns), (targets.given_rows, targets.given_columns)
     weight = targets.weight.to(logits) / targets.total
-    if len(targets.told_lift):
-        own = logits[place]
-        logits[told] = logits[told] + targets.told_lift.to(logits)
-        logits[place] = own
-    if targets.lift is not None:
-        logits.index_put_(place, targets.lift.to(logits), accumulate=True)
+    if len(targets.given_offset):
+        scores = logits[cells]
+        logits[given] = logits[given] + targets.given_offset.to(logits)
+        logits[cells] = scores
+    if targets.offset is not None:
+        logits.index_put_(cells, targets.offset.to(logits), accumulate=True)
     per_row = logits.new_zeros(len(logits)).index_add_(0, targets.rows, weight)  # (B,)
-    picked = logits[place]  # (P,)
+    picked = logits[cells]  # (P,)
     highest = logits.amax(dim=1, keepdim=True)
     sums = logits.sub_(highest).exp_().sum(dim=1)  # (B,)
     loss = (per_row * (sums.log() + highest.squeeze(1))).sum() - (picked * weight).sum()
-    logits.mul_((per_row / sums)[:, None]).index_put_(place, -weight, accumulate=True)
+    logits.mul_((per_row / sums)[:, None]).index_put_(cells, -weight, accumulate=True)
     return loss
 
 
 def _times(gradient: Tensor, outer: Tensor) -> Tensor:
-    """The product, without a copy where there is nothing to multiply by."""
+    """gradient * outer, without a copy where outer is 1."""
     return gradient if float(outer) == 1.0 else gradient * outer
 
 
@@ -158,12 +158,12 @@ class _SoftmaxOfProducts(torch.autograd.Function):
         to_users = torch.empty_like(users)
         to_items, to_bias = torch.zeros_like(items), torch.zeros_like(bias)
         loss = users.new_zeros(())
-        for part, asked in targets.parts(len(users), size):
-            some = users[part]
-            logits = products(some, items, bias, out=scratch[: len(some)])
-            loss += _to_gradient(logits, asked)
-            torch.mm(logits, items, out=to_users[part])
-            to_items.addmm_(logits.T, some)
+        for rows, chunk in targets.chunks(len(users), size):
+            vectors = users[rows]
+            logits = products(vectors, items, bias, out=scratch[: len(vectors)])
+            loss += _to_gradient(logits, chunk)
+            torch.mm(logits, items, out=to_users[rows])
+            to_items.addmm_(logits.T, vectors)
             to_bias += logits.sum(dim=0)
         ctx.save_for_backward(to_users, to_items, to_bias)
         return loss
