@@ -330,7 +330,7 @@ def test_features_alone_are_answered(name: str, tmp_path: object) -> None:
 @pytest.mark.parametrize("name", [n for n in GRADIENT if (THROWAWAY.get(n) or models.get(n)).item_tables])
 def test_vectors_can_start_from_features(name: str) -> None:
     on = split(coloured(board_split().dataset.interactions), "article")
-    found = Evaluator(on, 5).rank(fitted(name, on, init="features").model.scorer())
+    found = Evaluator(on, 5).rank(fitted(name, on, init="features", epochs=8).model.scorer())
     assert ((found.items % 2) == (found.users % 2)[:, None]).mean() > 0.95
 
 
