@@ -12,10 +12,13 @@ import os
 import platform
 import resource
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +187,61 @@ def _search_faiss(folder: Path) -> None:
     assert indices.max() < len(np.load(folder / "vectors.npy"))  # -1 where fewer than 10 remain
 
 
+def top_k_by_strips() -> list[Comparison]:
+    """`evaluation/ranking.py`: the k best of each row by maxima of strips, against `torch.topk`."""
+    import torch
+
+    from tastespace.evaluation.ranking import top_k
+
+    rows = []
+    for n_items in (1_682, 20_000, 200_000):
+        scores = torch.rand(4_000_000 // n_items, n_items, generator=torch.Generator().manual_seed(0))
+        seconds = _fastest(partial(top_k, scores, 10), partial(scores.topk, 10, dim=1))
+        measure = f"seconds for the best 10 of {n_items:,}, {len(scores):,} rows, one thread"
+        rows.append(Comparison("top-k (evaluation/ranking.py)", "torch.topk, ties in any order", measure, *seconds))
+    return rows
+
+
+def adam() -> list[Comparison]:
+    """`training/optimizer.py`: first step in a process, and a step of a large table, against `torch.optim.AdamW`."""
+    import torch
+
+    from tastespace.training.optimizer import Adam
+
+    piece = "Adam (training/optimizer.py)"
+    first = [_first_step(own=own) for own in (True, False)]
+    rows = [Comparison(piece, "torch.optim.AdamW", "seconds until the first step ends, torch imported", *first)]
+    weights = [torch.nn.Parameter(torch.zeros(200_000, 64)) for _ in range(2)]
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    own, library = Adam([weights[0]], weight_decay=0.01), torch.optim.AdamW([weights[1]], lr=0.001, weight_decay=0.01)
+    seconds = _fastest(partial(own.step, 0.001), library.step)
+    rows.append(Comparison(piece, "torch.optim.AdamW", "seconds a step of 200,000 x 64 weights, one thread", *seconds))
+    return rows
+
+
+def _fastest(own: Callable[[], object], library: Callable[[], object], runs: int = 12) -> tuple[float, float]:
+    """Seconds of the fastest of `runs` calls of each, in turns, on one thread: steady on a machine that is busy."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times = [(median_seconds(own, 1), median_seconds(library, 1)) for _ in range(runs)]
+    torch.set_num_threads(threads)
+    return min(first for first, _ in times), min(second for _, second in times)
+
+
+def _first_step(*, own: bool) -> float:
+    """Seconds of a process from the imported torch to the end of a first step."""
+    make = "from tastespace.training.optimizer import Adam; step = lambda: Adam([weight]).step(0.001)"
+    if not own:
+        make = "step = lambda: torch.optim.AdamW([weight], lr=0.001).step()"
+    code = "import time, torch; start = time.perf_counter(); weight = torch.nn.Parameter(torch.zeros(10)); "
+    code += f"weight.grad = torch.ones(10); {make}; step(); print(time.perf_counter() - start)"
+    outputs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(3)]
+    return float(np.median([float(output) for output in outputs]))
+
+
 def _lists(measure: str, alternative: str, own: float, library: float) -> Comparison:
     return Comparison("inverted lists (index/lists.py)", alternative, measure, own, library)
 
@@ -205,6 +263,8 @@ def _milliseconds(search: Callable[[int], object], n_queries: int) -> float:
 
 SECTIONS: dict[str, Callable[[], list[Comparison]]] = {
     "inverted_lists": inverted_lists,
+    "top_k_by_strips": top_k_by_strips,
+    "adam": adam,
 }
 
 
