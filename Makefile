@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all check bench clean
+.PHONY: demo test test-all check docs bench clean
 
 demo: .venv/ready
 	$(BIN)/tastespace demo
@@ -23,12 +23,16 @@ test-all: .venv/ready
 .coverage: .venv/ready $(shell find src -name '*.py')
 	$(PYTEST) $(COVERED) -m "not release"
 
-check: .venv/ready .coverage
+check: docs .coverage
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/coverage report --fail-under 95
+
+# The site in build/site; warnings and broken links fail.
+docs: .venv/ready
+	$(BIN)/properdocs build --strict
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/quality.py
@@ -49,4 +53,4 @@ bench: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv models .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build models .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

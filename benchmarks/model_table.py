@@ -1,4 +1,4 @@
-"""Write the README's model table: what each model says of itself, and results/quality.json.
+"""Write the README's tables of models and of results, from the registry and results/quality.json.
 
 .venv/bin/python benchmarks/model_table.py
 """
@@ -14,7 +14,8 @@ PROTOCOLS = ("article", "article-rated", "random-811", "leave-last-out", "new-us
 ORDER = "mf ncf lightgcn bert4rec two_tower sasrec ials ease spectral item_knn popularity recent_popularity".split()
 
 
-def main() -> None:
+def readme() -> str:
+    """Return the README with its tables written from the registry and results/quality.json."""
     measured = json.loads((ROOT / "benchmarks" / "results" / "quality.json").read_text())
     found = {one["protocol"]: {row["model"]: row for row in one["rows"]} for one in measured["comparisons"]}
     names = [*ORDER, *(name for name in models.names() if name not in ORDER)]
@@ -38,8 +39,8 @@ def main() -> None:
         lines.append(f"| `{name}` | " + " | ".join([*figures, seconds]) + " |")
     file = ROOT / "README.md"
     before, rest = file.read_text().split(BEGIN)
-    file.write_text(before + "\n".join([BEGIN, *lines, END]) + rest.split(END)[1])
+    return before + "\n".join([BEGIN, *lines, END]) + rest.split(END)[1]
 
 
 if __name__ == "__main__":
-    main()
+    (ROOT / "README.md").write_text(readme())

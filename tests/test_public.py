@@ -62,11 +62,11 @@ def test_examples_in_docstrings_run(module: str) -> None:
     assert found.failed == 0
 
 
-def test_the_readme_names_every_command_and_protocol() -> None:
+def test_the_documents_name_every_command_and_protocol() -> None:
     from tastespace.cli import app
     from tastespace.data.protocols import names
 
-    text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "evaluation.md").read_text()
+    text = "".join((ROOT / "docs" / page).read_text() for page in ("index.md", "evaluation.md"))
     for command in app.registered_commands:
         assert f"tastespace {command.name}" in text, command.name
     for protocol in names():
