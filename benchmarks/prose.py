@@ -22,21 +22,22 @@ import tastespace as ts
 from cold_start import among
 from tastespace._atomic import write_text
 from tastespace.cold_start import AddedItems
-from tastespace.data import features
+from tastespace.data import feature_columns
 from tastespace.data.dataset import Dataset, Table
-from tastespace.data.features import Column, Encoder
+from tastespace.data.feature_columns import Column
+from tastespace.data.features import Encoder
 from tastespace.data.split import ready_split
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = ("ease", "spectral")
 VARIANTS = ("no titles", "common words, alike", "common words", *(f"{2**n:,} buckets" for n in range(6, 11)))
-NOW = f"{features._BUCKETS:,} buckets"
+NOW = f"{feature_columns._BUCKETS:,} buckets"
 
 
 @contextmanager
 def reading(variant: str) -> Iterator[None]:
     """Prose as a variant reads it."""
-    fit = features._fit_words
+    fit = feature_columns._fit_words
 
     def fitted(name: str, cells: list[Any], _: int) -> Column | None:
         found = fit(name, cells, int(variant.split(maxsplit=1)[0].replace(",", "")) if "buckets" in variant else 0)
@@ -46,7 +47,7 @@ def reading(variant: str) -> Iterator[None]:
             return replace(found, weights=() if variant.endswith("alike") else found.weights)
         return found
 
-    with mock.patch.object(features, "_fit_words", fitted):
+    with mock.patch.object(feature_columns, "_fit_words", fitted):
         yield
 
 

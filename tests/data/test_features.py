@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastespace.data.dataset import Dataset, Table
-from tastespace.data.features import Column, Encoder, Features
+from tastespace.data.feature_columns import Column
+from tastespace.data.features import Encoder, Features
 from tastespace.errors import DataError, OptionError
 from tests.build import log
 

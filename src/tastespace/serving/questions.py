@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastespace._messages import shown
-from tastespace.data.features import Told
+from tastespace.data.features import EncodedRow
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.errors import OptionError
@@ -102,7 +102,7 @@ def check_list(name: str, value: object) -> None:
 
 
 def _question_without_likes(
-    loaded: LoadedModel, history: Histories, attributes: Told | None, notes: tuple[str, ...]
+    loaded: LoadedModel, history: Histories, attributes: EncodedRow | None, notes: tuple[str, ...]
 ) -> Question:
     """Answer by the likes of similar users where attributes are given, else by popularity."""
     queries = Queries(np.array([-1]), history)
@@ -112,7 +112,11 @@ def _question_without_likes(
     return Question(queries, "popular", notes, loaded.popularity)
 
 
-def _encode_features(loaded: LoadedModel, features: Mapping[str, Any] | None) -> tuple[Told | None, tuple[str, ...]]:
+def _encode_features(
+    loaded: LoadedModel, features: Mapping[str, Any] | None
+) -> tuple[EncodedRow | None, tuple[str, ...]]:
+    loaded: LoadedModel, features: Mapping[str, Any] | None
+) -> tuple[EncodedRow | None, tuple[str, ...]]:
     """Encode the attributes of a request (None: it has none), and note values that training never had."""
     if not features:
         return None, ()
