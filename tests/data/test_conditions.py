@@ -83,26 +83,26 @@ def test_what_a_condition_fits(text: str, fitting: list[int] | None) -> None:
 @pytest.mark.parametrize(
     ("text", "told", "character"),
     [
-        ("", "the end stands where (, an attribute or not is expected", 1),
-        ("year", "the end stands where =, !=, <, <=, > or >=, between, in, is or not is expected", 5),
-        ("year = 3 3", "'3' stands where and, or or the end is expected", 10),
-        ("year ~ 3", "'~' stands where", 6),
-        ("(year = 3", "the end stands where )", 10),
-        ("year in ()", "')' stands where a number", 10),
-        ("year is gone", "'gone' stands where missing or not", 9),
-        ("year >= 1990 andgenres = 'x'", "'andgenres' stands where", 14),
+        ("", "the end comes where (, an attribute or not is expected", 1),
+        ("year", "the end comes where =, !=, <, <=, > or >=, between, in, is or not is expected", 5),
+        ("year = 3 3", "'3' comes where and, or or the end is expected", 10),
+        ("year ~ 3", "'~' comes where", 6),
+        ("(year = 3", "the end comes where )", 10),
+        ("year in ()", "')' comes where a number", 10),
+        ("year is gone", "'gone' comes where missing or not", 9),
+        ("year >= 1990 andgenres = 'x'", "'andgenres' comes where", 14),
         ("genres = 'abc", "this text has no closing quote", 10),
-        ("'a' = 3", "\"'a'\" stands where", 1),
+        ("'a' = 3", "\"'a'\" comes where", 1),
         ("yaer = 3", "no attribute 'yaer'; did you mean 'year'?", 1),
         ("year = 1 or yaer = 3", "no attribute 'yaer'", 13),
-        ("year = 1 or embedding = '0.5'", "embedding holds vectors, of which only 'is missing' can be asked", 13),
+        ("year = 1 or embedding = '0.5'", "embedding holds vectors, which can only be compared by 'is missing'", 13),
         ("embedding not in (0.5)", "embedding holds vectors", 1),
         ("embedding between 0 and 1", "embedding holds vectors", 1),
-        ("genres = 3", "genres holds texts, which stand in single quotes", 10),
+        ("genres = 3", "genres holds texts, which need single quotes", 10),
         ("year between 1 and '2'", "year holds numbers", 20),
         ("new = 'true'", "new holds numbers", 7),
-        ("__import__('os')", "'(' stands where", 11),
-        ("year = 1; drop table", "';' stands where", 9),
+        ("__import__('os')", "'(' comes where", 11),
+        ("year = 1; drop table", "';' comes where", 9),
     ],
 )
 def test_an_error_points_at_the_character(text: str, told: str, character: int) -> None:
@@ -118,10 +118,10 @@ def test_an_error_points_at_the_character(text: str, told: str, character: int) 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("(" * 5000 + "year = 1", "stands where"),
+        ("(" * 5000 + "year = 1", "comes where"),
         ("not " * 2000 + "year = 1", "nested more than 100 deep"),
         ("year = 1 or " * 1000, "at most 10,000 are read"),
-        ("\x00", "stands where"),
+        ("\x00", "comes where"),
         ("year = '\ud800", "no closing quote"),
     ],
 )
@@ -159,7 +159,7 @@ def test_what_is_expected_is_what_may_follow(sound: str, expected: str, wrong: s
         FILMS.fitting(f"{sound} {wrong}")
     told = str(caught.value).split("\n")[0]
     assert told.endswith(f"(character {len(sound) + 2})")
-    assert f"stands where {expected} is expected" in told
+    assert f"comes where {expected} is expected" in told
 
 
 @given(

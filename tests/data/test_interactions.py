@@ -81,8 +81,8 @@ def test_other_ids_change_the_fingerprint() -> None:
     [
         ({"item": np.zeros(3, np.int32)}, "the columns of a log must be lists of one length"),
         ({"weight": np.ones((2, 1), np.float32)}, "the columns of a log must be lists of one length"),
-        ({"user": np.array([0, 1], np.int32)}, "a user index lies outside its vocabulary of 1"),
-        ({"item": np.array([0, -1], np.int32)}, "a item index lies outside its vocabulary of 2"),
+        ({"user": np.array([0, 1], np.int32)}, "a user index is outside its vocabulary of 1"),
+        ({"item": np.array([0, -1], np.int32)}, "a item index is outside its vocabulary of 2"),
         ({"weight": np.array([1, np.nan], np.float32)}, "row 2 has a weight that is not finite"),
         ({"time": np.array([0, -1.0])}, "row 2 has the time -1.0; seconds since 1970 are expected"),
         ({"time": np.array([np.inf, 1.0])}, "row 1 has the time inf; seconds since 1970 are expected"),

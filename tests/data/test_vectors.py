@@ -101,7 +101,7 @@ def test_a_bundle_keeps_vectors_and_places_new_items_by_them(
 def test_what_vectors_cannot_be_asked_is_refused(bundles: dict[str, ts.Recommender]) -> None:
     answers = bundles["ease"]
     assert answers.recommend(user=3, where="embedding is missing", exclude_seen=False).items == (7,)
-    with pytest.raises(OptionError, match="embedding holds vectors, of which only 'is missing' can be asked"):
+    with pytest.raises(OptionError, match="embedding holds vectors, which can only be compared by 'is missing'"):
         answers.recommend(user=3, where="embedding > 0.5")
     with pytest.raises(OptionError, match="the rule cap names 'embedding', which holds vectors"):
         answers.recommend(user=3, rules=parse_rules("cap: [{of: embedding, at_most: 1}]"))

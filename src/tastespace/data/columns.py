@@ -1,4 +1,4 @@
-"""Column roles: which column of a log says who, what, how much and when."""
+"""Column roles: recognise the user, item, value and time columns of a log by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Roles:
 
 
 def folded(name: str) -> str:
-    """A column name as it is compared with the usual ones.
+    """Return a column name as it is compared with the usual ones.
 
     >>> folded("User_ID:token")
     'userid'
@@ -63,7 +63,7 @@ def find_roles(
     value: str | None = None,
     time: str | None = None,
 ) -> Roles:
-    """The column of each role: as stated, else by its usual name, never by its place.
+    """Return the column of each role: as stated, else by its usual name, never by its position.
 
     `where` names the file in errors.
     """
@@ -76,15 +76,15 @@ def find_roles(
 
 
 def find_role(role: Role, columns: Sequence[str], where: str, stated: str | None = None) -> str:
-    """The column of one role that must be there; no other role is looked for."""
-    found = _find(role, columns, where, stated)
-    if found is None:
+    """Return the column of one role; `DataError` where there is none."""
+    column = _find(role, columns, where, stated)
+    if column is None:
         names = ", ".join(shown(name) for name in columns[:12]) or "none"
         raise DataError(
             f"{where} has no column with a usual name for the {role} (its columns: {names}); "
             f"say which one with {role}=... (--{role}-column)"
         )
-    return found
+    return column
 
 
 def _find(role: Role, columns: Sequence[str], where: str, stated: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Where: conditions on attributes, as people write them: `genres = 'Comedy' and year >= 1990`.
+"""Conditions on attributes, parsed from text such as `genres = 'Comedy' and year >= 1990`.
 
     condition   or of ands of nots of comparisons; parentheses group
     comparison  NAME = VALUE   !=  <  <=  >  >=
@@ -33,8 +33,8 @@ _DEEPEST = 100  # parentheses and nots within each other
 _GRAMMAR = r"""
 ?start: either
 ?either: both (_OR both)*
-?both: one (_AND one)*
-?one: _NOT one -> opposite
+?both: term (_AND term)*
+?term: _NOT term -> opposite
     | "(" either ")"
     | name COMPARE value -> compare
     | name _IN list -> within
@@ -86,7 +86,7 @@ class Cells:
     cells: NDArray[np.int64]
     held: NDArray[np.int64]
     n: int
-    vectors: bool = False  # a cell of which nothing can be said but whether it is there
+    vectors: bool = False  # such a cell can only be missing or present
 
     @property
     def numeric(self) -> bool:
@@ -95,22 +95,22 @@ class Cells:
 
     @classmethod
     def of(cls, column: NDArray[Any]) -> "Cells":
-        """Of a table's column."""
+        """Group a table's column by value."""
         n = len(column)
         if column.dtype.kind in "biuf":
             return cls._numbers(column.astype(np.float64))
-        present = [(place, cell) for place, cell in enumerate(column.tolist()) if not _is_missing(cell)]
+        present = [(row, cell) for row, cell in enumerate(column.tolist()) if not _is_missing(cell)]
         if all(isinstance(cell, int | float) for _, cell in present):
-            found = np.full(n, np.nan)
-            found[[place for place, _ in present]] = [float(cell) for _, cell in present]
-            return cls._numbers(found)
+            numbers = np.full(n, np.nan)
+            numbers[[row for row, _ in present]] = [float(cell) for _, cell in present]
+            return cls._numbers(numbers)
         if any(is_vector(cell) for _, cell in present):
-            places = np.array([place for place, _ in present], dtype=np.int64)
-            return cls(np.array([""], dtype=object), places, np.zeros_like(places), n, vectors=True)
-        pairs = [(place, str(label)) for place, cell in present for label in _labels(cell) if not _is_missing(label)]
+            rows = np.array([row for row, _ in present], dtype=np.int64)
+            return cls(np.array([""], dtype=object), rows, np.zeros_like(rows), n, vectors=True)
+        pairs = [(row, str(label)) for row, cell in present for label in _labels(cell) if not _is_missing(label)]
         texts = np.array([text for _, text in pairs], dtype=object)
         values, held = np.unique(texts, return_inverse=True) if len(texts) else (texts, np.zeros(0, np.int64))
-        return cls(values, np.array([place for place, _ in pairs], dtype=np.int64), held, n)
+        return cls(values, np.array([row for row, _ in pairs], dtype=np.int64), held, n)
 
     @classmethod
     def _numbers(cls, column: NDArray[np.float64]) -> "Cells":
@@ -120,9 +120,9 @@ class Cells:
 
     def fitting(self, chosen: Mask) -> Mask:
         """(n,) whether a cell holds one of the `chosen` (V,) values."""
-        found = np.zeros(self.n, dtype=bool)
-        found[self.cells[chosen[self.held]]] = True
-        return found
+        mask = np.zeros(self.n, dtype=bool)
+        mask[self.cells[chosen[self.held]]] = True
+        return mask
 
     @property
     def present(self) -> Mask:
@@ -132,7 +132,7 @@ class Cells:
 
 @dataclass(eq=False)
 class Attributes:
-    """A table of `n` rows to ask conditions of; each column is looked through once, when it is first named."""
+    """A table of `n` rows that conditions are evaluated on; each column is grouped once, when it is first named."""
 
     table: Table
     n: int
@@ -144,20 +144,20 @@ class Attributes:
         return self._read[name]
 
     def fitting(self, text: str) -> Mask:
-        """(n,) the rows that a condition fits. `OptionError` for one that cannot be read, or is of no attribute."""
+        """(n,) mask of the rows that fit a condition; `OptionError` where it cannot be parsed or names no attribute."""
         return Condition.parse(text).mask(self)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition that was read."""
+    """A parsed condition."""
 
     text: str
     tree: Any
 
     @classmethod
     def parse(cls, text: str) -> "Condition":
-        """Read a condition; `OptionError` points at the character where that fails."""
+        """Parse a condition; `OptionError` points at the character where that fails."""
         if not isinstance(text, str):
             raise OptionError(f'a condition is a text such as "year >= 1990", not {shown(text)}')
         if len(text) > _LONGEST:
@@ -165,21 +165,21 @@ class Condition:
         try:
             tree = _parser().parse(text)
         except UnexpectedInput as error:
-            raise OptionError(_told(text, error)) from error
+            raise OptionError(_syntax_message(text, error)) from error
         if _depth(tree) > _DEEPEST:
             raise OptionError(f"the condition is nested more than {_DEEPEST} deep")
         return cls(text, tree)
 
     def mask(self, attributes: Attributes) -> Mask:
-        """(n,) the rows that it fits."""
+        """(n,) mask of the rows that fit."""
         return self._of(self.tree, attributes)
 
     def _of(self, node: Any, attributes: Attributes) -> Mask:
         parts = node.children
         if node.data in ("either", "both"):
             join = np.logical_or if node.data == "either" else np.logical_and
-            found: Mask = join.reduce([self._of(part, attributes) for part in parts])
-            return found
+            mask: Mask = join.reduce([self._of(part, attributes) for part in parts])
+            return mask
         if node.data == "opposite":
             return ~self._of(parts[0], attributes)
         return self._comparison(node.data, parts, attributes)
@@ -190,30 +190,30 @@ class Condition:
         if kind in ("missing", "present"):
             return cells.present if kind == "present" else ~cells.present
         if cells.vectors:
-            told = f"{name} holds vectors, of which only 'is missing' can be asked"
-            raise OptionError(pointed(self.text, _start(name), told))
-        if len(cells.values) == 0:  # nothing is known of the column, not even its type
+            message = f"{name} holds vectors, which can only be compared by 'is missing'"
+            raise OptionError(point_at(self.text, _start(name), message))
+        if len(cells.values) == 0:  # an empty column has no type
             return np.zeros(cells.n, dtype=bool)
         if kind == "compare":
             sign, wanted = str(parts[1]), self._value(parts[2].children[0], name, cells)
             opposite = sign in ("!=", "<>")
-            found = cells.fitting(_SIGNS["=" if opposite else sign](cells.values, wanted))
+            mask = cells.fitting(_SIGNS["=" if opposite else sign](cells.values, wanted))
         elif kind in ("within", "outside"):
             listed = [self._value(part.children[0], name, cells) for part in parts[1].children]
             opposite = kind == "outside"
-            found = cells.fitting(np.isin(cells.values, np.array(listed, dtype=cells.values.dtype)))
+            mask = cells.fitting(np.isin(cells.values, np.array(listed, dtype=cells.values.dtype)))
         else:
             low, high = (self._value(part.children[0], name, cells) for part in parts[1:])
             opposite = kind == "beyond"
-            found = cells.fitting((cells.values >= low) & (cells.values <= high))
-        return cells.present & ~found if opposite else found
+            mask = cells.fitting((cells.values >= low) & (cells.values <= high))
+        return cells.present & ~mask if opposite else mask
 
     def _cells(self, token: Token, attributes: Attributes) -> Cells:
         name = str(token) if token.type == "NAME" else str(token)[1:-1].replace('""', '"')
         if name not in attributes.table:
             known = list(attributes.table.columns)
-            told = f"there is no attribute {shown(name)}{did_you_mean(name, known) or '; there are none at all'}"
-            raise OptionError(pointed(self.text, _start(token), told))
+            message = f"there is no attribute {shown(name)}{did_you_mean(name, known) or '; there are none at all'}"
+            raise OptionError(point_at(self.text, _start(token), message))
         return attributes[name]
 
     def _value(self, token: Token, name: Token, cells: Cells) -> Value:
@@ -225,8 +225,8 @@ class Condition:
         else:
             value = float(token)
         if len(cells.values) and cells.numeric != isinstance(value, float):
-            kind = "numbers" if cells.numeric else "texts, which stand in single quotes"
-            raise OptionError(pointed(self.text, _start(token), f"{name} holds {kind}"))
+            kind = "numbers" if cells.numeric else "texts, which need single quotes"
+            raise OptionError(point_at(self.text, _start(token), f"{name} holds {kind}"))
         return value
 
 
@@ -239,11 +239,11 @@ _SIGNS: Mapping[str, Callable[[NDArray[Any], Value], Mask]] = {
 }
 
 
-def pointed(text: str, place: int, told: str) -> str:
-    """What is wrong with a text, and an arrow at the character."""
-    first = max(0, place - 60)
-    line = "".join(letter if letter.isprintable() else " " for letter in text[first : place + 40])
-    return f"{told} (character {place + 1})\n  {line}\n  {' ' * (place - first)}^"
+def point_at(text: str, position: int, message: str) -> str:
+    """Return an error message with an arrow below the character of the text."""
+    first = max(0, position - 60)
+    line = "".join(letter if letter.isprintable() else " " for letter in text[first : position + 40])
+    return f"{message} (character {position + 1})\n  {line}\n  {' ' * (position - first)}^"
 
 
 @cache
@@ -251,27 +251,27 @@ def _parser() -> Lark:
     return Lark(_GRAMMAR, parser="lalr", propagate_positions=False)
 
 
-def _told(text: str, error: UnexpectedInput) -> str:
+def _syntax_message(text: str, error: UnexpectedInput) -> str:
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
-        place, wrong = _start(error.token), shown(str(error.token))
+        position, wrong = _start(error.token), shown(str(error.token))
     elif isinstance(error, UnexpectedCharacters):
-        place = int(error.pos_in_stream or 0)
-        wrong = shown(text[place])
-        if text[place] == "'":
-            return pointed(text, place, "this text has no closing quote")
+        position = int(error.pos_in_stream or 0)
+        wrong = shown(text[position])
+        if text[position] == "'":
+            return point_at(text, position, "this text has no closing quote")
     else:
-        place, wrong = len(text.rstrip()), "the end"
-    names = sorted({_EXPECTED.get(name, name.strip("_").casefold()) for name in _expected_after(text[:place])})
-    told = f"the condition cannot be read: {wrong} stands where {_listed(names)} is expected"
-    return pointed(text, place, told)
+        position, wrong = len(text.rstrip()), "the end"
+    names = sorted({_EXPECTED.get(name, name.strip("_").casefold()) for name in _expected_after(text[:position])})
+    message = f"the condition cannot be read: {wrong} comes where {_listed(names)} is expected"
+    return point_at(text, position, message)
 
 
 def _expected_after(text: str) -> Collection[str]:
-    """What may follow the sound beginning of a condition; lark's errors tell of a state that the wrong sign led to."""
+    """Tokens that may follow the valid beginning of a condition; lark's errors list those of a later state."""
     parser: Any = _parser().parse_interactive(text)
     parser.exhaust_lexer()
-    found: Collection[str] = parser.accepts()
-    return found
+    names: Collection[str] = parser.accepts()
+    return names
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -283,7 +283,7 @@ def _start(token: Token) -> int:
 
 
 def _depth(tree: Any) -> int:
-    """How deep a tree goes, without recursion."""
+    """Depth of a tree, without recursion."""
     deepest, level = 0, [tree]
     while level:
         deepest += 1

@@ -53,7 +53,7 @@ class Table:
         return Table({name: column[start:] for name, column in self.columns.items()})
 
     def extended(self, rows: Sequence[Mapping[str, Any]]) -> "Table":
-        """The same with more rows; what one does not tell is missing. `OptionError` for a name that is no column."""
+        """Append rows; attributes that a row lacks are missing. `OptionError` for a name that is no column."""
         for name in dict.fromkeys(name for row in rows for name in row):
             if name not in self.columns:
                 raise OptionError(f"there is no attribute {shown(name)}{did_you_mean(str(name), list(self.columns))}")
@@ -110,10 +110,10 @@ def find_title(table: Table, text: str) -> NDArray[np.int64]:
     wanted = text.strip().casefold()
     exact = [index for index, title in enumerate(titles) if wanted and title == wanted]
     within = [index for index, title in enumerate(titles) if wanted and wanted in title]
-    found = exact or within
-    if not found:
+    matching = exact or within
+    if not matching:
         raise UnknownIdError(f"there is no item titled {shown(text)}{did_you_mean(text, filter(None, shown_titles))}")
-    return np.array(found, dtype=np.int64)
+    return np.array(matching, dtype=np.int64)
 
 
 def is_list(cell: Any) -> bool:
@@ -125,21 +125,21 @@ def is_vector(cell: Any) -> bool:
     """Whether a cell is a list of numbers and not of labels: one of them at least has a decimal point."""
     if isinstance(cell, np.ndarray):
         return cell.ndim == 1 and cell.dtype.kind == "f" and len(cell) > 0
-    numbers = is_list(cell) and all(isinstance(one, int | float | np.number) for one in cell)
-    return numbers and any(isinstance(one, float | np.floating) for one in cell)
+    numbers = is_list(cell) and all(isinstance(value, int | float | np.number) for value in cell)
+    return numbers and any(isinstance(value, float | np.floating) for value in cell)
 
 
 def vector_of(cell: Any) -> NDArray[np.float64] | None:
     """(D,) finite numbers of a list; None for anything else."""
     try:
-        found = np.ma.filled(np.ma.asarray(cell, dtype=np.float64), np.nan) if is_list(cell) else None
+        vector = np.ma.filled(np.ma.asarray(cell, dtype=np.float64), np.nan) if is_list(cell) else None
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if found is not None and found.ndim == 1 and np.isfinite(found).all() else None
+    return vector if vector is not None and vector.ndim == 1 and np.isfinite(vector).all() else None
 
 
 def shown_cell(cell: Any) -> str:
-    """A cell as it can stand in an error message."""
+    """Return a cell as text for an error message."""
     return shown(cell.tolist() if isinstance(cell, np.ndarray) else cell)
 
 
@@ -148,7 +148,7 @@ def _for_json(value: Any) -> Any:
 
 
 def _joined(name: str, column: NDArray[Any], cells: list[Any]) -> NDArray[Any]:
-    """A column with cells after it; a column of whole numbers or truth values becomes one that can miss some."""
+    """Append cells to a column; a column of whole numbers or truth values becomes one that can miss some."""
     if column.dtype.kind in "biuf":
         try:
             added = np.array([np.nan if cell is None else float(cell) for cell in cells], dtype=np.float64)
@@ -161,17 +161,17 @@ def _joined(name: str, column: NDArray[Any], cells: list[Any]) -> NDArray[Any]:
     for cell in cells:
         vector = None if size is None or cell is None else vector_of(cell)
         if size is not None and cell is not None and (vector is None or len(vector) != size):
-            told = f"holds lists of {size} finite numbers, and a new item has {shown_cell(cell)}"
-            raise OptionError(f"the attribute {shown(name)} {told}")
+            expected = f"holds lists of {size} finite numbers, and a new item has {shown_cell(cell)}"
+            raise OptionError(f"the attribute {shown(name)} {expected}")
     late = np.empty(len(cells), dtype=object)
     late[:] = cells
     return np.concatenate([column.astype(object), late])
 
 
 def _plain(value: Any) -> Any:
-    """As JSON knows it; dates and the like as texts."""
+    """Return a cell as JSON can hold it; dates and the like as texts."""
     if is_list(value):
-        return [_plain(one) for one in value]
+        return [_plain(entry) for entry in value]
     if isinstance(value, np.generic):
         value = value.item()
     if not isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Histories: what each of many users did, as one ragged array."""
+"""Histories: the item lists of many users as one ragged array."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ class Histories:
 
     @classmethod
     def of(cls, lists: Sequence[Sequence[int]], weights: Sequence[Sequence[float]] | None = None) -> "Histories":
-        """From lists of item indices; every weight is 1 unless given."""
-        lengths = np.array([len(one) for one in lists], dtype=np.int64)
-        items = np.array([index for one in lists for index in one], dtype=np.int32)
-        flat = [w for one in weights for w in one] if weights is not None else [1.0] * len(items)
+        """Build from lists of item indices; every weight is 1 unless given."""
+        lengths = np.array([len(items) for items in lists], dtype=np.int64)
+        items = np.array([index for indices in lists for index in indices], dtype=np.int32)
+        flat = [weight for row in weights for weight in row] if weights is not None else [1.0] * len(items)
         return cls(items, _offsets(lengths), np.array(flat, dtype=np.float32))
 
     def __len__(self) -> int:
@@ -60,21 +60,21 @@ class Histories:
         return made
 
     def positives(self) -> "Histories":
-        """The same lists with only the liked items."""
+        """The lists reduced to their positives."""
         return self.keep(self.weights > 0)
 
     def take(self, indices: NDArray[np.int64]) -> "Histories":
         """The lists at `indices`, in that order."""
         starts, lengths = self.offsets[indices], self.lengths[indices]
         offsets = _offsets(lengths)
-        # place of every wanted item: its list's start plus its rank within the list
+        # position of every requested item: its list's start plus its rank within the list
         where = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(starts, lengths)
         return Histories(self.items[where], offsets, self.weights[where])
 
     def keep(self, mask: NDArray[np.bool_]) -> "Histories":
-        """The same lists with only the items where `mask` (total,) is true."""
-        kept = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
-        return Histories(self.items[mask], kept[self.offsets], self.weights[mask])
+        """The lists reduced to the items where `mask` (total,) is true."""
+        counts = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
+        return Histories(self.items[mask], counts[self.offsets], self.weights[mask])
 
 
 def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

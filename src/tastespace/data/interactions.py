@@ -1,4 +1,4 @@
-"""Interactions: the log, as arrays that cannot be built wrong."""
+"""Interactions: the log as checked arrays."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -15,10 +15,10 @@ from tastespace.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """Who used what: one row an event, in file order.
+    """User-item interactions: one row an event, in file order.
 
-    `user` and `item` are indices into the vocabularies. `value` is what the log said (stars, hours; NaN where it
-    said nothing). `weight` is what it means: > 0 liked (its size is the confidence), 0 seen but neutral,
+    `user` and `item` are indices into the vocabularies. `value` is the logged number (stars, hours; NaN where there
+    is none). `weight` is its meaning: > 0 positive (its size is the confidence), 0 seen but neutral,
     < 0 disliked. `time` is seconds since the epoch, UTC, or None where the log has no time.
     """
 
@@ -38,7 +38,7 @@ class Interactions:
             raise DataError("the columns of a log must be lists of one length")
         for indices, vocabulary in ((self.user, self.users), (self.item, self.items)):
             if rows and (indices.min() < 0 or indices.max() >= len(vocabulary)):
-                raise DataError(f"a {vocabulary.noun} index lies outside its vocabulary of {len(vocabulary)}")
+                raise DataError(f"a {vocabulary.noun} index is outside its vocabulary of {len(vocabulary)}")
         if not bool(np.isfinite(self.weight).all()):
             raise DataError(f"row {int(np.argmin(np.isfinite(self.weight))) + 1} has a weight that is not finite")
         if self.time is not None and rows and not (np.isfinite(self.time).all() and self.time.min() >= 0):
@@ -76,15 +76,15 @@ class Interactions:
         return replace(self, weight=weight)
 
     def positives(self) -> "Interactions":
-        """Rows that say "liked": weight above 0."""
+        """Rows with a positive signal: weight above 0."""
         return self.take(self.weight > 0)
 
     def seen(self) -> "Interactions":
-        """Every row: liked, neutral or disliked, the user has met the item."""
+        """Every row: positive, neutral or disliked, the user has seen the item."""
         return self
 
     def dislikes(self) -> "Interactions":
-        """Rows that say "disliked": weight below 0."""
+        """Rows with a negative signal: weight below 0."""
         return self.take(self.weight < 0)
 
     def pairs(self) -> NDArray[np.int64]:
@@ -134,7 +134,7 @@ class Interactions:
         weight: NDArray[np.floating] | None = None,
         time: NDArray[np.floating] | None = None,
     ) -> "Interactions":
-        """From index arrays; a missing value is NaN, a missing weight 1."""
+        """Build from index arrays; a missing value is NaN, a missing weight 1."""
         rows = len(user)
         return cls(
             user=np.ascontiguousarray(user, dtype=np.int32),

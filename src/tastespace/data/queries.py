@@ -53,4 +53,4 @@ def check_k(k: int, n: int, noun: str = "item") -> None:
         raise OptionError(f"k is {shown(k)}, but a whole number of at least 1 is expected")
     if k > n:
         holder = "the catalogue has" if noun == "item" else "there are"
-        raise OptionError(f"k is {k}, but {holder} only {n} {noun}s; ask for at most so many (--k)")
+        raise OptionError(f"k is {k}, but {holder} only {n} {noun}s; at most {n} can be requested (--k)")

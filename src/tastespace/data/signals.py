@@ -1,4 +1,4 @@
-"""Signals: from what the log says (stars, hours) to what it means (liked, neutral, disliked)."""
+"""Derive weights (positive, neutral, disliked) from the values of a log (stars, hours)."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -22,8 +22,8 @@ class Ratings:
     [1.0, 1.0, 0.0, 0.0, -1.0]
     """
 
-    like_from: float = option(4.0, "the lowest rating that says 'liked'")
-    dislike_below: float = option(3.0, "ratings below this say 'disliked'")
+    like_from: float = option(4.0, "the lowest rating that counts as a positive")
+    dislike_below: float = option(3.0, "ratings below this count as disliked")
 
     def __post_init__(self) -> None:
         check(self)
@@ -47,7 +47,7 @@ def derive_weights(
     dislike_below: float | None = None,
     n_rows: int = 0,
 ) -> tuple[NDArray[np.float32], str]:
-    """Weights of a log, and a sentence that says how they were made.
+    """Derive the weights of a log, and a sentence that says how.
 
     `auto` reads a column named like a rating (stars up to 5) as `Ratings`, and otherwise counts every row as
     liked; ratings on another scale need `like_from`.

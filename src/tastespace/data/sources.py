@@ -245,8 +245,8 @@ def _dataset(name: str, films: Films) -> Dataset:
 
 def _aligned(columns: Mapping[str, list[Any]], key: str, ids: np.ndarray) -> Table:
     """Columns in the order of the vocabulary; an id without a row gets None."""
-    place = {identifier: row for row, identifier in enumerate(columns[key])}
-    rows = [place.get(int(identifier)) for identifier in ids]
+    row_of = {identifier: row for row, identifier in enumerate(columns[key])}
+    rows = [row_of.get(int(identifier)) for identifier in ids]
     return Table.of_lists(
         {
             name: [None if row is None else values[row] for row in rows]

@@ -15,7 +15,7 @@ def _dataset(name: str, user: np.ndarray, item: np.ndarray, n_users: int, n_item
 
 
 def checkerboard(n_users: int = 80, n_items: int = 60, *, share: float = 0.6, seed: int = 0) -> Dataset:
-    """Users of two kinds: even users like even items, odd users odd ones, and each has met `share` of them.
+    """Users of two kinds: even users like even items, odd users odd ones, and each has interacted with `share` of them.
 
     The right answer for anybody is an unseen item of their own colour.
     """
@@ -44,7 +44,7 @@ def power_law(
 ) -> Dataset:
     """A large log: popularity falls as rank**-exponent, and each user keeps to one of `n_tastes` shelves mostly.
 
-    Pairs are distinct, so there may be fewer rows than asked for.
+    Pairs are distinct, so there may be fewer rows than requested.
     """
     rng = np.random.default_rng(seed)
     popularity = np.cumsum(np.arange(1, n_items + 1) ** -exponent)

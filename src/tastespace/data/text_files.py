@@ -61,18 +61,18 @@ def known_encoding(encoding: str) -> str:
 def broken_json_line(path: Path) -> DataError:
     """Return the error that names the first line of a JSON lines file that is not JSON."""
     opener: Any = gzip.open if path.suffix == ".gz" else open
-    place = str(path)
+    location = str(path)
     try:
         with opener(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     json.loads(line if line.strip() else "0")
                 except (ValueError, RecursionError):
-                    place = f"{path}, line {number},"
+                    location = f"{path}, line {number},"
                     break
     except (OSError, EOFError, zlib.error) as error:
         return DataError(f"{path} cannot be read or unpacked ({error})")
-    return DataError(f"{place} is not a whole JSON object; one object a line is expected")
+    return DataError(f"{location} is not a whole JSON object; one object a line is expected")
 
 
 def compression(path: str | Path) -> str:

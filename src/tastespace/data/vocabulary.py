@@ -16,10 +16,10 @@ _SUGGEST_UP_TO = 200_000  # comparing spellings costs about 10 microseconds a na
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """Sorted distinct ids; an id's index is its place among them.
+    """Sorted distinct ids; an id's index is its position among them.
 
     `ids` is an int64 array, or an object array of str. `noun` ("user", "item") names the things in errors. The last
-    `appended` ids came later and stand in the order in which they came, so that no index ever changes.
+    `appended` ids were added later, in order of arrival, so that no index ever changes.
 
     >>> vocabulary = Vocabulary.of([30, 10, 20, 10])
     >>> vocabulary.ids.tolist(), vocabulary.index_of([20, 30]).tolist()
@@ -55,7 +55,7 @@ class Vocabulary:
         return cls(values, noun)
 
     def extended(self, ids: Sequence[Any]) -> "Vocabulary":
-        """The same with ids at its end. `DataError` for one that is known, comes twice or has another type."""
+        """Append ids. `DataError` for one that is known, comes twice or has another type."""
         late = list(ids)
         if not all(isinstance(value, str) if self.is_text else _is_whole(value) for value in late):
             kind = "texts" if self.is_text else "whole numbers"
@@ -68,13 +68,13 @@ class Vocabulary:
 
     @cached_property
     def _sorted(self) -> NDArray[Any]:
-        found: NDArray[Any] = self.ids[: len(self.ids) - self.appended]
-        return found
+        ids: NDArray[Any] = self.ids[: len(self.ids) - self.appended]
+        return ids
 
     @cached_property
     def _late(self) -> dict[int, int]:
         start = len(self._sorted)
-        return {value: start + place for place, value in enumerate(self.ids[start:].tolist())}
+        return {value: start + offset for offset, value in enumerate(self.ids[start:].tolist())}
 
     @property
     def is_text(self) -> bool:
@@ -101,12 +101,12 @@ class Vocabulary:
             return np.zeros(0, dtype=np.int64)
         if self.is_text:
             table = self._index_of_text
-            found = np.array([table.get(v, -1) if isinstance(v, str) else -1 for v in ids], dtype=np.int64)
+            index = np.array([table.get(v, -1) if isinstance(v, str) else -1 for v in ids], dtype=np.int64)
         else:
-            found = self._index_of_numbers(ids)
-        if unknown == "raise" and bool(np.any(found < 0)):
-            raise self._unknown(list(ids)[int(np.argmax(found < 0))])
-        return found
+            index = self._index_of_numbers(ids)
+        if unknown == "raise" and bool(np.any(index < 0)):
+            raise self._unknown(list(ids)[int(np.argmax(index < 0))])
+        return index
 
     def _index_of_numbers(self, ids: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
         if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu" and np.can_cast(ids.dtype, np.int64):
@@ -117,17 +117,17 @@ class Vocabulary:
             wanted = np.array([v if w else 0 for v, w in zip(values, whole, strict=True)], dtype=np.int64)
         first = self._sorted
         if len(first) == 0:
-            found = np.full(len(wanted), -1, dtype=np.int64)
+            index = np.full(len(wanted), -1, dtype=np.int64)
         else:
-            place = np.minimum(np.searchsorted(first, wanted), len(first) - 1)
-            found = np.where(whole & (first[place] == wanted), place, -1)
+            position = np.minimum(np.searchsorted(first, wanted), len(first) - 1)
+            index = np.where(whole & (first[position] == wanted), position, -1)
         if self.appended:
-            for row in np.flatnonzero(whole & (found < 0)).tolist():
-                found[row] = self._late.get(int(wanted[row]), -1)
-        return found
+            for row in np.flatnonzero(whole & (index < 0)).tolist():
+                index[row] = self._late.get(int(wanted[row]), -1)
+        return index
 
     def parse(self, text: str) -> Any:
-        """What a user typed, as an id of this vocabulary's type (it need not be known)."""
+        """Convert text that a user typed to an id of this vocabulary's type (it need not be known)."""
         if self.is_text:
             return text
         try:
@@ -145,8 +145,8 @@ class Vocabulary:
             if not isinstance(value, int | np.integer) or not _is_whole(value):
                 return []
             wanted = int(value)
-            place = int(np.searchsorted(self._sorted, wanted))
-            window: list[int] = [*self._sorted[max(0, place - n) : place + n].tolist(), *self._late]
+            position = int(np.searchsorted(self._sorted, wanted))
+            window: list[int] = [*self._sorted[max(0, position - n) : position + n].tolist(), *self._late]
             return sorted(window, key=lambda known: abs(known - wanted))[:n]
         return list(nearest(str(value), self.ids.tolist(), n))
 

@@ -115,8 +115,6 @@ def _question_without_likes(
 def _encode_features(
     loaded: LoadedModel, features: Mapping[str, Any] | None
 ) -> tuple[EncodedRow | None, tuple[str, ...]]:
-    loaded: LoadedModel, features: Mapping[str, Any] | None
-) -> tuple[EncodedRow | None, tuple[str, ...]]:
     """Encode the attributes of a request (None: it has none), and note values that training never had."""
     if not features:
         return None, ()
