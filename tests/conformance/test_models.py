@@ -24,9 +24,13 @@ from tastespace.evaluation import Evaluator, evaluate
 from tastespace.models.base import Factored, Model, Shapes
 from tastespace.training import forecast
 from tastespace.training.fit import Fit, configure, fit
-from tests.conformance.throwaway import Network, Transformer
+from tests.conformance.throwaway import GUIDE, Network, Transformer, example_of_the_guide
 
-THROWAWAY = {"throwaway-transformer": Transformer, "throwaway-network": Network}
+THROWAWAY = {
+    "throwaway-transformer": Transformer,
+    "throwaway-network": Network,
+    "mult_dae": example_of_the_guide(),
+}
 NAMES = [*models.names(), *THROWAWAY]
 IN_ORDER = [name for name in NAMES if (THROWAWAY.get(name) or models.get(name)).in_order]
 PERSONAL = [name for name in NAMES if "popularity" not in name]
@@ -384,3 +388,11 @@ def test_memory_forecast_covers_the_weights(name: str) -> None:
     model = cls(cls.Config(), shapes)
     held = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     assert cls.memory_bytes(cls.Config(), shapes, 500, 100) >= held
+
+
+def test_the_guide_names_every_member_that_a_model_may_write() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    own = {*vars(Model), *vars(Factored), *Model.__annotations__}
+    members = {name for name in own if not name.startswith("_") and name not in torch.nn.Module.__dict__}
+    given = {"learns_by_gradient", "resolve_config", "user_rows"}  # read by the library, not written by a model
+    assert {name for name in members - given if f"`{name}" not in text} == set()

@@ -1,8 +1,13 @@
-"""Models that exist to prove that the contract holds kinds that are not in the package: a transformer over histories,
-and a network without vectors."""
+"""Models that are not in the package: the example of docs/adding-a-model.md, and two kinds that prove the contract, a
+transformer over histories and a network without vectors."""
 
+import importlib.util
+import re
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +21,23 @@ from tastespace.data.queries import Queries
 from tastespace.models.base import Factored, Model, Options, Shapes
 
 LENGTH = 8
+GUIDE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
+
+
+def example_of_the_guide() -> type[Model]:
+    """Import the one Python block of the guide, as the file of a model is imported."""
+    (code,) = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "mult_dae.py"
+        file.write_text(code, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location("tests.conformance.mult_dae", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    model: type[Model] = module.MODEL
+    return model
 
 
 @dataclass(frozen=True)

@@ -30,20 +30,20 @@ from tastespace.models.parts.user_rows import UserRows
 class Options:
     """How a gradient model is trained. A model's `OPTIONS` are the defaults that suit it."""
 
-    epochs: int = option(100, "passes over the training rows, at most", usual=(10, 100), at_least=1)
-    batch_size: int = option(1024, "interactions a step", usual=(256, 8192), at_least=1)
-    learning_rate: float = option(1e-3, "Adam's step size at the start", usual=(1e-4, 1e-1), above=0)
-    final_lr_fraction: float = option(1.0, "share of the learning rate left at the last epoch (cosine)", at_least=0)
-    weight_decay: float = option(0.0, "pull towards zero a step, decoupled (AdamW)", usual=(0, 1e-2), at_least=0)
-    patience: int = option(10, "epochs without a better validation metric before stopping", at_least=1)
-    metric: str = option("recall@10", "validation metric that chooses the epoch")
-    validate_every: int = option(1, "epochs between two validations", at_least=1)
-    seed: int = option(0, "of initial weights, batch order and negatives", at_least=0, at_most=2**32 - 1)
-    device: str = option("cpu", "where tensors live: cpu, cuda, cuda:1, mps")
-    threads: int = option(
-        0, "processor threads of a step; 0: one for small models, all for large ones", at_least=0, at_most=1024
+    epochs: int = option(100, "maximum number of passes over the training rows", usual=(10, 100), at_least=1)
+    batch_size: int = option(1024, "interactions per step", usual=(256, 8192), at_least=1)
+    learning_rate: float = option(1e-3, "initial learning rate of Adam", usual=(1e-4, 1e-1), above=0)
+    final_lr_fraction: float = option(
+        1.0, "learning rate of the last epoch relative to the first (cosine schedule)", at_least=0
     )
-    refit: bool = option(True, "fit again on all training rows for the chosen number of epochs")
+    weight_decay: float = option(0.0, "decoupled weight decay (AdamW)", usual=(0, 1e-2), at_least=0)
+    patience: int = option(10, "epochs without improvement of the validation metric before early stopping", at_least=1)
+    metric: str = option("recall@10", "validation metric that chooses the epoch")
+    validate_every: int = option(1, "epochs between validations", at_least=1)
+    seed: int = option(0, "random seed of initial weights, batch order and negatives", at_least=0, at_most=2**32 - 1)
+    device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps")
+    threads: int = option(0, "CPU threads; 0: one for small models, all for large ones", at_least=0, at_most=1024)
+    refit: bool = option(True, "fit again on all training rows, for the best number of epochs")
     init: Literal["default", "features", "svd"] = option(
         "default", "how vectors are initialised: the model's own way, from features too, or from an SVD of the likes"
     )
@@ -54,7 +54,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Shapes:
-    """What a model's tensors depend on, beside its config."""
+    """Sizes that a model's tensors depend on, beside its config."""
 
     n_users: int
     n_items: int
@@ -71,19 +71,19 @@ class Model(nn.Module, abc.ABC):
     """
 
     about: ClassVar[str]
-    """What it is, in a few words."""
+    """A few words that say what the model is."""
     pick: ClassVar[str] = ""
-    """When to pick it, in a sentence."""
+    """A sentence that says when to pick it."""
     Config: ClassVar[type[Any]]
     OPTIONS: ClassVar[Options] = Options()
     reads_features: ClassVar[bool] = False
     """Whether attributes of users and items are read, and `set_features` is called before `prepare`."""
     user_tables: ClassVar[tuple[str, ...]] = ()
-    """Names of parameters that hold a row a user; such rows can start from features."""
+    """Names of parameters that hold one row per user; such rows can be initialised from features."""
     item_tables: ClassVar[tuple[str, ...]] = ()
-    """The same for items."""
+    """Names of parameters that hold one row per item."""
     in_order: ClassVar[bool] = False
-    """Whether the order of a history counts: such a model tells what follows, not only what belongs."""
+    """Whether the order of a history matters: such a model predicts the next item."""
     sigmoid: bool = False
     """Whether scores are log-odds, so that their logistic function is a probability."""
 
@@ -99,21 +99,21 @@ class Model(nn.Module, abc.ABC):
 
     @classmethod
     def resolve_config(cls, config: Any, split: Split) -> Any:
-        """The config with what it leaves to the split settled, by its own `resolve`; called before the constructor."""
+        """Return the config with its "auto" options resolved for the split; called before the constructor."""
         resolve = getattr(config, "resolve", None)
         return config if resolve is None else resolve(split)
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
-        """Forecast of the most memory that training on `n_rows` takes beside the data."""
+        """Forecast the peak memory of training on `n_rows`, in bytes, without the data."""
         with shapes_only():
             model = cls(config, shapes)
-        trained = sum(p.numel() * p.element_size() for p in model.parameters())
-        kept = sum(b.numel() * b.element_size() for b in model.buffers())
-        return 4 * trained + kept  # weight, gradient and Adam's two moments
+        parameters = sum(p.numel() * p.element_size() for p in model.parameters())
+        buffers = sum(b.numel() * b.element_size() for b in model.buffers())
+        return 4 * parameters + buffers  # weight, gradient and Adam's two moments
 
     def set_features(self, features: Features) -> None:
-        """Take what is known of users and items beside the log; called before `prepare`, and again at load."""
+        """Take the attributes of users and items; called before `prepare`, and again at load."""
 
     def prepare(self, train: Interactions) -> None:
         """Derive everything that scoring needs from training rows; called once, before any epoch."""
@@ -146,11 +146,11 @@ class Model(nn.Module, abc.ABC):
         return None
 
     def item_embeddings(self) -> Tensor | None:
-        """(N, D) vectors whose cosine says how alike two items are, or None where the model has none."""
+        """(N, D) vectors whose cosine is the similarity of items, or None where the model has none."""
         return None
 
     def query_embeddings(self, queries: Queries) -> Tensor | None:
-        """(B, D) vectors whose cosine says how alike two users are, or None where the model has none."""
+        """(B, D) vectors whose cosine is the similarity of users, or None where the model has none."""
         return None
 
 
@@ -173,11 +173,11 @@ class Factored(Model):
         """(N, D) item vectors; in models that read features, those of M new items with `features` (M, F)."""
 
     def encode_users(self, users: Tensor) -> Tensor:
-        """(B, D) vectors of known users, for models that keep a row a user."""
-        raise OptionError(f"{type(self).__name__} keeps no user rows")
+        """(B, D) vectors of known users, for models with one row per user."""
+        raise OptionError(f"{type(self).__name__} has no user rows")
 
     def fold_in(self) -> FoldIn | None:
-        """How a bare history becomes a query vector without the network; None where the network must run."""
+        """Return the fold-in of a bare history, without the network; None where the network must run."""
         return None
 
     def encode_queries(self, queries: Queries) -> Tensor:
@@ -190,7 +190,7 @@ class Factored(Model):
             return self.encode_queries
         fold_in = self.fold_in()
         if fold_in is None:
-            raise OptionError(f"{type(self).__name__} must say how a history becomes a vector")
+            raise OptionError(f"{type(self).__name__} must define fold_in or encode_queries")
         return lambda queries: self._by_row_or_history(queries, fold_in)
 
     def _by_row_or_history(self, queries: Queries, fold_in: FoldIn) -> Tensor:
@@ -203,8 +203,8 @@ class Factored(Model):
             return rows
         encoded = rows.new_empty(len(queries), rows.shape[1])
         encoded[torch.from_numpy(np.flatnonzero(known)).to(device)] = rows
-        strangers = np.flatnonzero(~known)
-        encoded[torch.from_numpy(strangers).to(device)] = torch.from_numpy(fold_in(queries.take(strangers))).to(device)
+        others = np.flatnonzero(~known)
+        encoded[torch.from_numpy(others).to(device)] = torch.from_numpy(fold_in(queries.take(others))).to(device)
         return encoded
 
     def score(self, queries: Queries) -> Tensor:
