@@ -77,7 +77,7 @@ def models(json: AsJson = False) -> None:
 
 
 def doctor(json: AsJson = False) -> None:
-    """Tell what is installed and where data lie.
+    """Show what is installed and where data are cached.
 
     Example: tastespace doctor
     """

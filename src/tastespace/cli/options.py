@@ -42,7 +42,7 @@ TimeColumn = Annotated[str | None, typer.Option(help="Column of the time.", show
 LikeFrom = Annotated[
     float | None, typer.Option(help="Lowest rating that says 'liked' (4 for stars).", show_default=False)
 ]
-Duplicates = Annotated[str, typer.Option(help="A user meets an item twice: error, keep, first, last or max.")]
+Duplicates = Annotated[str, typer.Option(help="Repeated pairs of user and item: error, keep, first, last or max.")]
 Format = Annotated[
     str | None,
     typer.Option(help="csv, tsv, parquet, jsonl or lines; by the file's ending.", show_default=False),

@@ -19,7 +19,7 @@ def train(
     protocol: o.Protocol = None,
     settings: o.Settings = None,
     force: Annotated[bool, typer.Option(help="Replace a model that is there already.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on where an interrupted training stopped.")] = False,
+    resume: Annotated[bool, typer.Option(help="Resume an interrupted training.")] = False,
     train_file: o.TrainFile = None,
     test_file: o.TestFile = None,
     user_column: o.UserColumn = None,
