@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastespace.data.histories import Histories
-from tastespace.models.bert4rec import Masked
+from tastespace.models.bert4rec import MaskedBatch
 from tests.models.sequences import TINY, made
 
 each_ask = pytest.mark.parametrize("ask", ["next", "anywhere"])
 
 
-def masked(lists: list[list[int]], seed: int = 0, **settings: object) -> Masked:
+def masked(lists: list[list[int]], seed: int = 0, **settings: object) -> MaskedBatch:
     users = np.zeros(len(lists), np.int64)
     return made("bert4rec", **settings).masked(users, Histories.of(lists), np.random.default_rng(seed))
 
 
-def visible(batch: Masked, row: int) -> list[int]:
+def visible(batch: MaskedBatch, row: int) -> list[int]:
     return batch.visible.items[row, batch.visible.valid[row]].tolist()
 
 

@@ -45,7 +45,7 @@ class Options:
     threads: int = option(0, "CPU threads; 0: one for small models, all for large ones", at_least=0, at_most=1024)
     refit: bool = option(True, "fit again on all training rows, for the best number of epochs")
     init: Literal["default", "features", "svd"] = option(
-        "default", "how vectors are initialised: the model's own way, from features too, or from an SVD of the likes"
+        "default", "initial vectors: the model's own, with directions of the features, or from an SVD of the positives"
     )
 
     def __post_init__(self) -> None:

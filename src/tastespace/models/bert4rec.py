@@ -5,9 +5,9 @@ Sun et al. 2019, "BERT4Rec: sequential recommendation with bidirectional encoder
 Unlike the paper, masks do not attend to one another: a mask carries no information, and at prediction there is only
 one. So the encoder reads only the visible items, which a large share of masks makes cheap. A mask is predicted with its
 position ("next": at prediction the one after the newest item), or all masks of a list at once without one ("anywhere":
-as a random part of the history is tested). The loss is a softmax over the catalogue without the visible items; items
-rated low are read as such, and disliked ones are no answers: see `objective` and `transformer`. Where a log repeats a
-pair, a masked item may also be visible: then the model learns repeats.
+as a random part of the history is tested). The loss is a softmax over the catalogue without the visible items; low
+ratings are part of the input, and disliked items are never targets: see `objective` and `transformer`. Where a log
+repeats a pair, a masked item may also be visible: then the model learns repeats.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ class BERT4RecConfig(transformer.Sequence):
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedBatch:
     """Masked lists: the visible items, and A queries with their answers."""
 
     visible: Table  # (B, T)
@@ -55,7 +55,7 @@ class BERT4Rec(Factored):
     """Bidirectional transformer trained to predict masked items."""
 
     about = "bidirectional transformer over the history, trained on masked items"
-    pick = "when the order of a history tells what comes next: there far ahead of all models without order"
+    pick = "when the order of a history matters: there far ahead of every model that ignores it"
     Config = BERT4RecConfig
     OPTIONS = Options(
         epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=10, validate_every=2
@@ -76,7 +76,7 @@ class BERT4Rec(Factored):
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
-        """Tables, the activations of a step's histories, and the scores of its questions."""
+        """Tables, the activations of a step's histories, and the scores of its queries."""
         return super().memory_bytes(config, shapes, n_rows, batch_size) + transformer.step_bytes(
             config, shapes, n_rows, batch_size
         )
@@ -86,24 +86,25 @@ class BERT4Rec(Factored):
         self._batches = Batches(self.config, train.histories(), train.n_items)
         self.tokens.prepare(train, self._batches.log_popularity())
 
-    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Masked]:
+    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[MaskedBatch]:
         """Lists of two items or more, with new masks every epoch."""
         lists = self._batches.lists
         users = np.flatnonzero(lists.lengths >= 2)
         lengths = np.minimum(lists.lengths[users], self.config.max_length + 1)
-        for part in transformer.batches_by_length(lengths, batch_size, rng):
-            yield self.masked(users[part], lists.take(users[part]), rng)
+        for step in transformer.batches_by_length(lengths, batch_size, rng):
+            yield self.masked(users[step], lists.take(users[step]), rng)
 
-    def masked(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> Masked:
+    def masked(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> MaskedBatch:
         """Mask items of lists of two or more: at least one of each list, and never all."""
         lists = transformer.crop_anywhere(lists, self.config.max_length + 1, rng)
         from_end, starts = transformer.from_end(lists), lists.offsets[:-1]
         draw = rng.random(len(lists.items))
-        last_alone = rng.random(len(lists)) < self.config.last_item_mask_prob
-        masked_out = np.where(last_alone[lists.rows], from_end == 0, draw < self.config.mask_prob)
-        none, every = (~np.logical_or.reduceat(masked_out, starts), np.logical_and.reduceat(masked_out, starts))
-        masked_out |= none[lists.rows] & (draw == np.minimum.reduceat(draw, starts)[lists.rows])
-        masked_out &= ~(every[lists.rows] & (draw == np.maximum.reduceat(draw, starts)[lists.rows]))
+        last_only = rng.random(len(lists)) < self.config.last_item_mask_prob
+        masked_out = np.where(last_only[lists.rows], from_end == 0, draw < self.config.mask_prob)
+        none_masked = ~np.logical_or.reduceat(masked_out, starts)
+        all_masked = np.logical_and.reduceat(masked_out, starts)
+        masked_out |= none_masked[lists.rows] & (draw == np.minimum.reduceat(draw, starts)[lists.rows])
+        masked_out &= ~(all_masked[lists.rows] & (draw == np.maximum.reduceat(draw, starts)[lists.rows]))
         hidden = lists.keep(masked_out)
         shown = lists.keep(~masked_out)
         visible = transformer.to_table(shown, from_end[~masked_out])
@@ -119,11 +120,11 @@ class BERT4Rec(Factored):
             answers = Histories(hidden.items, np.arange(len(rows) + 1), hidden.weights)
         device = self.mask.device
         batch = self._batches.for_queries(users[rows], answers, rng, device, given=shown.take(rows))
-        return Masked(
+        return MaskedBatch(
             visible.to(device), torch.from_numpy(positions).to(device), torch.from_numpy(queries).to(device), batch
         )
 
-    def loss(self, batch: Masked) -> Tensor:
+    def loss(self, batch: MaskedBatch) -> Tensor:
         """() the configured loss, per masked positive."""
         answers = self._predict(batch.visible, batch.positions).flatten(0, 1)[batch.queries]  # (A, D)
         return objective.loss(self.config, batch.answers, answers, self.tokens.item, self.tokens.bias)
@@ -137,8 +138,8 @@ class BERT4Rec(Factored):
         masks = self.tokens.norm(masks)
         for block in self.blocks[:-1]:
             hidden, masks = block(hidden, hidden, allowed), block(masks, hidden, allowed)
-        added, real = self.tokens.history_vectors(visible)
-        mean = added.sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1, D)
+        vectors, valid = self.tokens.history_vectors(visible)
+        mean = vectors.sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1, D)
         return mean + self.config.transformer_weight * self.head(self.blocks[-1](masks, hidden, allowed))
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:

@@ -22,22 +22,22 @@ from tastespace.models.parts.popularity_prior import add_popularity, popularity_
 
 @dataclass(frozen=True)
 class EaseConfig:
-    """One number to choose."""
+    """Regularisation of the item-item weights."""
 
-    l2: float = option(200.0, "L2 penalty lambda on the item-item weights", usual=(10, 5000), above=0, at_most=1e9)
+    l2: float = option(200.0, "L2 regularisation λ of the item-item weights", usual=(10, 5000), above=0, at_most=1e9)
 
     def __post_init__(self) -> None:
         check(self)
 
 
 class Ease(Model):
-    """Score of an item: a weighted sum over the history, the weights found by one matrix inversion.
+    """Score of an item: a weighted sum over the history, with weights from one matrix inversion.
 
     Costs N x N numbers of memory and about N^3 operations.
     """
 
     about = "linear item-item weights in closed form"
-    pick = "a strong yardstick on catalogues up to some 20,000 items; no vectors"
+    pick = "a strong baseline for catalogues of up to about 20,000 items; no vectors"
     Config = EaseConfig
     weights: Tensor
     popular: Tensor
@@ -49,7 +49,7 @@ class Ease(Model):
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
-        """Inverse, its mirrored half and their sum in double precision, weights in single, and those kept."""
+        """Inverse, its mirrored half and their sum in double precision; weights, computed and stored, in single."""
         return shapes.n_items**2 * (8 + 8 + 8 + 4 + 4 + 4)
 
     def prepare(self, train: Interactions) -> None:
@@ -69,23 +69,23 @@ class Ease(Model):
         self.popular = torch.from_numpy(popularity_scores(likes, lambda queries: self.score(queries).numpy()))
 
     def score(self, queries: Queries) -> Tensor:
-        """(B, N) the history's likes times the weights, and popularity as far as it counts."""
+        """(B, N) positives of the history times the weights, plus popularity for short histories."""
         liked = queries.history.positives().matrix(self.shapes.n_items)
-        found = np.asarray(liked @ self.weights.numpy())
-        return torch.from_numpy(add_popularity(found, queries, self.popular.numpy()))
+        scores = np.asarray(liked @ self.weights.numpy())
+        return torch.from_numpy(add_popularity(scores, queries, self.popular.numpy()))
 
     def contributions(self, query: Queries, item: int) -> Contributions:
-        """The weight of each liked item of the history."""
+        """Weight of each positive of the history."""
         direction = self.weights[torch.from_numpy(query.history.items.astype(np.int64)), item].numpy()
         baseline = float(popularity_weight(query)[0]) * float(self.popular[item])
         return Contributions(np.maximum(query.history.weights, 0.0).astype(np.float64) * direction, baseline=baseline)
 
     def item_embeddings(self) -> Tensor:
-        """(N, N) each item's weights direction all others."""
+        """(N, N) weights of each item towards all others."""
         return self.weights
 
     def query_embeddings(self, queries: Queries) -> Tensor:
-        """(B, N) scores, which place a user among the items."""
+        """(B, N) scores, as a user's coordinates over the items."""
         return self.score(queries)
 
 

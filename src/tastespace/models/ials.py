@@ -34,12 +34,12 @@ class IALSConfig:
 
     dim: int = option(64, "embedding dimension", usual=(16, 512), at_least=1)
     unobserved_weight: float = option(
-        0.1, "α₀: weight of a pair that is not in the log; a positive has 1", usual=(0.01, 1), above=0, at_most=1000
+        0.1, "α₀: weight of an unobserved pair; a positive has 1", usual=(0.01, 1), above=0, at_most=1000
     )
     disliked_weight: float = option(0.0, "additional weight of a disliked pair", usual=(0, 2), at_least=0, at_most=1000)
     l2: float = option(0.4, "regularisation λ", usual=(1e-2, 10), above=0, at_most=1e6)
     l2_exponent: float = option(
-        0.5, "ν: exponent of a row's weight in its regularisation; 0: the same for all", at_least=0, at_most=2
+        0.5, "ν: exponent of frequency-scaled regularisation; 0: equal for all rows", at_least=0, at_most=2
     )
     iterations: int = option(10, "ALS iterations", usual=(5, 30), at_least=1)
 
@@ -51,7 +51,7 @@ class IALS(Factored):
     """Item vectors by alternating least squares; users are solved for on the spot."""
 
     about = "alternating least squares over all pairs"
-    pick = "no learning rate to choose, and any history is answered exactly, new users too"
+    pick = "no learning rate to tune, and an exact fold-in of any history, new users included"
     Config = IALSConfig
     n_bias = 1
     config: IALSConfig

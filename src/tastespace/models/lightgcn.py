@@ -1,4 +1,4 @@
-"""LightGCN: vectors smoothed along the graph of who liked what, before they are compared.
+"""LightGCN: user and item vectors smoothed over the graph of positives before their inner product.
 
 He et al. 2020, "LightGCN: simplifying and powering graph convolution network for recommendation": a vector is the mean
 of K + 1 layers, each layer the mean of the neighbours' vectors in the one before, normalised symmetrically; only layer
@@ -28,17 +28,17 @@ from tastespace.models.spectral import normalise_degrees
 
 @dataclass(frozen=True)
 class LightGCNConfig(Objective):
-    """How far vectors travel, then width, loss and what belongs to each loss."""
+    """Layers, then dimension, loss and the options of each loss."""
 
-    layers: int = option(3, "steps along the graph", usual=(1, 4), at_least=0)
-    layer_l2: float = option(1e-4, "L2 on layer 0 (softmax)", usual=(0, 1e-2), at_least=0)
+    layers: int = option(3, "K: graph convolution layers", usual=(1, 4), at_least=0)
+    layer_l2: float = option(1e-4, "L2 regularisation λ of the layer-0 vectors (softmax)", usual=(0, 1e-2), at_least=0)
 
 
 class LightGCN(Factored):
     """User and item vectors of layer 0, propagated over the graph of likes."""
 
-    about = "vectors propagated over the graph of likes"
-    pick = "as accurate as mf, for two to four times its seconds; the yardstick for graph models"
+    about = "vectors propagated over the graph of positives"
+    pick = "as accurate as mf, in two to four times its training time; the baseline for graph models"
     Config = LightGCNConfig
     OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=15)
     user_tables, item_tables = ("user",), ("item",)

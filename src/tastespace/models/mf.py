@@ -2,7 +2,7 @@
 
 Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender systems". The loss decides more than
 anything else: softmax over the whole catalogue by default; sampled softmax, BPR (Rendle et al. 2009) and binary
-cross-entropy are there to compare with.
+cross-entropy are available for comparison.
 
 Unlike textbook factorisations, the softmax also learns from items seen and not liked: see `objective`.
 """
@@ -25,14 +25,14 @@ from tastespace.models.parts.user_rows import UserRows
 
 @dataclass(frozen=True)
 class MFConfig(Objective):
-    """Width, loss, and what belongs to each loss."""
+    """Dimension, loss and the options of each loss."""
 
 
 class MF(Factored):
     """User and item vectors with biases."""
 
     about = "matrix factorisation with softmax over the catalogue"
-    pick = "the first to try: seconds to train, reads low ratings, hard to beat"
+    pick = "the first to try: trains in seconds, learns from low ratings, hard to beat"
     Config = MFConfig
     OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=15)
     user_tables, item_tables = ("user",), ("item",)
@@ -76,18 +76,18 @@ class MF(Factored):
         return objective.loss(self.config, batch, self.user[batch.users], self.item, self.item_bias, user_bias)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
-        """(N, D + 1) vectors and bias; under bce a last coordinate of 1 meets the user's bias."""
-        parts = [self.config.scaled(self.item), self.item_bias[:, None]]
+        """(N, D + 1) vectors and bias; under bce a last coordinate of 1 multiplies the user's bias."""
+        columns = [self.config.scaled(self.item), self.item_bias[:, None]]
         if self.config.loss == "bce":
-            parts.append(torch.ones_like(self.item_bias)[:, None])
-        return torch.cat(parts, dim=1)
+            columns.append(torch.ones_like(self.item_bias)[:, None])
+        return torch.cat(columns, dim=1)
 
     def encode_users(self, users: Tensor) -> Tensor:
         """(B, D + 1) vectors and a coordinate of 1 for the item biases; under bce the user's bias follows."""
-        parts = [self.config.scaled(self.user[users]), self.item_bias.new_ones(len(users), 1)]
+        columns = [self.config.scaled(self.user[users]), self.item_bias.new_ones(len(users), 1)]
         if self.config.loss == "bce":
-            parts.append(self.user_bias[users][:, None])
-        return torch.cat(parts, dim=1)
+            columns.append(self.user_bias[users][:, None])
+        return torch.cat(columns, dim=1)
 
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:

@@ -54,8 +54,8 @@ class NCFConfig(Objective):
 class NCF(Model):
     """GMF and MLP paths with vectors of their own, joined in one output."""
 
-    about = "product and network joined (NeuMF)"
-    pick = "to compare with the literature; mf is many times faster and at least as good"
+    about = "element-wise product and network over the pair (NeuMF)"
+    pick = "for comparison with the literature; mf is many times faster and at least as accurate"
     Config = NCFConfig
     OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=8, validate_every=2)
     user_tables, item_tables = ("user",), ("item",)

@@ -1,4 +1,4 @@
-"""Popularity: what most people like, for everybody. The floor of every comparison."""
+"""Popularity: the most liked items, equal for every user. The baseline that every model must beat."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,7 +22,9 @@ _DAY = 86_400.0  # seconds
 class PopularityConfig:
     """Counts over all time, or over a recent window."""
 
-    days: float | None = option(None, "count only the last so many days of the log", usual=(1, 365), above=0)
+    days: float | None = option(
+        None, "window in days before the end of the log; none: all time", usual=(1, 365), above=0
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -32,7 +34,7 @@ class Popularity(Model):
     """Score of an item: the number of its likes."""
 
     about = "most liked items, all time or of the last days"
-    pick = "the floor of every comparison"
+    pick = "the baseline that every model must beat"
     Config: ClassVar[type[Any]] = PopularityConfig
     counts: Tensor
 
@@ -45,16 +47,16 @@ class Popularity(Model):
         self.counts = torch.from_numpy(count_likes(train, self.config.days))
 
     def score(self, queries: Queries) -> Tensor:
-        """(B, N) the same counts for every query."""
+        """(B, N) counts, equal for every query."""
         return self.counts.expand(len(queries), -1).clone()
 
     def contributions(self, query: Queries, item: int) -> Contributions:
-        """The count, which is the same for everybody."""
+        """The count, as the baseline of every user."""
         return Contributions(np.zeros(len(query.history.items)), baseline=float(self.counts[item]))
 
 
 def count_likes(train: Interactions, days: float | None = None) -> NDArray[np.float32]:
-    """(N,) likes of each item; with `days`, those of so many days before the log's last like."""
+    """(N,) likes of each item; with `days`, those of the last `days` days before the log's last positive."""
     liked = train.positives()
     if days is not None:
         if liked.time is None:

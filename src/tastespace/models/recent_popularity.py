@@ -1,4 +1,4 @@
-"""Recent popularity: what most people liked lately, for everybody. The floor wherever taste moves with time."""
+"""Recent popularity: the most liked items of the last days. The baseline of every log with timestamps."""
 
 from dataclasses import dataclass
 
@@ -12,19 +12,19 @@ from tastespace.models.popularity import Popularity, count_likes
 
 @dataclass(frozen=True)
 class RecentPopularityConfig:
-    """How far back a like counts."""
+    """Length of the window."""
 
-    days: float = option(30.0, "count only the last so many days of the log", usual=(1, 365), above=0)
+    days: float = option(30.0, "window in days before the end of the log", usual=(1, 365), above=0)
 
     def __post_init__(self) -> None:
         check(self)
 
 
 class RecentPopularity(Popularity):
-    """Score of an item: its likes of the last days; equal ones in the order of all-time likes."""
+    """Score of an item: its likes of the last days; ties in the order of all-time likes."""
 
     about = "most liked items of the last days"
-    pick = "the floor where taste moves with time"
+    pick = "the baseline where popularity changes with time"
     Config = RecentPopularityConfig
 
     def prepare(self, train: Interactions) -> None:

@@ -1,4 +1,4 @@
-"""SASRec: a transformer that reads a history from old to new and tells what comes next, after every item at once.
+"""SASRec: a transformer that reads a history from old to new and predicts the next item at every position.
 
 Kang and McAuley 2018, "Self-attentive sequential recommendation". Unlike the paper, the loss is a softmax by default,
 which decides more than the architecture (Klenitskiy and Vasilev 2023, "Turning dross into gold loss"), and blocks
@@ -22,7 +22,7 @@ from tastespace.models.parts import objective, transformer
 from tastespace.models.parts.objective import Batches
 from tastespace.models.parts.transformer import Block, Table, Tokens
 
-_SAMPLED = 0.1  # share of the places, where each asks for all that is left
+_SAMPLED = 0.1  # share of the positions that are sampled, where each predicts all later items
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class SASRecConfig(transformer.Sequence):
 
 
 @dataclass(frozen=True)
-class Shifted:
-    """Lists without their newest item, and what follows each of their places (START's too)."""
+class ShiftedBatch:
+    """Lists without their newest item, and the targets of each position (START's too)."""
 
     table: Table  # (B, T)
-    positions: Tensor  # (A,) which of the B * (1 + T) places are real
+    positions: Tensor  # (A,) which of the B * (1 + T) positions are real
     answers: objective.Batch
 
 
 class SASRec(Factored):
-    """Causal transformer trained on the next item at every place."""
+    """Causal transformer trained on the next item at every position."""
 
     about = "causal transformer over the history, trained on the next item"
-    pick = "as accurate as bert4rec, for three times its seconds; the yardstick of most published comparisons"
+    pick = "as accurate as bert4rec, in three times its training time; the baseline of most published comparisons"
     Config = SASRecConfig
     OPTIONS = Options(
         epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=10, validate_every=2
@@ -63,7 +63,7 @@ class SASRec(Factored):
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
-        """Tables, the activations of a step's histories, and the scores of its questions."""
+        """Tables, the activations of a step's histories, and the scores of its queries."""
         return super().memory_bytes(config, shapes, n_rows, batch_size) + transformer.step_bytes(
             config, shapes, n_rows, batch_size
         )
@@ -73,22 +73,22 @@ class SASRec(Factored):
         self._batches = Batches(self.config, train.histories(), train.n_items)
         self.tokens.prepare(train, self._batches.log_popularity())
 
-    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[Shifted]:
-        """Lists of two items or more; of long ones another window every epoch."""
+    def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[ShiftedBatch]:
+        """Lists of two items or more; of long ones a window, drawn again every epoch."""
         lists = self._batches.lists
         users = np.flatnonzero(lists.lengths >= 2)
         lengths = np.minimum(lists.lengths[users], self.config.max_length + 1)
-        for part in transformer.batches_by_length(lengths, batch_size, rng):
-            yield self.shifted(users[part], lists.take(users[part]), rng)
+        for step in transformer.batches_by_length(lengths, batch_size, rng):
+            yield self.shifted(users[step], lists.take(users[step]), rng)
 
-    def shifted(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> Shifted:
+    def shifted(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> ShiftedBatch:
         """Every position predicts the item after it."""
         lists = transformer.crop_anywhere(lists, self.config.max_length + 1, rng)
         if self.config.predicts_anywhere:
             lists = transformer.shuffled(lists, rng)
         from_end = transformer.from_end(lists)
-        read = lists.keep(from_end > 0)
-        table = transformer.to_table(read, transformer.from_end(read))
+        inputs = lists.keep(from_end > 0)
+        table = transformer.to_table(inputs, transformer.from_end(inputs))
         width = 1 + table.items.shape[1]
         first = from_end == np.repeat(lists.lengths - 1, lists.lengths)
         positions = lists.rows * width + np.where(first, 0, width - 1 - from_end)  # START predicts the first item
@@ -99,20 +99,20 @@ class SASRec(Factored):
             answers, given = transformer.suffixes(lists).take(sample), given.take(sample)
             query_users, positions = query_users[sample], positions[sample]
         batch = self._batches.for_queries(query_users, answers, rng, device, given)
-        return Shifted(table.to(device), torch.from_numpy(positions).to(device), batch)
+        return ShiftedBatch(table.to(device), torch.from_numpy(positions).to(device), batch)
 
     def _sample(self, lists: Histories, rng: np.random.Generator) -> np.ndarray:
         """(A,) sampled positions: where each predicts all later items, a few per list teach as much as all."""
         drawn = lists.offsets[:-1] + rng.integers(0, lists.lengths)
         return np.union1d(drawn, np.flatnonzero(rng.random(len(lists.items)) < _SAMPLED))
 
-    def loss(self, batch: Shifted) -> Tensor:
+    def loss(self, batch: ShiftedBatch) -> Tensor:
         """() the configured loss, per positive."""
         states = self._hidden_states(batch.table).flatten(0, 1)[batch.positions]  # (A, D)
         return objective.loss(self.config, batch.answers, states, self.tokens.item, self.tokens.bias)
 
     def _hidden_states(self, table: Table) -> Tensor:
-        """(B, 1 + T, D) a vector after START and after every item, of what came before alone."""
+        """(B, 1 + T, D) hidden states after START and after every item, which depend on earlier items alone."""
         hidden, valid = self.tokens(table)
         width = hidden.shape[1]
         allowed = (
@@ -120,8 +120,8 @@ class SASRec(Factored):
         )  # (B, 1, 1 + T, 1 + T)
         for block in self.blocks:
             hidden = block(hidden, hidden, allowed)
-        added, there = (F.pad(x.cumsum(dim=1), (0, 0, 1, 0)) for x in self.tokens.history_vectors(table))
-        return added / there.clamp(min=1) + self.config.transformer_weight * self.head(hidden)
+        sums, counts = (F.pad(x.cumsum(dim=1), (0, 0, 1, 0)) for x in self.tokens.history_vectors(table))
+        return sums / counts.clamp(min=1) + self.config.transformer_weight * self.head(hidden)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias."""

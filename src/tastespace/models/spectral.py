@@ -35,7 +35,7 @@ class SpectralConfig:
         0, "power iterations of a randomised SVD, for a large dim on a large log; 0: exact", usual=(3, 8), at_least=0
     )
     degree_exponent: float = option(
-        0.5, "item vectors are multiplied by degree ** this", usual=(0, 1), at_least=0, at_most=10
+        0.5, "exponent of the degree that scales each item vector", usual=(0, 1), at_least=0, at_most=10
     )
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class Spectral(Factored):
     """The positives of a history, projected on the leading singular vectors and back."""
 
     about = "truncated SVD of the normalised matrix"
-    pick = "vectors in a second, close to graph models"
+    pick = "vectors in a second, close to graph models in accuracy"
     Config = SpectralConfig
     n_bias = 1
     into: Tensor

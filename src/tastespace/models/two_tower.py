@@ -44,9 +44,9 @@ class TwoTowerConfig(Objective):
         0.02, "dropout rate of item id vectors, where items have features", at_least=0, below=1
     )
     pooling_exponent: float = option(
-        0.5, "pooled history of n items: their sum over n ** this; 0 sum, 1 mean", at_least=0
+        0.5, "exponent of n in the pooled history, sum / n ** exponent; 0: sum, 1: mean", at_least=0
     )
-    learn_temperature: bool = option(False, "learn the temperatures, from the given ones on (softmax)")
+    learn_temperature: bool = option(False, "learn the temperatures τ, starting from the configured ones (softmax)")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class TwoTower(Factored):
     """A user tower over history, features and id, and an item tower over features and id."""
 
     about = "towers over ids, histories and features"
-    pick = "when users or items have attributes, or users come and go: answers from whatever is known"
+    pick = "when users or items have attributes, or many users are new: encodes whatever is known of them"
     Config = TwoTowerConfig
     OPTIONS = Options(epochs=60, batch_size=2750, learning_rate=0.02, patience=6)
     reads_features = True

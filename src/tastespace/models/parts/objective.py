@@ -39,28 +39,26 @@ class Objective:
     )
     temperature: float = option(
         1.2,
-        "τ of the cosine of the second half of the coordinates, which tells likes apart (softmax)",
+        "softmax temperature τ of the second half of the coordinates, which predicts positives",
         usual=(0.1, 2),
         above=0,
     )
     interaction_temperature: float = option(
-        0.45, "τ of the cosine of the first half, which tells interactions apart (softmax)", usual=(0.1, 2), above=0
+        0.45, "softmax temperature τ of the first half, which predicts any interaction", usual=(0.1, 2), above=0
     )
     interaction_weight: float = option(
-        0.5, "weight of predicting any interaction, beside likes (softmax)", usual=(0, 2), at_least=0
+        0.5, "weight of the loss of any interaction, relative to that of positives (softmax)", usual=(0, 2), at_least=0
     )
-    neutral_weight: float = option(0.2, "weight of a neutral row, relative to a like (softmax)", at_least=0)
+    neutral_weight: float = option(0.2, "weight of a neutral row, relative to a positive (softmax)", at_least=0)
     low_rated: Literal["auto", "ranked", "hidden"] = option(
         "auto",
-        "items seen and not liked stay in the ranking, as hard negatives, or are hidden; auto: as the split says",
+        "items seen but not liked: ranked (hard negatives) or hidden; auto: as the split evaluates them",
     )
     hard_negative_weight: float = option(
-        4.0, "extra weight of such items in the denominator, where they are ranked (softmax)", at_least=0
+        4.0, "extra weight of ranked items seen but not liked, in the softmax denominator", at_least=0
     )
     sampling: Sampling = option("uniform", "distribution of negatives (all losses but softmax)")
-    sampling_exponent: float = option(
-        0.75, "exponent of popularity in sampling by popularity", usual=(0, 1), at_least=0
-    )
+    sampling_exponent: float = option(0.75, "exponent of popularity in popularity sampling", usual=(0, 1), at_least=0)
     allow_false_negatives: bool = option(False, "allow positives of the user to be drawn as negatives")
     shared_negatives: int = option(
         1024, "negatives shared by all positives of a step (sampled-softmax)", usual=(256, 4096), at_least=1

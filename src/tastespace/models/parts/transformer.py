@@ -42,7 +42,7 @@ class Sequence(Objective):
 
     temperature: float = option(
         0.7,
-        "τ of the cosine of the second half of the coordinates, which tells likes apart (softmax)",
+        "softmax temperature τ of the second half of the coordinates, which predicts positives",
         usual=(0.1, 2),
         above=0,
     )
