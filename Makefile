@@ -24,8 +24,8 @@ test-all: .venv/ready
 	$(PYTEST) $(COVERED) -m "not release"
 
 check: docs .coverage
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/coverage report --fail-under 95

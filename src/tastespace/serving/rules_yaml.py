@@ -1,4 +1,4 @@
-"""Reads rules from YAML, and names the line of whatever is wrong (docs/formats.md describes each rule).
+"""Reads rules from YAML, and names the line of whatever is wrong (docs/rules.md describes each rule).
 
 pin:    [{item: sku-1, place: 1}]
 boost:  [{where: "brand = 'own'", by: 0.5}]
