@@ -108,7 +108,7 @@ def test_similar_items_and_users(bundle: Path) -> None:
     users = json.loads(run("similar-users", bundle, "u4", "--k", 3, "--json").stdout)
     assert len(users["users"]) == 3
     assert "cosine" in run("similar-users", bundle, "u4").output
-    assert "like 4:" in run("similar-items", bundle, "4").output
+    assert "most similar to 4:" in run("similar-items", bundle, "4").output
 
 
 def test_evaluate_reports_metrics_groups_and_findings(bundle: Path, log_file: Path) -> None:
@@ -244,7 +244,7 @@ def test_an_interrupted_compare_says_how_to_go_on(log_file: Path, cache: Path, m
 
 def test_train_tells_the_health_of_its_vectors(log_file: Path, tmp_path: Path) -> None:
     words = ("train", "--data", log_file, "--set", "epochs=2", "--set", "dim=8", "--out", tmp_path / "m")
-    assert "item vectors span " in run(*words).stdout
+    assert "item embeddings: effective rank " in run(*words).stdout
     found = json.loads(run(*words, "--force", "--json").stdout)
     assert found["health"] == json.loads((tmp_path / "m" / "manifest.json").read_text())["health"]
     assert found["health"]["users"]["rows"] == 80
@@ -307,8 +307,8 @@ def test_doctor_tells_versions_and_where_data_lie(tmp_path: Path, monkeypatch: p
         (["train", "--data", "{log}", "--out", "{bundle}"], 5, "holds a model already"),
         (["train", "--data", "{log}", "--out", "{tmp}/m", "--protocol", "artcle"], 2, "did you mean 'article'"),
         (["train", "--data", "{log}", "--out", "{tmp}/m", "--resume"], 9, "no checkpoint at"),
-        (["train", "--data", "{log}", "--out", "{tmp}/m", "--duplicates", "some"], 2, "--duplicates 'some'"),
-        (["train", "--data", "{log}", "--out", "{tmp}/m", "--format", "xml"], 2, "--format 'xml'"),
+        (["train", "--data", "{log}", "--out", "{tmp}/m", "--duplicates", "some"], 2, "duplicates is 'some'"),
+        (["train", "--data", "{log}", "--out", "{tmp}/m", "--format", "xml"], 2, "format is 'xml'"),
         (["train", "--data", "{log}", "--out", "{tmp}/m", "--item-column", "itm"], 3, "did you mean 'item'"),
         (["evaluate", "{bundle}", "--data", "{log}"], 2, "--protocol article"),
         (["compare", "--data", "{log}", "--models", "mf,eas"], 2, "no model 'eas'; did you mean 'ease'"),

@@ -116,9 +116,9 @@ def test_the_demo_shows_the_main_job(films: Dataset, tmp_path: Path, monkeypatch
         "943 users, 1682 films, 100,000 ratings",
         "Recall@10",
         "Ten films for user 42",
-        "Users of the same taste",
-        "Films like Toy Story (1995)",
-        "Films like Star Wars (1977)",
+        "Most similar users",
+        "Most similar to Toy Story (1995)",
+        "Most similar to Star Wars (1977)",
         "Try next",
     ):
         assert part in done.output

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from tastespace.cli import output
-from tastespace.cli.options import AsJson, ItemColumn, K
+from tastespace.cli.options import AsJson, K
 
 
 def index(
-    bundle: Annotated[Path, typer.Argument(help="A model directory.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="Directory of a saved model.", show_default=False)],
     kind: Annotated[
         str,
         typer.Option(
@@ -45,19 +45,21 @@ def index(
 
 
 def add_items(
-    bundle: Annotated[Path, typer.Argument(help="A model directory.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="Directory of a saved model.", show_default=False)],
     items: Annotated[Path, typer.Argument(help="A table of items with their attributes.", show_default=False)],
     out: Annotated[
         Path | None,
-        typer.Option(help="Where the model with them goes; its own place with --force.", show_default=False),
+        typer.Option(help="Directory for the extended model; with --force the same one.", show_default=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
-    item_column: ItemColumn = None,
+    item_column: Annotated[
+        str | None, typer.Option(help="Column of the item id; usual names are recognised.", show_default=False)
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Add new items by their attributes, recommendable at once; nothing is trained.
 
-    Rows of items that the model knows are left out.
+    Items that the model knows already are left out.
 
     Example: tastespace add-items models/shop new.csv --force
     """
@@ -69,8 +71,8 @@ def add_items(
     check_can_write(target, force=force)
     recommender = Recommender.load(bundle)
     new = read_new(items, recommender.bundle.items, "item", item_column)
-    grown = recommender.with_items(new).write(target, force=force)
+    updated = recommender.with_items(new).write(target, force=force)
     if json:
-        output.as_json({"bundle": str(target), "added": len(new), "items": len(grown.bundle.items)})
+        output.as_json({"bundle": str(target), "added": len(new), "items": len(updated.bundle.items)})
         return
-    output.say(f"{len(new):,} items added; the model in {target} holds {len(grown.bundle.items):,}")
+    output.say(f"{len(new):,} items added; the model in {target} holds {len(updated.bundle.items):,}")

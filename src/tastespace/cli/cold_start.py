@@ -1,4 +1,4 @@
-"""The command that measures what it costs to know little."""
+"""The command `cold-start`: quality for new users and new items."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -6,31 +6,26 @@ import typer
 
 from tastespace.cli import options as o
 from tastespace.cli import output
+from tastespace.data.read_options import ReadOptions
 
 if TYPE_CHECKING:
     from tastespace.experiments.cold_start import ColdStartReport
 
 
+@o.with_read_options
 def cold_start(
     data: o.Data = None,
-    model: Annotated[str, typer.Option(help="The model; `tastespace models` lists them.")] = "mf",
-    seeds: Annotated[int, typer.Option(help="Model seeds 0 to SEEDS - 1, averaged.")] = 1,
+    model: Annotated[str, typer.Option(help="Name of the model; `tastespace models` lists them.")] = "mf",
+    seeds: Annotated[int, typer.Option(help="Number of model seeds (0, 1, ...), averaged.")] = 1,
     k: o.K = 10,
     settings: o.Settings = None,
-    user_column: o.UserColumn = None,
-    item_column: o.ItemColumn = None,
-    value_column: o.ValueColumn = None,
-    time_column: o.TimeColumn = None,
-    like_from: o.LikeFrom = None,
-    duplicates: o.Duplicates = "error",
-    format: o.Format = None,
-    encoding: o.Encoding = "utf-8",
+    reading: ReadOptions = o.READING,
     json: o.AsJson = False,
 ) -> None:
-    """Measure what each route costs: users and items that training never saw.
+    """Measure the quality for new users and new items, by each cold-start route.
 
-    Unseen users by their history, by a few likes, by their attributes and by nothing, beside the model that was trained
-    on them; unseen items placed by their attributes, beside simpler places.
+    New users by their history, a few positives, their attributes or nothing, beside a model that was trained on them;
+    new items by their attributes, beside simpler placements.
 
     Example: tastespace cold-start --data ml-100k --model mf
     """
@@ -41,28 +36,21 @@ def cold_start(
         data,
         None,
         None,
-        user_column=user_column,
-        item_column=item_column,
-        value_column=value_column,
-        time_column=time_column,
-        like_from=like_from,
-        duplicates=duplicates,
-        format=format,
-        encoding=encoding,
+        reading,
     ).dataset
-    found = measure_cold_start(model, dataset, seeds=seeds, k=k, settings=o.parse_settings(settings))
+    report = measure_cold_start(model, dataset, seeds=seeds, k=k, settings=o.parse_settings(settings))
     if json:
-        output.as_json(found.to_json())
+        output.as_json(report.to_json())
         return
-    _show(found)
+    _show(report)
 
 
-def _show(found: "ColdStartReport") -> None:
-    seeds = "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"
-    output.say(f"{found.model} on {found.data}, {seeds}, NDCG@{found.k} with 95 % intervals over users")
+def _show(report: "ColdStartReport") -> None:
+    seeds = "1 seed" if report.seeds == 1 else f"{report.seeds} seeds"
+    output.say(f"{report.model} on {report.data}, {seeds}, NDCG@{report.k} with 95 % intervals over users")
     for title, rows in (
-        ("unseen users, of whom this is known:", found.users),
-        ("unseen items, ranked among themselves, placed:", found.items),
+        ("new users:", report.users),
+        ("new items, ranked among themselves:", report.items),
     ):
         if not rows:
             continue
@@ -73,10 +61,10 @@ def _show(found: "ColdStartReport") -> None:
             for row in rows
         ]
         output.table(
-            ["route", "what is known" if rows is found.users else "where", f"NDCG@{found.k}", "interval"],
+            ["route", "given" if rows is report.users else "placed at", f"NDCG@{report.k}", "interval"],
             cells,
             numbers_from=2,
         )
-    if not found.items:
+    if not report.items:
         output.say()
-        output.say("the items have no attributes, so unseen ones cannot be placed")
+        output.say("the items have no attributes, so new ones cannot be placed")

@@ -1,4 +1,4 @@
-"""The command that shows what tastespace does: from a public log to recommendations in a minute."""
+"""The command `demo`: from a public log to recommendations in a minute."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ _FILMS = ("Toy Story", "Star Wars")
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the model directory goes.")] = Path("models/films"),
+    out: Annotated[Path, typer.Option(help="Directory to save the model to.")] = Path("models/films"),
 ) -> None:
     """Fetch films, train, compare, recommend.
 
@@ -29,31 +29,31 @@ def demo(
     found = fetch("ml-100k")
     for line in found.unavailable:
         output.hint(f"unavailable: {line}; using {found.served_by} instead")
-    output.say(f"MovieLens 100K served by {found.served_by}, checksum verified, kept in {found.folder}")
+    output.say(f"MovieLens 100K served by {found.served_by}, checksum verified, cached in {found.folder}")
     dataset = load_dataset("ml-100k")
     log = dataset.interactions
     liked = len(log.positives())
     output.say(f"{log.n_users} users, {log.n_items} films, {len(log):,} ratings, {liked:,} of them 4 stars or more\n")
 
-    output.say("How good is it? Test on a fifth of the likes, held out:")
+    output.say("How good is it? A random fifth of the likes is held out as the test set:")
     output.comparison(compare(["mf"], split(dataset, "article")))
 
-    output.say("\nNow train on every rating, to recommend:")
+    output.say("\nTrain on every rating, for recommendations:")
     fitted = fit("mf", whole(dataset), on_forecast=lambda forecast: output.say(f"mf: {forecast}"))
     recommender = Recommender.build(fitted, out, force=True)
     output.say(f"trained in {fitted.seconds:.1f} s, {fitted.best_epoch} epochs")
 
     output.say(f"\nTen films for user {_USER}, who rated {int((log.user == log.users.index_of([_USER])[0]).sum())}:")
     output.items(recommender, recommender.recommend(user=_USER, k=10))
-    alike = recommender.similar_users(_USER, k=5)
-    told = ", ".join(f"{user} ({score:.2f})" for user, score in zip(alike.items, alike.scores, strict=True))
-    output.say(f"\nUsers of the same taste: {told}")
+    similar = recommender.similar_users(_USER, k=5)
+    text = ", ".join(f"{user} ({score:.2f})" for user, score in zip(similar.items, similar.scores, strict=True))
+    output.say(f"\nMost similar users: {text}")
     for film in _FILMS:
         identifier = recommender.find_item(film)
-        output.say(f"\nFilms like {recommender.label(identifier)}:")
+        output.say(f"\nMost similar to {recommender.label(identifier)}:")
         output.items(recommender, recommender.similar_items(identifier, k=5))
 
-    output.say(f"\nDone in {time.perf_counter() - started:.1f} s. The model lies in {out}. Try next:")
+    output.say(f"\nDone in {time.perf_counter() - started:.1f} s. Model saved to {out}. Try next:")
     output.say(f'  tastespace similar-items {out} "Fargo"')
     output.say(f"  tastespace recommend {out} --history 50,172,181")
     output.say("  tastespace compare --data ml-100k --protocol leave-last-out --models mf,spectral")

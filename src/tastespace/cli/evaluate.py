@@ -7,6 +7,7 @@ import typer
 
 from tastespace.cli import options as o
 from tastespace.cli import output
+from tastespace.data.read_options import ReadOptions
 from tastespace.errors import OptionError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tastespace.serving.recommender import Recommender
 
 
+@o.with_read_options
 def evaluate(
     bundle: o.Bundle,
     data: o.Data = None,
@@ -21,22 +23,16 @@ def evaluate(
     k: o.K = 10,
     train_file: o.TrainFile = None,
     test_file: o.TestFile = None,
-    user_column: o.UserColumn = None,
-    item_column: o.ItemColumn = None,
-    value_column: o.ValueColumn = None,
-    time_column: o.TimeColumn = None,
-    like_from: o.LikeFrom = None,
-    duplicates: o.Duplicates = "error",
-    format: o.Format = None,
-    encoding: o.Encoding = "utf-8",
+    reading: ReadOptions = o.READING,
     rules: Annotated[
-        Path | None, typer.Option(help="A YAML file of rules: what each does to the lists.", show_default=False)
+        Path | None,
+        typer.Option(help="YAML file of rules; the impact of each on the lists is measured.", show_default=False),
     ] = None,
     json: o.AsJson = False,
 ) -> None:
-    """Test a bundle on the test rows of a protocol.
+    """Test a saved model on the test rows of a protocol.
 
-    Refused where the bundle was trained on any of them.
+    Refused for a model that was trained on any of them.
 
     Example: tastespace evaluate models/films --data ml-100k --protocol article
     """
@@ -53,17 +49,10 @@ def evaluate(
         data,
         train_file,
         test_file,
-        user_column=user_column,
-        item_column=item_column,
-        value_column=value_column,
-        time_column=time_column,
-        like_from=like_from,
-        duplicates=duplicates,
-        format=format,
-        encoding=encoding,
+        reading,
     )
     if rules is not None:
-        _judge(recommender, split, rules, k, json)
+        _show_rule_impact(recommender, split, rules, k, json)
         return
     report = evaluate_bundle(recommender, split, k=k)
     figures = report_to_json(report)
@@ -89,32 +78,32 @@ def evaluate(
     for metric, value in report.overall.items():
         output.say(f"  {metric:14} {value:.4f}")
     for group, values in report.groups.items():
-        told = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        output.say(f"  {group}: {told}")
+        text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        output.say(f"  {group}: {text}")
     for finding in findings:
         output.say(f"  {finding.kind}: {finding.message}")
 
 
-def _judge(recommender: "Recommender", split: "Split", file: Path, k: int, json: bool) -> None:
+def _show_rule_impact(recommender: "Recommender", split: "Split", file: Path, k: int, json: bool) -> None:
     from tastespace.experiments.rule_impact import measure_rule_impact
     from tastespace.serving.rules_yaml import read_rules
 
-    effects = measure_rule_impact(recommender, split, read_rules(file), k=k)
+    impacts = measure_rule_impact(recommender, split, read_rules(file), k=k)
     if json:
         about = {"data": split.dataset.name, "protocol": split.protocol, "k": k, "rules_file": str(file)}
-        output.as_json({**about, "rows": [effect.to_json() for effect in effects]})
+        output.as_json({**about, "rows": [impact.to_json() for impact in impacts]})
         return
     output.say(split.describe())
     rows = [
         [
-            one.rules,
-            f"{one.recall:.4f}",
-            f"{one.ndcg:.4f}",
-            f"{one.coverage:.3f}",
-            "-" if one.diversity is None else f"{one.diversity:.3f}",
-            f"{one.popularity:.0f}",
-            str(one.short),
+            impact.rules,
+            f"{impact.recall:.4f}",
+            f"{impact.ndcg:.4f}",
+            f"{impact.coverage:.3f}",
+            "-" if impact.diversity is None else f"{impact.diversity:.3f}",
+            f"{impact.popularity:.0f}",
+            str(impact.short),
         ]
-        for one in effects
+        for impact in impacts
     ]
-    output.table(["rules", f"Recall@{k}", f"NDCG@{k}", "coverage", "diversity", "likes", "short lists"], rows)
+    output.table(["rules", f"Recall@{k}", f"NDCG@{k}", "coverage", "diversity", "mean popularity", "short lists"], rows)

@@ -16,7 +16,7 @@ def fetch(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Bring a public data set into the cache.
+    """Download a public data set into the cache.
 
     Example: tastespace fetch ml-100k
     """
@@ -35,7 +35,7 @@ def fetch(
         return
     for line in found.unavailable:
         output.hint(f"unavailable: {line}; using {found.served_by} instead")
-    output.say(f"{name}: served by {found.served_by}, kept in {found.folder}")
+    output.say(f"{name}: served by {found.served_by}, cached in {found.folder}")
 
 
 def models(json: AsJson = False) -> None:
@@ -131,7 +131,7 @@ def doctor(json: AsJson = False) -> None:
     for package, version in packages.items():
         missing = "missing: pip install tastespace" if package in needed else "not installed (only to read its frames)"
         output.say(f"  {package:12} {version or missing}")
-    output.say(f"data are kept in {report['cache']} (set TASTESPACE_CACHE to move them)")
+    output.say(f"data sets are cached in {report['cache']} (set TASTESPACE_CACHE to move them)")
     for name, source in SOURCES.items():
         here = "here" if (cache_folder() / name).is_dir() else f"not fetched: tastespace fetch {name}"
         output.say(f"  {name:16} {here} ({source.about})")

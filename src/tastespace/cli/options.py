@@ -1,86 +1,91 @@
 """Options that several commands share, and the data that they name."""
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from tastespace.data.read_options import ReadOptions
 from tastespace.errors import OptionError
 
 if TYPE_CHECKING:
     from tastespace.data.split import Split
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 Data = Annotated[
     str | None,
-    typer.Option("--data", help="A data set's name (ml-100k), a file or a folder.", show_default=False),
+    typer.Option("--data", help="Name of a data set (ml-100k), a file or a folder.", show_default=False),
 ]
-Bundle = Annotated[Path, typer.Argument(help="A model directory.", show_default=False)]
+Bundle = Annotated[Path, typer.Argument(help="Directory of a saved model.", show_default=False)]
 Protocol = Annotated[
     str | None,
     typer.Option(
-        help="How the log is cut: article (also random-80-20; a random fifth of all positives is test), "
+        help="How the log is split: article (also random-80-20: a random fifth of the positives is the test set), "
         "article-rated, random-811, leave-last-out, at-time, new-users, new-items.",
         show_default=False,
     ),
 ]
 TrainFile = Annotated[
     Path | None,
-    typer.Option("--train", help="Training part of a ready split, a line a user.", show_default=False),
+    typer.Option("--train", help="Training part of a ready split, one line per user.", show_default=False),
 ]
 TestFile = Annotated[
-    Path | None, typer.Option("--test", help="Test part of a ready split, a line a user.", show_default=False)
+    Path | None, typer.Option("--test", help="Test part of a ready split, one line per user.", show_default=False)
 ]
-UserColumn = Annotated[
-    str | None, typer.Option(help="Column of the user id; usual names are found.", show_default=False)
-]
-ItemColumn = Annotated[
-    str | None, typer.Option(help="Column of the item id; usual names are found.", show_default=False)
-]
-ValueColumn = Annotated[str | None, typer.Option(help="Column of the rating or amount.", show_default=False)]
-TimeColumn = Annotated[str | None, typer.Option(help="Column of the time.", show_default=False)]
-LikeFrom = Annotated[
-    float | None, typer.Option(help="Lowest rating that says 'liked' (4 for stars).", show_default=False)
-]
-Duplicates = Annotated[str, typer.Option(help="Repeated pairs of user and item: error, keep, first, last or max.")]
-Format = Annotated[
-    str | None,
-    typer.Option(help="csv, tsv, parquet, jsonl or lines; by the file's ending.", show_default=False),
-]
-Encoding = Annotated[str, typer.Option(help="How a text file is written.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="A model or training option; repeatable.", show_default=False),
+    typer.Option("--set", metavar="FIELD=VALUE", help="Model or training option; repeatable.", show_default=False),
 ]
-K = Annotated[int, typer.Option("--k", help="Length of the lists.")]
+K = Annotated[int, typer.Option("--k", help="Length of the recommendation lists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
+READING = ReadOptions()
+
+
+def with_read_options(command: F) -> F:
+    """Replace the parameter `reading` of a command by one command-line option per field of `ReadOptions`."""
+    signature = inspect.signature(command, eval_str=True)
+    types = get_type_hints(ReadOptions)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name != "reading":
+            parameters.append(parameter)
+            continue
+        for field in fields(ReadOptions):
+            kind: Any = float if types[field.name] == float | None else str
+            help_text = typer.Option(help=field.metadata["doc"], show_default=field.default is not None)
+            optional = kind if field.default is not None else kind | None
+            annotation: Any = Annotated[optional, help_text]
+            parameters.append(parameter.replace(name=field.name, annotation=annotation, default=field.default))
+
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        reading = {field.name: options.pop(field.name) for field in fields(ReadOptions)}
+        command(**options, reading=ReadOptions(**reading))
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run  # type: ignore[return-value]
+
+
 def open_split(
-    protocol: str | None, data: str | None, train: Path | None, test: Path | None, **reading: Any
+    protocol: str | None, data: str | None, train: Path | None, test: Path | None, reading: ReadOptions
 ) -> "Split":
-    """The data that the options name: cut by a protocol (whole without one), or the ready split of two files."""
-    return open_splits([protocol], data, train, test, **reading)[0]
+    """Split the data by a protocol (all rows train without one), or read the ready split of two files."""
+    return open_splits([protocol], data, train, test, reading)[0]
 
 
 def open_splits(
-    protocols: Sequence[str | None],
-    data: str | None,
-    train: Path | None,
-    test: Path | None,
-    *,
-    user_column: str | None,
-    item_column: str | None,
-    value_column: str | None,
-    time_column: str | None,
-    like_from: float | None,
-    duplicates: str,
-    format: str | None,
-    encoding: str,
+    protocols: Sequence[str | None], data: str | None, train: Path | None, test: Path | None, reading: ReadOptions
 ) -> "list[Split]":
-    """The same for several protocols; the data are read once."""
+    """Split the data by several protocols; they are read once."""
     from tastespace.data.lines import read_ready_split
-    from tastespace.data.read_options import ReadOptions
     from tastespace.data.sources import open_data
     from tastespace.data.split import ready_split, split, whole
 
@@ -92,20 +97,7 @@ def open_splits(
         return [ready_split(train.resolve().parent.name or train.name, *read_ready_split(train, test))]
     if data is None:
         raise OptionError("name the data with --data NAME_OR_FILE (as in --data ml-100k), or with --train and --test")
-    one_of("--duplicates", duplicates, ("error", "keep", "first", "last", "max"))
-    if format is not None:
-        one_of("--format", format, ("csv", "tsv", "parquet", "jsonl", "lines"))
-    options = ReadOptions(
-        user_column,
-        item_column,
-        value_column,
-        time_column,
-        like_from,
-        cast("Any", duplicates),  # checked above
-        cast("Any", format),
-        encoding,
-    )
-    dataset = open_data(data, options)
+    dataset = open_data(data, reading)
     return [whole(dataset) if protocol is None else split(dataset, protocol) for protocol in protocols]
 
 
@@ -153,11 +145,3 @@ def parse_features(texts: list[str] | None) -> dict[str, str | list[str]]:
         before = features.get(name, [])
         features[name] = [*([before] if isinstance(before, str) else before), value] if before else value
     return features
-
-
-def one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise `OptionError` for a value that is not among the choices."""
-    from tastespace._messages import did_you_mean, shown
-
-    if value not in choices:
-        raise OptionError(f"{option} {shown(value)} is not possible{did_you_mean(value, choices)}")

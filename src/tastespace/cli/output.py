@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     from tastespace.serving.recommender import Recommender
 
 
-_REASONS = 2  # that stand beside an item
+_REASONS = 2  # shown beside an item
 
 
 def say(text: str = "") -> None:
-    """A line on standard output."""
+    """Print a line on standard output."""
     typer.echo(text)
 
 
 def hint(text: str) -> None:
-    """A line on standard error, out of the way of anything that reads the output."""
+    """Print a line on standard error, so that it is not part of the output."""
     typer.echo(text, err=True)
 
 
 def as_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def write_json(file: Path, value: Any) -> None:
-    """One JSON document in a file, whole or not at all."""
+    """Write one JSON document to a file, whole or not at all."""
     write_text(file, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
 
 
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int = 1, at_least_wide: int = 100
 ) -> None:
-    """An aligned table; columns from `numbers_from` on are right-aligned."""
+    """Print an aligned table; columns from `numbers_from` on are right-aligned."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for place, column in enumerate(columns):
         made.add_column(column, justify="left" if place < numbers_from else "right", no_wrap=place >= numbers_from)
@@ -61,14 +61,24 @@ def interval(figures: Mapping[str, Any], metric: str) -> str:
     return f"{figures[metric]:.4f} [{low:.4f}, {high:.4f}]"
 
 
-def comparison(found: "Comparison") -> None:
-    """A comparison as tables: figures, then the paired tests against the best."""
-    k = found.k
-    figures = found.to_json()
+def comparison(result: "Comparison") -> None:
+    """Print a comparison: a table of metrics, then the paired tests of the best model against the others."""
+    k = result.k
+    figures = result.to_json()
     rows = sorted(figures["rows"], key=lambda row: -row[f"ndcg@{k}"])
     say(figures["protocol_line"])
     table(
-        ["model", f"Recall@{k} [95 %]", f"NDCG@{k} [95 %]", "coverage", "likes", "train s", "rank s", "epochs", "span"],
+        [
+            "model",
+            f"Recall@{k} [95 %]",
+            f"NDCG@{k} [95 %]",
+            "coverage",
+            "mean\npopularity",
+            "train s",
+            "eval s",
+            "epochs",
+            "effective\nrank",
+        ],
         [
             [
                 row["model"],
@@ -79,44 +89,44 @@ def comparison(found: "Comparison") -> None:
                 f"{row['train_seconds']:.2f}",
                 f"{row['evaluate_seconds']:.2f}",
                 str(row["epochs"] or "-"),
-                _span(row["health"]),
+                _effective_rank(row["health"]),
             ]
             for row in rows
         ],
         at_least_wide=130,
     )
     say(
-        "likes: known likes of a recommended item, on average (popularity bias); span: dimensions that the item "
-        f"vectors spread over; model seeds: {figures['seeds']}"
+        "mean popularity: training positives of a recommended item, on average; effective rank: dimensions that item "
+        f"embeddings use; model seeds: {figures['seeds']}"
     )
     best = rows[0]["model"]
-    parts = []
-    for test in found.tests:
+    p_values = []
+    for test in result.tests:
         if best in (test.a, test.b):
             other = test.b if test.a == best else test.a
-            parts.append(f"{other} {probability(test.p_corrected)}")
-    if parts:
-        say(f"{best} against the others, NDCG@{k}, Wilcoxon over {figures['users']} users, Holm: {', '.join(parts)}")
+            p_values.append(f"{other} {probability(test.p_corrected)}")
+    if p_values:
+        say(f"{best} against the others, NDCG@{k}, Wilcoxon over {figures['users']} users, Holm: {', '.join(p_values)}")
     for row in rows:
         for sentence in row["health"]["warnings"] if row["health"] else []:
             hint(f"{row['model']}: {sentence}")
-    for name, why in found.skipped.items():
+    for name, why in result.skipped.items():
         hint(f"{name} was skipped: {why}")
 
 
 def health(found: "Health") -> None:
-    """Embedding health, a line a table of vectors."""
+    """Print embedding health, one line per table of vectors."""
     for noun, space in (("item", found.items), ("user", found.users)):
         if space is not None:
             length = "-" if space.norm_popularity is None else f"{space.norm_popularity:.2f}"
-            sample = "" if space.sampled_rows == space.used_rows else f" (of {space.sampled_rows:,} drawn)"
+            sample = "" if space.sampled_rows == space.used_rows else f" (sample of {space.sampled_rows:,})"
             say(
-                f"  {noun} vectors span {space.effective_rank:.1f} of {space.dim} dimensions, "
-                f"{space.dead_rows} dead, length against popularity {length}{sample}"
+                f"  {noun} embeddings: effective rank {space.effective_rank:.1f} of {space.dim}, "
+                f"{space.dead_rows} dead rows, correlation of norm and popularity {length}{sample}"
             )
 
 
-def _span(found: Mapping[str, Any] | None) -> str:
+def _effective_rank(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "-"
     items = found["items"]
@@ -124,35 +134,35 @@ def _span(found: Mapping[str, Any] | None) -> str:
 
 
 def probability(p: float) -> str:
-    """A p-value as people write it."""
+    """Format a p-value."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def items(recommender: "Recommender", answer: "Answer") -> None:
-    """Recommended or similar items, one a line, with what is known of them."""
+    """Print recommended or similar items, one per line, with their attributes."""
     known = recommender.bundle.item_table.columns
     titles, genres = "title" in known, "genres" in known
     rows = []
     for place, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True)):
-        told = [recommender.label(item)] if titles else []
-        told += [", ".join(map(str, recommender.describe(item).get("genres") or []))] if genres else []
-        why = [_shortly(recommender, answer.reasons[place])] if answer.reasons else []
-        rows.append([str(place + 1), str(item), *told, *why, f"{score:.3f}"])
-    about = ["title"] * titles + ["genres"] * genres + ["because of"] * bool(answer.reasons)
-    table(["", "id", *about, "score"], rows, numbers_from=2 + len(about))
+        about = [recommender.label(item)] if titles else []
+        about += [", ".join(map(str, recommender.describe(item).get("genres") or []))] if genres else []
+        why = [_short_reasons(recommender, answer.reasons[place])] if answer.reasons else []
+        rows.append([str(place + 1), str(item), *about, *why, f"{score:.3f}"])
+    columns = ["title"] * titles + ["genres"] * genres + ["because of"] * bool(answer.reasons)
+    table(["", "id", *columns, "score"], rows, numbers_from=2 + len(columns))
 
 
-def _shortly(recommender: "Recommender", reasons: "tuple[Reason, ...]") -> str:
-    """The strongest reasons that speak for an item, in a few words; of nothing but what is popular, that."""
-    speaking = [one for one in reasons if one.value > 0 and one.kind != "user"]
-    own = [one for one in speaking if one.kind != "baseline"]
-    return "; ".join(_told(recommender, one) for one in (own or speaking)[:_REASONS]) or "-"
+def _short_reasons(recommender: "Recommender", reasons: "tuple[Reason, ...]") -> str:
+    """Format the strongest reasons for an item; popularity only where there is no other."""
+    positive = [reason for reason in reasons if reason.value > 0 and reason.kind != "user"]
+    personal = [reason for reason in positive if reason.kind != "baseline"]
+    return "; ".join(_reason_text(recommender, reason) for reason in (personal or positive)[:_REASONS]) or "-"
 
 
-def answer_to_json(recommender: "Recommender", answer: "Answer", **asked: Any) -> dict[str, Any]:
+def answer_to_json(recommender: "Recommender", answer: "Answer", **request: Any) -> dict[str, Any]:
     """An answer of items as plain values, with their attributes."""
     return {
-        **asked,
+        **request,
         "route": answer.route,
         **({"notes": list(answer.notes)} if answer.notes else {}),
         "items": [
@@ -168,33 +178,33 @@ def _reasons_of(answer: "Answer", place: int) -> dict[str, Any]:
 
 def reasons_to_json(reasons: "Sequence[Reason]") -> list[dict[str, Any]]:
     """Reasons as plain values."""
-    return [{"kind": one.kind, "name": one.name, "value": one.value} for one in reasons]
+    return [{"kind": reason.kind, "name": reason.name, "value": reason.value} for reason in reasons]
 
 
 def explanation(recommender: "Recommender", found: "Explanation", k: int) -> None:
-    """What a score is made of, the strongest `k` reasons a line each, and the others in one."""
+    """Print the contributions to a score: the strongest `k`, one per line, and the sum of the others."""
     say(f"{recommender.label(found.item)}: score {found.score:.3f}, route {found.route}")
-    rows = [[f"{reason.value:+.3f}", _told(recommender, reason)] for reason in found.reasons[:k]]
+    rows = [[f"{reason.value:+.3f}", _reason_text(recommender, reason)] for reason in found.reasons[:k]]
     others = found.reasons[k:]
     if others:
         rows.append([f"{sum(reason.value for reason in others):+.3f}", f"{len(others)} more"])
     if not rows:
-        say("nothing that is known of this user bears on it")
-    table(["adds" if found.adds_up else "would be lost", "because of"], rows, numbers_from=2)
+        say("nothing in this user's history contributes to the score")
+    table(["contribution" if found.adds_up else "drop without it", "because of"], rows, numbers_from=2)
     if not found.adds_up:
-        hint("the score is no sum: each figure is what it would lose without that item")
+        hint("the score is not a sum of contributions: each figure is its drop without that item")
 
 
-def _told(recommender: "Recommender", reason: "Reason") -> str:
+def _reason_text(recommender: "Recommender", reason: "Reason") -> str:
     if reason.kind == "history":
         return recommender.label(reason.name)
-    told = {
-        "user": "what the model learnt of this user beyond the history",
+    texts = {
+        "user": "learnt of this user, beyond the history",
         "baseline": "the score it has for any user",
         "similar_users": "number of the most similar users who like it",
         "popular": "number of users who like it",
     }
-    return told.get(reason.kind, str(reason.name))
+    return texts.get(reason.kind, str(reason.name))
 
 
 def explanation_to_json(found: "Explanation") -> dict[str, Any]:

@@ -12,12 +12,12 @@ from tastespace.errors import OptionError
 if TYPE_CHECKING:
     from tastespace.data.vocabulary import Vocabulary
 
-Bundle = Annotated[Path, typer.Argument(help="A model directory.", show_default=False)]
-User = Annotated[str | None, typer.Option(help="A user's id.", show_default=False)]
-History = Annotated[str | None, typer.Option(help="Item ids, oldest first, with commas between.", show_default=False)]
+Bundle = Annotated[Path, typer.Argument(help="Directory of a saved model.", show_default=False)]
+User = Annotated[str | None, typer.Option(help="Id of a user.", show_default=False)]
+History = Annotated[str | None, typer.Option(help="Comma-separated item ids, oldest first.", show_default=False)]
 Feature = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="An attribute of the user; repeatable.", show_default=False),
+    typer.Option(metavar="NAME=VALUE", help="Attribute of the user; repeatable.", show_default=False),
 ]
 
 
@@ -26,24 +26,28 @@ def recommend(
     user: User = None,
     history: History = None,
     feature: Feature = None,
-    exclude: Annotated[str | None, typer.Option(help="Item ids that must not come back.", show_default=False)] = None,
-    allow: Annotated[str | None, typer.Option(help="Item ids that alone may come back.", show_default=False)] = None,
+    exclude: Annotated[
+        str | None, typer.Option(help="Comma-separated item ids to exclude.", show_default=False)
+    ] = None,
+    allow: Annotated[
+        str | None, typer.Option(help="Comma-separated item ids to choose from.", show_default=False)
+    ] = None,
     where: Annotated[
         str | None,
         typer.Option(
             metavar="CONDITION", help="Of item attributes: \"genres = 'Comedy' and year >= 1990\".", show_default=False
         ),
     ] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="For every user, to the file --out.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="For every user, written to the file --out.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="With --all: a .parquet, .csv or .jsonl file.", show_default=False)
     ] = None,
     rules: Annotated[Path | None, typer.Option(help="A YAML file of rules.", show_default=False)] = None,
-    reasons: Annotated[bool, typer.Option("--reasons", help="Say of each item because of what.")] = False,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Show for each item the strongest reasons.")] = False,
     k: K = 10,
     json: AsJson = False,
 ) -> None:
-    """Recommend to a user, a history, a description, anybody, or everybody.
+    """Recommend items for a user, a history, attributes, or nobody in particular; with --all for every user.
 
     Example: tastespace recommend models/films --user 42 --where "genres = 'Comedy' and year >= 1990"
     """
@@ -126,14 +130,14 @@ def _recommend_all(
 
 def explain(
     bundle: Bundle,
-    item: Annotated[str, typer.Argument(help="An item's id, or a title.", show_default=False)],
+    item: Annotated[str, typer.Argument(help="Id or title of an item.", show_default=False)],
     user: User = None,
     history: History = None,
     feature: Feature = None,
-    k: Annotated[int, typer.Option("--k", min=1, help="So many reasons as text, the strongest first.")] = 10,
+    k: Annotated[int, typer.Option("--k", min=1, help="Number of reasons, the strongest first.")] = 10,
     json: AsJson = False,
 ) -> None:
-    """Say why an item is recommended, or not: what its score is made of.
+    """Explain the score of an item: the contributions that it is the sum of.
 
     Example: tastespace explain models/films "Fargo" --user 42
     """
@@ -158,11 +162,11 @@ def explain(
 
 def similar_items(
     bundle: Bundle,
-    item: Annotated[str, typer.Argument(help="An item's id, or a title.", show_default=False)],
+    item: Annotated[str, typer.Argument(help="Id or title of an item.", show_default=False)],
     k: K = 10,
     json: AsJson = False,
 ) -> None:
-    """Items liked by the same taste as this one.
+    """Most similar items, by cosine of their embeddings.
 
     Example: tastespace similar-items models/films "Toy Story"
     """
@@ -174,17 +178,17 @@ def similar_items(
     if json:
         output.as_json(output.answer_to_json(recommender, answer, item=identifier, k=k))
         return
-    output.say(f"like {recommender.label(identifier)}:")
+    output.say(f"most similar to {recommender.label(identifier)}:")
     output.items(recommender, answer)
 
 
 def similar_users(
     bundle: Bundle,
-    user: Annotated[str, typer.Argument(help="A user's id.", show_default=False)],
+    user: Annotated[str, typer.Argument(help="Id of a user.", show_default=False)],
     k: K = 10,
     json: AsJson = False,
 ) -> None:
-    """Users of the same taste as this one.
+    """Most similar users, by cosine of their embeddings.
 
     Example: tastespace similar-users models/films 42
     """

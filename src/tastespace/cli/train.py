@@ -7,34 +7,30 @@ import typer
 
 from tastespace.cli import options as o
 from tastespace.cli import output
+from tastespace.data.read_options import ReadOptions
 
 if TYPE_CHECKING:
     from tastespace.training.forecast import Forecast
 
 
+@o.with_read_options
 def train(
     data: o.Data = None,
-    model: Annotated[str, typer.Option(help="The model; `tastespace models` lists them.")] = "mf",
-    out: Annotated[Path, typer.Option(help="Where the model directory goes.")] = Path("models/default"),
+    model: Annotated[str, typer.Option(help="Name of the model; `tastespace models` lists them.")] = "mf",
+    out: Annotated[Path, typer.Option(help="Directory to save the model to.")] = Path("models/default"),
     protocol: o.Protocol = None,
     settings: o.Settings = None,
     force: Annotated[bool, typer.Option(help="Replace a model that is there already.")] = False,
     resume: Annotated[bool, typer.Option(help="Resume an interrupted training.")] = False,
     train_file: o.TrainFile = None,
     test_file: o.TestFile = None,
-    user_column: o.UserColumn = None,
-    item_column: o.ItemColumn = None,
-    value_column: o.ValueColumn = None,
-    time_column: o.TimeColumn = None,
-    like_from: o.LikeFrom = None,
-    duplicates: o.Duplicates = "error",
-    format: o.Format = None,
-    encoding: o.Encoding = "utf-8",
+    reading: ReadOptions = o.READING,
     json: o.AsJson = False,
 ) -> None:
-    """Train a model and write it as a bundle.
+    """Train a model and save it.
 
-    Without --protocol every row is trained on; with one, the test rows are kept out and the model is tested on them.
+    Without --protocol the model is trained on every row; with one, it is trained on the training rows and tested on the
+    test rows.
 
     Example: tastespace train --data ml-100k --model mf --out models/films
     """
@@ -51,14 +47,7 @@ def train(
         data,
         train_file,
         test_file,
-        user_column=user_column,
-        item_column=item_column,
-        value_column=value_column,
-        time_column=time_column,
-        like_from=like_from,
-        duplicates=duplicates,
-        format=format,
-        encoding=encoding,
+        reading,
     )
     checkpoint = out.parent / f".{out.name}.checkpoint"
     if not json:
@@ -71,11 +60,11 @@ def train(
             options=options,
             checkpoint=checkpoint,
             resume=resume,
-            on_forecast=None if json else lambda forecast: _tell(model, forecast),
+            on_forecast=None if json else lambda forecast: _show_forecast(model, forecast),
         )
     except KeyboardInterrupt:
-        left = "the same command with --resume goes on from there" if checkpoint.exists() else "start it again"
-        raise KeyboardInterrupt(f"interrupted; no model was written, {left}") from None
+        advice = "the same command with --resume goes on from there" if checkpoint.exists() else "start it again"
+        raise KeyboardInterrupt(f"interrupted; no model was written, {advice}") from None
     report = evaluate_fit(fitted) if len(split.test) else None
     metrics = {} if report is None else report_to_json(report)
     recommender = Recommender.build(fitted, out, metrics=metrics, force=force)
@@ -103,11 +92,13 @@ def train(
         output.health(fitted.health)
     overlap = recommender.bundle.manifest["neighbourhood_overlap"]
     if overlap is not None:
-        output.say(f"  an item keeps {overlap:.0%} of its 10 nearest neighbours in the model that this one replaces")
-    output.say(f"the bundle lies in {out}")
-    some = recommender.bundle.users.ids[0]
-    output.say(f"try: tastespace recommend {out} --user {some}")
+        output.say(
+            f"  {overlap:.0%} of the 10 nearest neighbours of an item are those of the replaced model, on average"
+        )
+    output.say(f"model saved to {out}")
+    user = recommender.bundle.users.ids[0]
+    output.say(f"try: tastespace recommend {out} --user {user}")
 
 
-def _tell(model: str, forecast: "Forecast") -> None:
+def _show_forecast(model: str, forecast: "Forecast") -> None:
     output.say(f"{model}: {forecast}")

@@ -1,15 +1,14 @@
 """Resolve log rows that repeat a (user, item) pair."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tastespace._messages import did_you_mean, shown
 from tastespace.data.interactions import Interactions
+from tastespace.data.read_options import Duplicates
 from tastespace.errors import DataError, OptionError
-
-Duplicates = Literal["error", "keep", "first", "last", "max"]
 
 
 def resolve_duplicates(log: Interactions, policy: Duplicates, where: str) -> Interactions:

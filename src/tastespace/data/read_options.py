@@ -5,9 +5,9 @@ from typing import Literal, get_args
 
 from tastespace._messages import did_you_mean, shown
 from tastespace.config import check, option
-from tastespace.data.duplicates import Duplicates
 from tastespace.errors import OptionError
 
+Duplicates = Literal["error", "keep", "first", "last", "max"]
 Format = Literal["csv", "tsv", "parquet", "jsonl", "lines"]
 
 

@@ -12,9 +12,9 @@ from tastespace._messages import shown
 from tastespace.data.columns import find_role, find_roles
 from tastespace.data.dataset import Dataset, Table, is_list, is_vector, shown_cell, vector_of
 from tastespace.data.duckdb_reader import DuckDBReader
-from tastespace.data.duplicates import Duplicates, resolve_duplicates
+from tastespace.data.duplicates import resolve_duplicates
 from tastespace.data.lines import read_lines
-from tastespace.data.read_options import Format, ReadOptions
+from tastespace.data.read_options import Duplicates, Format, ReadOptions
 from tastespace.data.signals import SignalKind, derive_weights
 from tastespace.data.vocabulary import Vocabulary, plain
 from tastespace.errors import DataError, OptionError
