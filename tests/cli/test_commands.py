@@ -150,7 +150,7 @@ def test_compare_has_the_documented_shape(log_file: Path) -> None:
 def test_compare_shows_a_table_sorted_by_quality(log_file: Path) -> None:
     lines = run("compare", "--data", log_file, "--models", "ease", "--k", 5).output.splitlines()
     assert "protocol article" in lines[0]
-    order = [line.split()[0] for line in lines[2:6]]
+    order = [line.split()[0] for line in lines[3:7]]
     assert order[0] != "popularity"
     assert {"popularity", "recent_popularity"} == set(order[-2:])
     assert "Holm" in lines[-1]
@@ -401,3 +401,9 @@ def test_ctrl_c_in_training_leaves_nothing_half_written(log_file: Path, tmp_path
     left = {path.name for path in tmp_path.iterdir()}
     assert left <= {".m.checkpoint"}
     assert ("--resume" in errors) == bool(left)
+
+
+def test_a_protocol_under_both_its_names_is_run_once(log_file: Path) -> None:
+    words = ["compare", "--data", log_file, "--models", "item_knn", "--k", 5, "--json"]
+    figures = json.loads(run(*words, "--protocol", "article,random-80-20").stdout)
+    assert figures["protocol"] == "article"

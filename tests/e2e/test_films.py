@@ -107,8 +107,8 @@ def test_the_demo_shows_the_main_job(films: Dataset, tmp_path: Path, monkeypatch
     def unreachable(*_: object) -> None:
         raise FetchError("there is no network in this test")
 
-    monkeypatch.setattr(sources, "_download", unreachable)
-    monkeypatch.setattr(sources, "_from_package", unreachable)
+    monkeypatch.setattr(sources, "download", unreachable)
+    monkeypatch.setattr(sources, "download_package", unreachable)
     done = runner.invoke(app, ["demo", "--out", str(tmp_path / "films")])
     assert done.exit_code == 0, done.output
     for part in (

@@ -47,6 +47,7 @@ def compare(
 
     Example: tastespace compare --data ml-100k --protocol article,leave-last-out --models mf,spectral --seeds 3
     """
+    from tastespace.data.protocols import resolve_name
     from tastespace.data.sources import cache_folder
     from tastespace.experiments.comparison import compare as compare_models
     from tastespace.experiments.report import check_can_write_page, write_page
@@ -62,7 +63,7 @@ def compare(
         raise OptionError("--models names no model; for example --models mf,spectral")
     model_settings = o.parse_settings_of_models(settings)
     ready = train_file is not None or test_file is not None
-    protocols: list[str | None] = [*_names(protocol or "")]
+    protocols: list[str | None] = list(dict.fromkeys(resolve_name(name) for name in _names(protocol or "")))
     splits = o.open_splits(
         protocols or [None if ready else "article"],
         data,
