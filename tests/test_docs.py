@@ -1,5 +1,8 @@
 """The README and docs/: generated parts are up to date, and nothing public is left out."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import generate
@@ -7,16 +10,25 @@ import pytest
 import typer
 
 import tastespace as ts
+from example_log import write_log
 from tastespace.cli import app
 from tastespace.data.protocols import names as protocols
 
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 PAGES = {page.name: page.read_text() for page in (ROOT / "docs").glob("*.md")}
 
 
 @pytest.mark.parametrize("file", ["docs/models.md", "docs/cli.md", "README.md"])
 def test_generated_parts_are_up_to_date(file: str) -> None:
     assert (ROOT / file).read_text() == generate.pages()[ROOT / file], "run docs/generate.py"
+
+
+def test_the_example_of_the_readme_gives_its_output(tmp_path: Path) -> None:
+    code, output = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", README, flags=re.DOTALL).groups()
+    write_log(tmp_path / "events.csv")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == output
 
 
 def test_the_readme_is_short() -> None:
