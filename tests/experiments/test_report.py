@@ -331,22 +331,24 @@ def test_names_at_the_side_are_a_step_apart_in_the_order_of_their_points(heights
     assert -1e-9 <= found[-1] <= found[0] <= 1 + 1e-9
 
 
-def cells_of(page: str, model: str) -> list[str]:
-    body = page[page.index('aria-labelledby="c1-results"') :]
-    line = next(line for line in body.splitlines() if f"<bdi>{model}</bdi>" in line and line.startswith("<tr>"))
+def cells_of(page: str, model: str, table: str) -> list[str]:
+    body = page[page.index(f'<table role="table" aria-labelledby="c1-{table}"') :]
+    line = next(line for line in body.splitlines() if f"<bdi>{model}</bdi>" in line and line.startswith("<tr "))
     return re.findall(r"<td.*?</td>", line)
 
 
 def test_the_table_has_intervals_and_marks_the_best_in_words() -> None:
     page = render([document()])
-    best, second = cells_of(page, "alpha"), cells_of(page, "beta")
+    best, second = cells_of(page, "alpha", "results"), cells_of(page, "beta", "results")
     assert "best: </span>0.3000" in best[0]
     assert "0.2800 to 0.3200" in best[0]
     assert "seeds 0.2969 to 0.3031" in best[0]
     assert "best" not in second[0]
-    assert "best: </span>0\u00a0s" in cells_of(page, "popularity")[2]
-    assert "closed form" in cells_of(page, "popularity")[4]
-    assert "12,345" in best[4]
+    costs = cells_of(page, "popularity", "costs")
+    assert "best: </span>0\u00a0s" in costs[0]
+    assert "closed form" in costs[2]
+    assert "12,345" in cells_of(page, "alpha", "costs")[2]
+    assert 'data-label="training ↓"' in costs[0]
     assert page.index("<bdi>alpha</bdi>") < page.index("<bdi>beta</bdi>") < page.index("<bdi>popularity</bdi>")
 
 

@@ -67,29 +67,55 @@ class Cell:
     notes: Sequence[str] = ()
     best: bool = False
 
-    def __str__(self) -> str:
+    def html(self, label: str) -> str:
+        """The cell as an element; `label` is its column's title, shown beside it on narrow screens."""
         notes = "".join(f"<small>{note}</small>" for note in self.notes)
+        attributes = f'role="cell" data-label="{label}"'
         if self.best:
             mark = '<span class="star" aria-hidden="true">★</span><span class="aside">best: </span>'
-            return f'<td class="best">{mark}{self.value}{notes}</td>'
-        return f"<td>{self.value}{notes}</td>"
+            return f'<td class="best" {attributes}>{mark}{self.value}{notes}</td>'
+        return f"<td {attributes}>{self.value}{notes}</td>"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Heading of a column, of HTML: its title and, in small type, the unit or metric of its figures."""
+
+    title: str
+    unit: str = ""
+
+    @property
+    def html(self) -> str:
+        """The heading as an element."""
+        unit = f"<small>{self.unit}</small>" if self.unit else ""
+        title = self.title.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
+        return f'<th scope="col" role="columnheader">{title}{unit}</th>'
+
+    @property
+    def label(self) -> str:
+        """Title and unit on one line."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
 def table(
-    ident: str, caption: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Cell]]], *, words: int = 0
+    ident: str, caption: str, columns: Sequence[Column], rows: Sequence[tuple[str, Sequence[Cell]]], *, words: int = 0
 ) -> str:
-    """A table in a box that scrolls by itself; a row starts with its heading. All parts are HTML.
+    """A table whose rows become cards on narrow screens; a row starts with its heading. All parts are HTML.
 
     The last `words` columns hold words, all others numbers.
     """
-    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-    body = "\n".join(f'<tr><th scope="row">{name}</th>{"".join(map(str, cells))}</tr>' for name, cells in rows)
+    head = "".join(column.html for column in columns)
+    body = "\n".join(
+        f'<tr role="row"><th scope="row" role="rowheader">{name}</th>'
+        f"{''.join(cell.html(column.label) for cell, column in zip(cells, columns[1:], strict=True))}</tr>"
+        for name, cells in rows
+    )
     kind = f' class="words-{words}"' if words else ""
     return (
         f'<p class="note" id="{ident}">{caption}</p>\n'
         f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{ident}">\n'
-        f'<table{kind} aria-labelledby="{ident}">\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n"
+        f'<table{kind} role="table" aria-labelledby="{ident}">\n'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>\n<tbody role="rowgroup">\n{body}\n</tbody>\n'
         "</table>\n</div>"
     )
 

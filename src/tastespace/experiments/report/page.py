@@ -69,12 +69,11 @@ def _section(figures: Figures, ident: str) -> str:
         _warnings(figures),
         _facts(figures),
         f'<pre class="line">{line}</pre>',
-        "<h3>Figures</h3>",
+        "<h3>Quality</h3>",
         tables.results(figures, f"{ident}-results"),
-        '<p class="note">Coverage: share of the catalogue that is recommended to anybody. Popularity: known likes of a '
-        "recommended item, on average. Gini: how unevenly items are recommended, 0 for all alike. Novelty: how rare "
-        "what is recommended is. Vectors: health of the embedding, see below.</p>",
-        "<h3>Pictures</h3>",
+        "<h3>Cost and diversity</h3>",
+        tables.costs(figures, f"{ident}-costs"),
+        "<h3>Plots</h3>",
         _pictures(figures, ident),
     ]
     if figures.tests:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tastespace.experiments.report import markup
-from tastespace.experiments.report.markup import DASH, Cell, text
+from tastespace.experiments.report.markup import DASH, Cell, Column, text
 from tastespace.experiments.report.reading import SIGNIFICANT, Figures, Row, number
 from tastespace.experiments.report.words import name
 
@@ -11,38 +11,51 @@ _QUALITY = {"ndcg": "NDCG", "recall": "Recall", "hit": "Hit", "mrr": "MRR", "map
 
 
 def results(figures: Figures, ident: str) -> str:
-    """Every model's figures, the best of each column marked."""
+    """Every model's ranking metrics, the best of each column marked."""
+    quality = [(f"{metric}@{figures.k}", f"{label}@{figures.k}") for metric, label in _QUALITY.items()]
+    columns = [Column("model"), *(Column(f"{label} ↑") for _, label in quality)]
+    rows = []
+    for row in figures.rows:
+        cells = [_quality(figures, row, metric, seeds=place < 2) for place, (metric, _) in enumerate(quality)]
+        about = "<small>reference</small>" if row.reference else _epochs(row)
+        rows.append((f"{name(row)}{about}", cells))
+    caption = (
+        "Means over users and seeds; under them the 95 % interval over users, then the lowest and highest seed. "
+        '<span class="star" aria-hidden="true">★</span> best of its column; ↑ more is better, ↓ less is better.'
+    )
+    return markup.table(ident, caption, columns, rows)
+
+
+def costs(figures: Figures, ident: str) -> str:
+    """Every model's cost and properties of its recommendations, the best of each column marked."""
     k = figures.k
-    quality = [(f"{metric}@{k}", f"{label}@{k}") for metric, label in _QUALITY.items()]
     columns = [
-        "model",
-        *(f"{label} ↑" for _, label in quality[:2]),
-        "training ↓",
-        "ranking ↓",
-        "parameters",
-        f"coverage@{k} ↑",
-        "popularity ↓<small>mean likes</small>",
-        "Gini ↓",
-        f"novelty@{k} ↑<small>bits</small>",
-        "vectors",
-        *(f"{label} ↑" for _, label in quality[2:]),
+        Column("model"),
+        Column("training ↓"),
+        Column("evaluation ↓", "all users"),
+        Column("parameters"),
+        Column("coverage ↑"),
+        Column("popularity ↓", "mean likes"),
+        Column("Gini ↓"),
+        Column("novelty ↑", "bits"),
+        Column("embeddings"),
     ]
     rows = []
     for row in figures.rows:
-        cells = [_quality(figures, row, metric) for metric, _ in quality[:2]]
-        cells += [_seconds(figures, row, key) for key in ("train_seconds", "evaluate_seconds")]
+        cells = [_seconds(figures, row, key) for key in ("train_seconds", "evaluate_seconds")]
         cells.append(Cell(_parameters(row)))
         cells.append(_share(figures, row, f"coverage@{k}"))
         cells.append(_plain(figures, row, f"popularity@{k}", places=0, lowest=True))
         cells.append(_plain(figures, row, f"gini@{k}", places=3, lowest=True))
         cells.append(_plain(figures, row, f"novelty@{k}", places=2))
         cells.append(Cell(_health(row)))
-        cells += [_quality(figures, row, metric, seeds=False) for metric, _ in quality[2:]]
-        about = "<small>reference</small>" if row.reference else _epochs(row)
-        rows.append((f"{name(row)}{about}", cells))
+        rows.append((name(row), cells))
     caption = (
-        "Means over users and seeds; under them the 95 % interval over users, then the lowest and highest seed. "
-        '<span class="star" aria-hidden="true">★</span> best of its column; ↑ more is better, ↓ less is better.'
+        f"Over the {k} items recommended to each user. Coverage: share of the catalogue recommended to at least one "
+        "user. Popularity: mean number of known likes of a recommended item. Gini: how unevenly recommendations are "
+        "spread over items, 0 when all items are recommended equally often. Novelty: mean self-information of a "
+        "recommended item. Embeddings: their health, "
+        "see below."
     )
     return markup.table(ident, caption, columns, rows)
 
@@ -64,7 +77,8 @@ def tests(figures: Figures, ident: str) -> str:
             )
         )
     caption = f"Paired Wilcoxon signed-rank tests over users on NDCG@{figures.k}, Holm-corrected for all pairs."
-    return markup.table(ident, caption, ["pair", "difference", "p", "p, Holm", "significant at 0.05"], rows)
+    titles = ("pair", "difference", "p", "p, Holm", "significant at 0.05")
+    return markup.table(ident, caption, [Column(title) for title in titles], rows)
 
 
 def health(figures: Figures, ident: str) -> str:
@@ -87,11 +101,18 @@ def health(figures: Figures, ident: str) -> str:
                     ],
                 )
             )
-    columns = ["model", "effective rank", "dead rows", "length against popularity", "spread", "verdict"]
+    columns = [
+        Column("model"),
+        Column("effective rank", "of dimensions"),
+        Column("zero vectors", "of vectors checked"),
+        Column("norm and popularity", "Spearman’s correlation"),
+        Column("spread"),
+        Column("verdict"),
+    ]
     caption = (
-        "Effective rank: dimensions that the vectors spread over. Dead: no length to speak of. Length against "
-        "popularity: Spearman's correlation. Spread: share of squared length left after "
-        "centring; 0 where all vectors are equal."
+        "Effective rank: number of dimensions that the vectors use. Zero vectors: of negligible norm. Norm and "
+        "popularity: rank correlation over items or users. Spread: share of the squared norm that is left after "
+        "centring, 0 when all vectors are equal."
     )
     return markup.table(ident, caption, columns, rows, words=1) if rows else ""
 
@@ -106,7 +127,7 @@ def overview(all_figures: Sequence[Figures], ident: str) -> str:
             row = next((row for row in figures.rows if row.name == model), None)
             cells.append(Cell(DASH) if row is None else _quality(figures, row, figures.metric, seeds=False))
         rows.append((name(model), cells))
-    columns = ["model", *(f"{text(figures.protocol, 30)}<small>NDCG@{figures.k} ↑</small>" for figures in all_figures)]
+    columns = [Column("model"), *(Column(text(f.protocol, 30), f"NDCG@{f.k} ↑") for f in all_figures)]
     caption = (
         "NDCG under each protocol. Figures of different protocols answer different questions: compare within a column."
     )
