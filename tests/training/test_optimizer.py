@@ -10,7 +10,7 @@ from tastespace.training.optimizer import Adam
 @pytest.mark.parametrize("piece", [1, 7, 2**18])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_steps_are_those_of_torchs_adamw(decay: float, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimizer, "_PIECE", piece)
+    monkeypatch.setattr(optimizer, "_CHUNK", piece)
     torch.manual_seed(0)
     ours = [torch.nn.Parameter(torch.randn(shape)) for shape in ((3, 5), (4,), (2, 2))]
     theirs = [torch.nn.Parameter(weight.detach().clone()) for weight in ours]

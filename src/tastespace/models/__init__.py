@@ -1,7 +1,7 @@
-"""The architectures, one file each. Every file here but `base` is a model, and nothing else lists them;
-`parts` holds what several share.
+"""Model architectures, one file each: every module here but `base` is a model, found by its file name; `parts` holds
+what several models share.
 
-Importing this package loads no torch: `get` does, for the one model it is asked for.
+Importing this package does not load torch; `get` does, for the requested model.
 """
 
 import importlib
@@ -27,5 +27,5 @@ def get(name: str) -> "type[Model]":
     if name not in names():
         raise OptionError(f"there is no model {shown(name)}{did_you_mean(str(name), names())}")
     module = importlib.import_module(f"{__name__}.{name}")
-    found: type[Model] = module.MODEL
-    return found
+    model: type[Model] = module.MODEL
+    return model

@@ -77,7 +77,7 @@ class Model(nn.Module, abc.ABC):
     Config: ClassVar[type[Any]]
     OPTIONS: ClassVar[Options] = Options()
     reads_features: ClassVar[bool] = False
-    """Whether attributes of users and items are read, and `set_features` is called before `prepare`."""
+    """Whether the model reads attributes of users and items: then `set_features` is called before `prepare`."""
     user_tables: ClassVar[tuple[str, ...]] = ()
     """Names of parameters that hold one row per user; such rows can be initialised from features."""
     item_tables: ClassVar[tuple[str, ...]] = ()
@@ -113,7 +113,7 @@ class Model(nn.Module, abc.ABC):
         return 4 * parameters + buffers  # weight, gradient and Adam's two moments
 
     def set_features(self, features: Features) -> None:
-        """Take the attributes of users and items; called before `prepare`, and again at load."""
+        """Store the attributes of users and items; called before `prepare`, and again at load."""
 
     def prepare(self, train: Interactions) -> None:
         """Derive everything that scoring needs from training rows; called once, before any epoch."""
@@ -203,8 +203,8 @@ class Factored(Model):
             return rows
         encoded = rows.new_empty(len(queries), rows.shape[1])
         encoded[torch.from_numpy(np.flatnonzero(known)).to(device)] = rows
-        others = np.flatnonzero(~known)
-        encoded[torch.from_numpy(others).to(device)] = torch.from_numpy(fold_in(queries.take(others))).to(device)
+        folded_in = np.flatnonzero(~known)
+        encoded[torch.from_numpy(folded_in).to(device)] = torch.from_numpy(fold_in(queries.take(folded_in))).to(device)
         return encoded
 
     def score(self, queries: Queries) -> Tensor:

@@ -1,9 +1,9 @@
 """iALS: matrix factorisation by alternating least squares, each side solved exactly while the other is held.
 
 Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit feedback datasets": every pair not in the log is
-a zero of little weight. Regularisation grows with what a row has seen, as in Rendle, Krichene, Zhang and Koren 2022,
-"Revisiting the performance of iALS on item recommendation benchmarks". Unlike there, a disliked item may count as a
-zero of more weight than one that was never met. A user is the exact solution for their history, whoever they are.
+a zero of little weight. Regularisation is scaled by the frequency of a row, as in Rendle, Krichene, Zhang and Koren
+2022, "Revisiting the performance of iALS on item recommendation benchmarks". Unlike there, a disliked item may count as
+a zero of more weight than an unobserved pair. Any user, known or new, is the exact solution for their history.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _CELLS = 2**22  # floats of the vectors, and of the matrices, that are gathered 
 
 @dataclass(frozen=True)
 class IALSConfig:
-    """Width, weights and regularisation."""
+    """Dimension, weights and regularisation."""
 
     dim: int = option(64, "embedding dimension", usual=(16, 512), at_least=1)
     unobserved_weight: float = option(
@@ -48,7 +48,7 @@ class IALSConfig:
 
 
 class IALS(Factored):
-    """Item vectors by alternating least squares; users are solved for on the spot."""
+    """Item vectors by alternating least squares; users are solved for at query time."""
 
     about = "alternating least squares over all pairs"
     pick = "no learning rate to tune, and an exact fold-in of any history, new users included"
@@ -63,7 +63,9 @@ class IALS(Factored):
         super().__init__(config, shapes)
         self.register_buffer("items", torch.zeros(shapes.n_items, config.dim))  # (N, D)
         self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) for queries with a short history
-        self.register_buffer("has_dislikes", torch.zeros((), dtype=torch.bool))  # whether training showed any dislike
+        self.register_buffer(
+            "has_dislikes", torch.zeros((), dtype=torch.bool)
+        )  # whether the training rows have any dislike
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -78,31 +80,31 @@ class IALS(Factored):
         by_item = _transposed(by_user, train.n_items)
         self.items = torch.randn(train.n_items, self.config.dim) * 0.1 / self.config.dim**0.5
         with track("iALS iterations", total=self.config.iterations) as tick:
-            for sweep in range(self.config.iterations):
+            for iteration in range(self.config.iterations):
                 users = self.solve(by_user, self.items)
                 self.items = self.solve(by_item, users)
-                tick(sweep + 1)
+                tick(iteration + 1)
         likes = np.bincount(train.positives().item, minlength=train.n_items)
         self.popular = torch.from_numpy(
             popularity_scores(likes, lambda queries: (self.solve(queries.history, self.items) @ self.items.T).numpy())
         )
 
     @torch.no_grad()
-    def solve(self, lists: Histories, others: Tensor) -> Tensor:
-        """(B, D) the vectors whose products with `others` (M, D) fit the lists best.
+    def solve(self, lists: Histories, fixed: Tensor) -> Tensor:
+        """(B, D) the vectors whose products with the `fixed` ones (M, D) of the other side fit the lists best.
 
         The minimiser of the sum over a list of w (1 - p q)^2, or of w (p q)^2 where it is disliked, plus
         `unobserved_weight` (p q)^2 over all others, plus `l2` (total weight)^`l2_exponent` |p|^2.
         """
         c = self.config
-        unobserved = c.unobserved_weight * (others.T @ others)  # (D, D)
+        unobserved = c.unobserved_weight * (fixed.T @ fixed)  # (D, D)
         likes = np.bincount(lists.rows, np.maximum(lists.weights, 0), minlength=len(lists))
-        penalty = c.l2 * (likes + c.unobserved_weight * len(others)) ** c.l2_exponent  # (B,)
-        solved = others.new_zeros(len(lists), c.dim)
+        penalty = c.l2 * (likes + c.unobserved_weight * len(fixed)) ** c.l2_exponent  # (B,)
+        solved = fixed.new_zeros(len(lists), c.dim)
         for rows in _chunks(lists.lengths, c.dim):
             chunk = lists.take(rows)
-            places, weight, target = (table.to(others.device) for table in _padded(chunk, c.disliked_weight))
-            gathered = others[places]  # (b, T, D)
+            indices, weight, target = (table.to(fixed.device) for table in _padded(chunk, c.disliked_weight))
+            gathered = fixed[indices]  # (b, T, D)
             matrix = torch.baddbmm(unobserved.expand(len(rows), -1, -1), gathered.mT, gathered * weight[..., None])
             matrix.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(penalty[rows]).to(matrix)[:, None])
             target_sum = (gathered * target[..., None]).sum(dim=1)  # (b, D)
@@ -120,14 +122,14 @@ class IALS(Factored):
         """Terms of each item of the history: the solution is linear in their targets."""
         history = query.history
         added = np.zeros(len(history.items))
-        with_known_feedback = self._used_rows(history)
-        liked = with_known_feedback.positives()
+        used = self._used_rows(history)
+        liked = used.positives()
         baseline = float(popularity_weight(query)[0]) * float(self.popular[item])
         if len(liked.items) == 0:
             return Contributions(added, baseline=baseline)
         c, items = self.config, self.items
-        places, weight, target = (table[0] for table in _padded(with_known_feedback, c.disliked_weight))
-        gathered = items[places]  # (T, D)
+        indices, weight, target = (table[0] for table in _padded(used, c.disliked_weight))
+        gathered = items[indices]  # (T, D)
         matrix = c.unobserved_weight * (items.T @ items) + gathered.T @ (gathered * weight[:, None])
         penalty = c.l2 * (float(liked.weights.sum()) + c.unobserved_weight * len(items)) ** c.l2_exponent
         matrix.diagonal().add_(penalty)
@@ -142,7 +144,7 @@ class IALS(Factored):
         return history.positives()
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
-        """(N, D + 1) vectors, and how popular an item is."""
+        """(N, D + 1) vectors, and popularity."""
         return torch.cat([self.items, self.popular[:, None]], dim=1)
 
     def encode_queries(self, queries: Queries) -> Tensor:
@@ -153,7 +155,7 @@ class IALS(Factored):
 
 
 def _transposed(lists: Histories, n_items: int) -> Histories:
-    """Lists of the users of each item (N lists)."""
+    """Users of each item (N lists)."""
     order = np.argsort(lists.items, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(lists.items, minlength=n_items))]).astype(np.int64)
     return Histories(lists.rows[order].astype(np.int32), offsets, lists.weights[order])
@@ -171,15 +173,15 @@ def _chunks(lengths: NDArray[np.int64], dim: int) -> Iterator[NDArray[np.int64]]
 
 
 def _padded(lists: Histories, disliked: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(b, T) places, weights and weighted targets; cells beyond a list's end have weight 0."""
+    """(b, T) indices, weights and weighted targets; cells beyond a list's end have weight 0."""
     width = max(1, int(lists.lengths.max(initial=0)))
     where = (lists.rows, np.arange(len(lists.items)) - np.repeat(lists.offsets[:-1], lists.lengths))
-    places = np.zeros((len(lists), width), dtype=np.int64)
+    indices = np.zeros((len(lists), width), dtype=np.int64)
     weight, target = np.zeros((2, len(lists), width), dtype=np.float32)
-    places[where] = lists.items
+    indices[where] = lists.items
     weight[where] = np.where(lists.weights > 0, lists.weights, -disliked * lists.weights)
     target[where] = np.maximum(lists.weights, 0)
-    return torch.from_numpy(places), torch.from_numpy(weight), torch.from_numpy(target)
+    return torch.from_numpy(indices), torch.from_numpy(weight), torch.from_numpy(target)
 
 
 MODEL = IALS

@@ -35,7 +35,7 @@ class LightGCNConfig(Objective):
 
 
 class LightGCN(Factored):
-    """User and item vectors of layer 0, propagated over the graph of likes."""
+    """User and item vectors of layer 0, propagated over the graph of positives."""
 
     about = "vectors propagated over the graph of positives"
     pick = "as accurate as mf, in two to four times its training time; the baseline for graph models"
@@ -100,7 +100,7 @@ class LightGCN(Factored):
         return loss + 0.5 * self.config.layer_l2 * squares / len(batch.users)
 
     def train(self, mode: bool = True) -> "LightGCN":
-        """Leaving training propagates once, so that an evaluation of any length costs one propagation."""
+        """Switch mode; leaving training propagates once, so that an evaluation of any length costs one propagation."""
         leaving = self.training and not mode
         super().train(mode)
         if leaving and hasattr(self, "_graph"):
@@ -134,7 +134,7 @@ class LightGCN(Factored):
 
 
 class _Graph:
-    """One step along the graph of likes: D^-1/2 A D^-1/2 X for A = [[0, R], [R^T, 0]], which is its own transpose."""
+    """One layer over the graph of positives: D^-1/2 A D^-1/2 X for A = [[0, R], [R^T, 0]], a symmetric matrix."""
 
     def __init__(self, liked: sp.csr_matrix) -> None:
         normalised = normalise_degrees(liked)

@@ -1,10 +1,11 @@
-"""NCF: a network that compares users and items in two ways at once (NeuMF). He et al. 2017, "Neural collaborative
-filtering".
+"""NCF: element-wise product and network over user and item vectors, joined (NeuMF).
 
-The GMF path multiplies two vectors element by element, the MLP path joins two others and sends them through layers;
-one output weighs both. Unlike the paper, softmax over the catalogue is the default loss (see `objective`): the paper's
-binary cross-entropy is a choice. A first layer over a joined pair is the sum of a user's part and an item's part, so
-each is computed once, and only what follows the sum is done for each pair.
+He et al. 2017, "Neural collaborative filtering".
+
+The GMF path multiplies two vectors element by element, the MLP path concatenates two others and feeds them to
+layers; one output layer weighs both. Unlike the paper, softmax over the catalogue is the default loss (see
+`objective`): the paper's binary cross-entropy is an option. The first layer over a concatenated pair is the sum of a
+user term and an item term, so each is computed once, and only the later layers run for each pair.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +32,9 @@ from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.parts.user_rows import UserRows
 
 _LAYERS = (64, 32, 16)  # of the MLP path, as in the paper
-_PAIR_BYTES = 8 * 2**20  # of the widest layer of the pairs that are scored at a time; more leaves the cache (1.7x)
+_PAIR_BYTES = (
+    8 * 2**20
+)  # of the widest layer of the pairs scored at a time; with more it no longer fits the cache (1.7 times slower)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class NCFConfig(Objective):
 
 
 class NCF(Model):
-    """GMF and MLP paths with vectors of their own, joined in one output."""
+    """GMF and MLP paths with separate vectors, joined in one output layer."""
 
     about = "element-wise product and network over the pair (NeuMF)"
     pick = "for comparison with the literature; mf is many times faster and at least as accurate"
@@ -83,17 +86,17 @@ class NCF(Model):
         self.user_rows = UserRows(shapes.n_users, shapes.n_items, config.dim)
         self.register_buffer("gmf_share", torch.ones(()))
         self.register_buffer("mlp_share", torch.tensor(config.mlp_weight))
-        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))  # that is being trained
+        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))  # current epoch, from 0
         if config.paths != "gmf":
             with torch.no_grad():
-                self.output.weight.mul_(0.1)  # the network starts small, so that the product explains what it can
+                self.output.weight.mul_(0.1)  # the network starts small, so that the product learns first
 
     @classmethod
     def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the layers of the pairs of a step: under softmax each of its users with the whole catalogue."""
         users = objective.users_per_step(batch_size, shapes, n_rows)
-        across = shapes.n_items if config.loss == "softmax" else config.shared_negatives + config.negatives
-        layers = 4 * 3 * sum(_LAYERS) * users * across if config.paths != "gmf" else 0
+        items_per_user = shapes.n_items if config.loss == "softmax" else config.shared_negatives + config.negatives
+        layers = 4 * 3 * sum(_LAYERS) * users * items_per_user if config.paths != "gmf" else 0
         grid = 4 * 4 * users * shapes.n_items if config.loss == "softmax" else 0  # scores as a whole, and gradients
         return (
             super().memory_bytes(config, shapes, n_rows, batch_size)
@@ -117,11 +120,9 @@ class NCF(Model):
         self.epoch += 1
         if self._pretrains and int(self.epoch) == self.config.pretrain_epochs:
             with torch.no_grad():  # the joint model starts from half of either path, as in the paper
-                halved = (
-                    (self.gmf_share, self.mlp_share) if self.config.by_angle else (self.product, self.output.weight)
-                )
-                for one in halved:  # under softmax the weights turn but do not grow: their shares count
-                    one.mul_(0.5)
+                shares, weights = (self.gmf_share, self.mlp_share), (self.product, self.output.weight)
+                for tensor in shares if self.config.by_angle else weights:  # under softmax weights count by direction
+                    tensor.mul_(0.5)
 
     @property
     def _pretrains(self) -> bool:
@@ -139,21 +140,26 @@ class NCF(Model):
             logits = self._grid(users, items, gmf=gmf, mlp=mlp) + self.item_bias
             interaction_loss = self._interaction_loss(users, items) if gmf else None
             return objective.softmax_loss(self.config, batch, partial(losses.softmax, logits), interaction_loss)
-        likers, liked_items, drawn = users[batch.rows], items[batch.items], items[batch.negatives]
-        liked = self._pairs(likers, liked_items[:, None], gmf=gmf, mlp=mlp).squeeze(1) + self.item_bias[batch.items]
+        positive_users, positive_items, drawn = users[batch.rows], items[batch.items], items[batch.negatives]
+        positive = (
+            self._pairs(positive_users, positive_items[:, None], gmf=gmf, mlp=mlp).squeeze(1)
+            + self.item_bias[batch.items]
+        )
         bias = self.item_bias[batch.negatives]
         if self.config.loss == "sampled-softmax":
-            return objective.sampled_loss(self.config, batch, liked, self._grid(users, drawn, gmf=gmf, mlp=mlp) + bias)
-        unliked = self._pairs(likers, drawn, gmf=gmf, mlp=mlp) + bias
-        squares = likers.square().sum() + liked_items.square().sum() + drawn.square().sum() / drawn.shape[1]
-        penalty = 0.5 * self.config.l2 * squares / len(liked)
-        return objective.sampled_loss(self.config, batch, liked, unliked, len(items)) + penalty
+            return objective.sampled_loss(
+                self.config, batch, positive, self._grid(users, drawn, gmf=gmf, mlp=mlp) + bias
+            )
+        negative = self._pairs(positive_users, drawn, gmf=gmf, mlp=mlp) + bias
+        squares = positive_users.square().sum() + positive_items.square().sum() + drawn.square().sum() / drawn.shape[1]
+        penalty = 0.5 * self.config.l2 * squares / len(positive)
+        return objective.sampled_loss(self.config, batch, positive, negative, len(items)) + penalty
 
     def _interaction_loss(self, users: Tensor, items: Tensor) -> Callable[[Targets], Tensor]:
         """Softmax cross-entropy of targets among the scores of any interaction: the GMF path's first half."""
         first = self._gmf_config.halves[0][0]
-        ours, theirs = self._products(users)[:, :first], self._factors(items)[:, :first]
-        return partial(losses.softmax_of_products, ours, theirs, self.item_bias)
+        user_factors, item_factors = self._products(users)[:, :first], self._factors(items)[:, :first]
+        return partial(losses.softmax_of_products, user_factors, item_factors, self.item_bias)
 
     @property
     def _gmf_config(self) -> Objective:
@@ -161,74 +167,74 @@ class NCF(Model):
         return Objective(**{**own, "dim": self.gmf_width})
 
     def _factors(self, vectors: Tensor) -> Tensor:
-        """(..., D/2) the GMF path's part of vectors, as it enters the product."""
+        """(..., D/2) vectors of the GMF path, as they enter the product."""
         return self._gmf_config.scaled(vectors[..., : self.gmf_width])
 
     def _products(self, users: Tensor) -> Tensor:
-        """(..., D/2) the same of users, weighted by the output layer, whose weights turn but do not grow."""
+        """(..., D/2) user vectors of the GMF path times output weights, of which softmax uses the direction."""
         if not self.config.by_angle:
             return self._factors(users) * self.product
         halves = self.product.split([width for width, _ in self._gmf_config.halves])
-        turned = torch.cat([F.normalize(half, dim=0) * len(half) ** 0.5 for half in halves])
-        return self._factors(users) * (turned * self.gmf_share)
+        direction = torch.cat([F.normalize(half, dim=0) * len(half) ** 0.5 for half in halves])
+        return self._factors(users) * (direction * self.gmf_share)
 
     def _inputs(self, vectors: Tensor) -> Tensor:
-        """(..., D/2) the MLP path's part of vectors, of mean square 1: only their direction counts."""
-        part = vectors[..., self.gmf_width :]
-        return F.normalize(part, dim=-1) * part.shape[-1] ** 0.5
+        """(..., D/2) vectors of the MLP path, of mean square 1: only their direction counts."""
+        inputs = vectors[..., self.gmf_width :]
+        return F.normalize(inputs, dim=-1) * inputs.shape[-1] ** 0.5
 
-    def _network(self, joined: Tensor) -> Tensor:
-        """(...) output of the MLP path for sums (..., 64) of a user's and an item's part of its first layer."""
-        hidden = F.relu(joined)
+    def _network(self, first_layer: Tensor) -> Tensor:
+        """(...) output of the MLP path for sums (..., 64) of the user term and the item term of its first layer."""
+        hidden = F.relu(first_layer)
         if self.config.dropout:
             hidden = F.dropout(hidden, self.config.dropout, self.training)
         for layer in self.layers:
             hidden = F.relu(layer(hidden))
         if not self.config.by_angle:
-            scores: Tensor = self.output(hidden).squeeze(-1)
-            return scores
-        angles = F.linear(F.normalize(hidden, dim=-1), F.normalize(self.output.weight, dim=-1)).squeeze(-1)
-        return angles * (self.mlp_share / self.config.temperature)
+            output: Tensor = self.output(hidden).squeeze(-1)
+            return output
+        cosines = F.linear(F.normalize(hidden, dim=-1), F.normalize(self.output.weight, dim=-1)).squeeze(-1)
+        return cosines * (self.mlp_share / self.config.temperature)
 
     def _grid(self, users: Tensor, items: Tensor, *, gmf: bool, mlp: bool) -> Tensor:
-        """(B, M) scores of every user (B, D) with every item (M, D), without bias."""
-        found = users.new_zeros(len(users), len(items))
+        """(B, M) scores of every user (B, D) for every item (M, D), without bias."""
+        scores = users.new_zeros(len(users), len(items))
         if gmf:
-            found = found + self._products(users) @ self._factors(items).T
+            scores = scores + self._products(users) @ self._factors(items).T
         if mlp and len(users):
-            ours, theirs = self.from_user(self._inputs(users)), self.from_item(self._inputs(items))
-            parts = ours.split(_at_once(len(items)))
-            found = found + torch.cat([self._network(part[:, None] + theirs) for part in parts])
-        return found
+            user_terms, item_terms = self.from_user(self._inputs(users)), self.from_item(self._inputs(items))
+            chunks = user_terms.split(_users_at_once(len(items)))
+            scores = scores + torch.cat([self._network(chunk[:, None] + item_terms) for chunk in chunks])
+        return scores
 
     def _pairs(self, users: Tensor, items: Tensor, *, gmf: bool, mlp: bool) -> Tensor:
         """(P, n) scores of each user (P, D) with items of their own (P, n, D), without bias."""
-        found = users.new_zeros(items.shape[:2])
+        scores = users.new_zeros(items.shape[:2])
         if gmf:
-            found = found + torch.einsum("pd,pnd->pn", self._products(users), self._factors(items))
+            scores = scores + torch.einsum("pd,pnd->pn", self._products(users), self._factors(items))
         if mlp:
-            ours, theirs = self.from_user(self._inputs(users)), self.from_item(self._inputs(items))
-            found = found + self._network(ours[:, None] + theirs)
-        return found
+            user_terms, item_terms = self.from_user(self._inputs(users)), self.from_item(self._inputs(items))
+            scores = scores + self._network(user_terms[:, None] + item_terms)
+        return scores
 
     def _paths(self) -> dict[str, bool]:
         return {"gmf": self.config.paths != "mlp", "mlp": self.config.paths != "gmf"}
 
     def _user_encoder(self) -> Callable[[Queries], Tensor]:
         """Encoder to (B, D) vectors of users: their rows, or their folded-in histories."""
-        fold: list[Callable[[Queries], NDArray[np.float32]]] = []  # made for the first query that needs it
+        fold_in: list[Callable[[Queries], NDArray[np.float32]]] = []  # built for the first query that needs it
 
         def encode(queries: Queries) -> Tensor:
             known = self.user_rows.answers(queries)
             rows = torch.from_numpy(np.maximum(queries.users, 0)).to(self.user.device)
-            found = self.user[rows]
-            unseen = np.flatnonzero(~known)
-            if len(unseen):
-                if not fold:
-                    fold.append(self._make_fold_in())
-                folded = torch.from_numpy(fold[0](queries.take(unseen))).to(found)
-                found = found.index_copy(0, torch.from_numpy(unseen).to(found.device), folded)
-            return found
+            vectors = self.user[rows]
+            without_row = np.flatnonzero(~known)
+            if len(without_row):
+                if not fold_in:
+                    fold_in.append(self._make_fold_in())
+                folded = torch.from_numpy(fold_in[0](queries.take(without_row))).to(vectors)
+                vectors = vectors.index_copy(0, torch.from_numpy(without_row).to(vectors.device), folded)
+            return vectors
 
         return encode
 
@@ -244,7 +250,7 @@ class NCF(Model):
         ones = self.user.new_ones(1, self.config.dim)
         ranked = self._factors(self.item) * (self._products(ones) / self._factors(ones))  # (N, D/2)
         items = torch.cat([ranked, self.item_bias[:, None]], dim=1).cpu().numpy()
-        stepped = FoldIn.ranked(fold[:, :width], self._gmf_config.halves, np.ones(1, np.float32), items)
+        stepped = FoldIn.with_likelihood_step(fold[:, :width], self._gmf_config.halves, np.ones(1, np.float32), items)
         mean = FoldIn(fold[:, width:])
         return lambda queries: np.concatenate([stepped(queries)[:, :width], mean(queries)], axis=1)
 
@@ -254,7 +260,7 @@ class NCF(Model):
         self.user_rows.fit(self._directions(self.item), self._directions(self.user), self._batches.lists)
 
     def _directions(self, vectors: Tensor) -> Tensor:
-        """(..., D) vectors of both paths as they count: scaled for the GMF path, of length 1 for the MLP path."""
+        """(..., D) vectors as they enter the score: scaled for the GMF path, of length 1 for the MLP path."""
         return torch.cat([self._factors(vectors), F.normalize(vectors[..., self.gmf_width :], dim=-1)], dim=-1)
 
     def score(self, queries: Queries) -> Tensor:
@@ -269,11 +275,11 @@ class NCF(Model):
             return self._grid(users, self.item, **paths) + bias_query * self.item_bias
 
         def reranked(users: Tensor, bias_query: Tensor) -> Tensor:
-            rough = self._grid(users, self.item, gmf=True, mlp=False) + bias_query * self.item_bias  # (B, N)
-            best = rough.topk(min(shortlist, len(self.item)), dim=1).indices  # (B, C)
-            fine = self._scores_of(users, best, bias_query)
-            below = rough - rough.amax(dim=1, keepdim=True) + fine.amin(dim=1, keepdim=True) - 1.0
-            return below.scatter(1, best, fine)
+            approximate = self._grid(users, self.item, gmf=True, mlp=False) + bias_query * self.item_bias  # (B, N)
+            best = approximate.topk(min(shortlist, len(self.item)), dim=1).indices  # (B, C)
+            exact_scores = self._scores_of(users, best, bias_query)
+            below = approximate - approximate.amax(dim=1, keepdim=True) + exact_scores.amin(dim=1, keepdim=True) - 1.0
+            return below.scatter(1, best, exact_scores)
 
         score = reranked if shortlist and all(paths.values()) else exact
         encode = self._user_encoder()
@@ -289,30 +295,30 @@ class NCF(Model):
 
     def _scores_of(self, users: Tensor, items: Tensor, bias_query: Tensor) -> Tensor:
         """(B, C) exact scores of candidates, a bounded number of pairs at a time."""
-        at_once = _at_once(items.shape[1])
-        parts = [
+        at_once = _users_at_once(items.shape[1])
+        chunks = [
             self._pairs(user, self.item[item], **self._paths())
             for user, item in zip(users.split(at_once), items.split(at_once), strict=True)
         ]
-        found = torch.cat(parts) if parts else users.new_zeros(0, items.shape[1])
-        return found + bias_query * self.item_bias[items]
+        scores = torch.cat(chunks) if chunks else users.new_zeros(0, items.shape[1])
+        return scores + bias_query * self.item_bias[items]
 
-    def _space(self, vectors: Tensor) -> Tensor:
+    def _embeddings(self, vectors: Tensor) -> Tensor:
         """(..., D) vectors of both paths, the GMF path's as it enters the product."""
         return torch.cat([self._factors(vectors), vectors[..., self.gmf_width :]], dim=-1)
 
     def item_embeddings(self) -> Tensor:
         """(N, D) item vectors of both paths."""
-        return self._space(self.item)
+        return self._embeddings(self.item)
 
     def query_embeddings(self, queries: Queries) -> Tensor:
         """(B, D) user vectors of both paths."""
-        return self._space(self._encode_users(queries))
+        return self._embeddings(self._encode_users(queries))
 
 
-def _at_once(across: int) -> int:
-    """How many users are scored together with `across` items each."""
-    return max(1, _PAIR_BYTES // (4 * _LAYERS[0] * max(1, across)))
+def _users_at_once(n_items: int) -> int:
+    """Number of users that are scored together, each with `n_items`."""
+    return max(1, _PAIR_BYTES // (4 * _LAYERS[0] * max(1, n_items)))
 
 
 MODEL = NCF

@@ -1,8 +1,8 @@
-"""Spectral: a truncated SVD of the degree-normalised matrix of likes. Nothing is trained.
+"""Spectral: a truncated SVD of the degree-normalised matrix of positives, without training.
 
 The low-pass filter that graph models learn slowly, in closed form: Shen et al. 2021, "How powerful is graph
 convolution for recommendation?" (GF-CF), its ideal-filter part. Unlike GF-CF there is no linear part, the item side's
-degree exponent is a choice, and degrees are raised before they normalise (Peng et al. 2022, "SVD-GCN").
+degree exponent is an option, and degrees are smoothed before they normalise (Peng et al. 2022, "SVD-GCN").
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from tastespace.models.base import Factored, Shapes
 from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.popularity_prior import popularity_scores
 
-_SPARE = 32  # directions beyond those asked for, so that the last of these converge as well
-_DENSE_UP_TO = 500  # a full decomposition of so small a side costs less than the iteration, and never fails
+_SPARE = 32  # oversampling: extra directions, so that the last requested ones converge as well
+_DENSE_UP_TO = 500  # rows or columns; a full decomposition is faster than iterating up to here, and never fails
 
 
 @dataclass(frozen=True)
 class SpectralConfig:
-    """Width, and how much popular items are favoured."""
+    """Dimension, degree normalisation and decomposition."""
 
     dim: int = option(64, "number of singular vectors", usual=(16, 512), at_least=1)
     smoothing: float = option(
@@ -80,44 +80,47 @@ class Spectral(Factored):
         self.popular = torch.from_numpy(popularity_scores(likes, lambda queries: plain(queries) @ out.T))
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
-        """(N, D + 1) right singular vectors, scaled by popularity, and how popular an item is."""
+        """(N, D + 1) right singular vectors, scaled by degree, and popularity."""
         return torch.cat([self.out, self.popular[:, None]], dim=1)
 
     def fold_in(self) -> FoldIn:
-        """A history's normalised likes, projected: linear, and exact for known users too."""
+        """Projection of a history's normalised positives: linear, and exact for known users too."""
         return FoldIn(self.into.numpy(), bias_query=np.zeros(1, np.float32), unseen_bias_query=np.ones(1, np.float32))
 
 
-def leading_item_vectors(liked: sp.csr_matrix, dim: int, smoothing: float = 0.0, passes: int = 0) -> np.ndarray:
+def leading_item_vectors(
+    liked: sp.csr_matrix, dim: int, smoothing: float = 0.0, power_iterations: int = 0
+) -> np.ndarray:
     """(N, d) right singular vectors of Du^-1/2 X Di^-1/2, largest first; d is at most the matrix's rank bound.
 
-    Exact without `passes`; with them, of a large matrix, what so many power iterations find.
+    Exact without `power_iterations`; with them, a large matrix is decomposed approximately by a randomised SVD.
     """
     normalised = normalise_degrees(liked, smoothing)
     if min(liked.shape) <= max(_DENSE_UP_TO, dim + 1):
         return _by_gram(normalised.astype(np.float64), dim)
-    if passes:
-        return _by_iteration(normalised, dim, passes)
+    if power_iterations:
+        return _by_power_iteration(normalised, dim, power_iterations)
     start = np.ones(min(liked.shape), dtype=normalised.dtype)  # fixed, so that equal data give equal vectors
     _, values, right = svds(normalised, k=dim, v0=start, return_singular_vectors="vh")
     return np.asarray(right[np.argsort(-values)].T)
 
 
-def _by_iteration(matrix: sp.csr_matrix, dim: int, passes: int) -> np.ndarray:
-    """(N, d) right singular vectors of `matrix` (U, N), the weakest of them blurred: a block of random vectors, drawn
-    direction the strong directions by each pass. Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1.
+def _by_power_iteration(matrix: sp.csr_matrix, dim: int, iterations: int) -> np.ndarray:
+    """(N, d) approximate right singular vectors of `matrix` (U, N), from a block of random vectors that each iteration
+    turns towards the strongest directions. Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1.
 
-    A pass costs 2 x rows x d products and one orthogonalisation, all of whole blocks: several times as fast as exact
-    for wide vectors. What is blurred does not harm (benchmarks/results/published_tuning.md).
+    An iteration costs 2 x rows x d products and one orthogonalisation, all of whole blocks: several times as fast as
+    the exact decomposition for wide vectors. The weakest vectors are the least exact, which does not harm
+    (benchmarks/results/published_tuning.md).
     """
     width = min(dim + _SPARE, *matrix.shape)
     block = np.random.default_rng(0).standard_normal((matrix.shape[1], width), dtype=np.float32)
     back = matrix.T.tocsr()
-    for _ in range(passes):
+    for _ in range(iterations):
         block, _ = np.linalg.qr(back @ (matrix @ block))
-    seen = matrix @ block
-    _, turn = np.linalg.eigh((seen.T @ seen).astype(np.float64))  # ascending
-    return np.asarray(block @ turn[:, ::-1][:, :dim].astype(np.float32))
+    projected = matrix @ block
+    _, rotation = np.linalg.eigh((projected.T @ projected).astype(np.float64))  # ascending
+    return np.asarray(block @ rotation[:, ::-1][:, :dim].astype(np.float32))
 
 
 def _by_gram(matrix: sp.csr_matrix, dim: int) -> np.ndarray:
@@ -126,14 +129,14 @@ def _by_gram(matrix: sp.csr_matrix, dim: int) -> np.ndarray:
     gram = (matrix.T @ matrix if by_items else matrix @ matrix.T).toarray()
     squares, vectors = np.linalg.eigh(gram)  # ascending
     squares, vectors = squares[::-1][:dim], vectors[:, ::-1][:, :dim]
-    there = squares > 1e-10 * max(float(squares[0]), 1e-300)
+    nonzero = squares > 1e-10 * max(float(squares[0]), 1e-300)
     if not by_items:
         vectors = matrix.T @ (vectors / np.sqrt(np.maximum(squares, 1e-300)))
-    return np.where(there, vectors, 0.0)
+    return np.where(nonzero, vectors, 0.0)
 
 
 def normalise_degrees(liked: sp.csr_matrix, smoothing: float = 0.0) -> sp.csr_matrix:
-    """Du^-1/2 X Di^-1/2 for degrees raised by `smoothing`; rows and columns without likes stay zero."""
+    """Du^-1/2 X Di^-1/2 for degrees increased by `smoothing`; rows and columns without positives stay zero."""
     users, items = (np.asarray(liked.sum(axis=axis)).ravel() for axis in (1, 0))
     users, items = (np.where(degrees > 0, degrees + smoothing, 0.0) for degrees in (users, items))
     inverse = [np.where(d > 0, 1.0 / np.sqrt(np.maximum(d, 1e-12)), 0.0) for d in (users, items)]

@@ -1,8 +1,8 @@
-"""Two towers: one encodes what is known of a user, the other what is known of an item; the score is the inner product.
+"""Two towers: one encodes a user, the other an item; the score is the inner product of both vectors.
 
 Huang et al. 2013, "Learning deep structured semantic models for web search using clickthrough data"; Yi et al. 2019,
 "Sampling-bias-corrected neural modeling for large corpus item recommendations". The user tower reads a history, user
-features and a vector of the user's own; the item tower features and a vector of the item's own. A history is read as
+features and a vector for the user's id; the item tower features and a vector for the item's id. A history is read as
 the sum of the item vectors themselves. Any input may be missing at prediction, so some are dropped in training
 (Volkovs et al. 2017, "DropoutNet"); a target item is never part of the history that is read.
 """
@@ -71,7 +71,7 @@ class Bags:
 
 
 class _Sum(torch.autograd.Function):
-    """Sums of bags whose gradient is a sparse product: a third of the time of torch's own, which sorts the rows."""
+    """Sums of bags whose gradient is a sparse product: a third of the time of torch's, which sorts the rows."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, bags: Bags) -> Tensor:
@@ -82,9 +82,9 @@ class _Sum(torch.autograd.Function):
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None]:
         bags: Bags = ctx.bags
         bounds = np.append(bags.starts.numpy(), len(bags.rows))
-        subset = (bags.weights.numpy(), bags.rows.numpy(), bounds)
-        across = sp.csc_matrix(subset, shape=(ctx.n_rows, len(bags.starts)))
-        return torch.from_numpy(across @ outer.numpy()), None
+        arrays = (bags.weights.numpy(), bags.rows.numpy(), bounds)
+        transposed = sp.csc_matrix(arrays, shape=(ctx.n_rows, len(bags.starts)))
+        return torch.from_numpy(transposed @ outer.numpy()), None
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class TowerBatch:
     """B users as the tower reads them, and their target rows."""
 
     users: Tensor  # (B,)
-    own: Tensor  # (B, 1) 0 where the user's id vector is dropped
+    id_mask: Tensor  # (B, 1) 0 where the user's id vector is dropped
     features: Bags
     liked: Bags
     unliked: Bags
@@ -121,9 +121,7 @@ class TwoTower(Factored):
         self.user = nn.Parameter(torch.randn(shapes.n_users, dim) * 0.1)  # (U, D)
         self.item = nn.Parameter(torch.randn(shapes.n_items, dim) * 0.1)  # (N, D)
         self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
-        self.unliked_item = nn.Parameter(
-            torch.zeros(shapes.n_items, dim)
-        )  # (N, D) what an item seen but not liked adds
+        self.unliked_item = nn.Parameter(torch.zeros(shapes.n_items, dim))  # (N, D) of items seen but not liked
         self.user_base = nn.Parameter(torch.randn(dim) * 0.1)  # (D,)
         if shapes.user_features:
             self.user_feature = nn.Parameter(torch.zeros(shapes.user_features, dim))  # (F, D)
@@ -136,9 +134,7 @@ class TwoTower(Factored):
             self.log_gain = nn.Parameter(torch.zeros(len(config.halves)))
         self.register_buffer("n_positives", torch.zeros(shapes.n_users, dtype=torch.int32))  # (U,) of the training rows
         self.register_buffer("item_positives", torch.zeros(shapes.n_items, dtype=torch.int32))  # (N,)
-        self.register_buffer(
-            "unliked_kinds", torch.zeros(2, dtype=torch.bool)
-        )  # whether training has neutral, disliked
+        self.register_buffer("unliked_kinds", torch.zeros(2, dtype=torch.bool))  # neutral, disliked rows in training?
         self.unliked_kinds: Tensor
         self._features: Features | None = None
 
@@ -153,7 +149,7 @@ class TwoTower(Factored):
         self._features = features
 
     def prepare(self, train: Interactions) -> None:
-        """Note which rows are trained; item biases start at the logarithm of popularity."""
+        """Count positives; under softmax item biases start at the logarithm of popularity."""
         self._batches = Batches(self.config, train.histories(), train.n_items)
         self.n_positives = torch.from_numpy(self._batches.n_positives.astype(np.int32))
         liked = train.positives().item
@@ -168,27 +164,27 @@ class TwoTower(Factored):
         device = self.item.device
         for users in self._batches.users(rng, batch_size):
             lists = self._batches.lists.take(users)
-            is_history = self._drawn(lists, rng) < self.config.history_share
+            is_history = self._draws(lists, rng) < self.config.history_share
             targets = lists.keep(~is_history)
             if not bool((targets.weights > 0).any()):
                 is_history, targets = np.zeros(len(is_history), dtype=bool), lists
             history = lists.keep(is_history)
             answers = self._batches.for_queries(users, targets, rng, device, given=history)
-            own, features = (rng.random((2, len(users))) >= self.config.user_id_dropout).astype(np.float32)
+            id_mask, feature_mask = (rng.random((2, len(users))) >= self.config.user_id_dropout).astype(np.float32)
             yield TowerBatch(
                 torch.from_numpy(users).to(device),
-                torch.from_numpy(own).to(device)[:, None],
-                Bags.of(sp.diags_array(features) @ self._features_of(users), device),
+                torch.from_numpy(id_mask).to(device)[:, None],
+                Bags.of(sp.diags_array(feature_mask) @ self._features_of(users), device),
                 *self._pooled(history, device),
                 answers,
             )
 
-    def _drawn(self, lists: Histories, rng: np.random.Generator) -> NDArray[np.float64]:
-        """(total,) random number of each row, equal for all rows of the same user and item."""
+    def _draws(self, lists: Histories, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(total,) random number of each row, equal for repeated rows of a user and an item."""
         pairs = lists.pairs(self.shapes.n_items)
         distinct, inverse = np.unique(pairs, return_inverse=True)
-        drawn = rng.random(len(pairs))
-        return drawn if len(distinct) == len(pairs) else drawn[inverse]
+        draws = rng.random(len(pairs))
+        return draws if len(distinct) == len(pairs) else draws[inverse]
 
     def loss(self, batch: TowerBatch) -> Tensor:
         """() the configured loss, per target positive."""
@@ -196,12 +192,12 @@ class TwoTower(Factored):
         if self.config.loss != "softmax":
             answers, subset = objective.restrict_to_batch(answers)
         items, bias = self._items(subset)
-        users = self._users(self.user[batch.users] * batch.own, batch.features, batch.liked, batch.unliked)
+        users = self._users(self.user[batch.users] * batch.id_mask, batch.features, batch.liked, batch.unliked)
         return objective.loss(self.config, answers, users, items, bias, gain=self._gain(), n_items=len(self.item))
 
-    def _users(self, own: Tensor, features: Bags, liked: Bags, unliked: Bags) -> Tensor:
+    def _users(self, id_vectors: Tensor, features: Bags, liked: Bags, unliked: Bags) -> Tensor:
         """(B, D) raw vectors: the sum of all inputs."""
-        vectors = self.user_base + own + liked.sum(self.item) + unliked.sum(self.unliked_item)
+        vectors = self.user_base + id_vectors + liked.sum(self.item) + unliked.sum(self.unliked_item)
         if self.shapes.user_features:
             vectors = vectors + features.sum(self.user_feature)
         return vectors + self.user_network(vectors) if self.config.hidden else vectors
@@ -209,17 +205,17 @@ class TwoTower(Factored):
     def _items(self, subset: Tensor | None = None, features: Bags | None = None) -> tuple[Tensor, Tensor]:
         """(N, D) raw vectors and (N,) biases of all items, of a `subset`, or of new ones with `features` alone."""
         if features is not None:
-            found, bias = features.sum(self.item_feature), features.sum(self.feature_bias[:, None]).squeeze(1)
-            return found + self.item_network(found) if self.config.hidden else found, bias
-        found, bias = (self.item, self.item_bias) if subset is None else (self.item[subset], self.item_bias[subset])
+            vectors, bias = features.sum(self.item_feature), features.sum(self.feature_bias[:, None]).squeeze(1)
+            return vectors + self.item_network(vectors) if self.config.hidden else vectors, bias
+        vectors, bias = (self.item, self.item_bias) if subset is None else (self.item[subset], self.item_bias[subset])
         if self.shapes.item_features:
-            own = self._uses_own_vector(subset, bias)
-            given = self._item_bags(subset)
-            found = found * own[:, None] + given.sum(self.item_feature)
-            bias = bias * own + given.sum(self.feature_bias[:, None]).squeeze(1)
-        return found + self.item_network(found) if self.config.hidden else found, bias
+            id_mask = self._item_id_mask(subset, bias)
+            item_features = self._item_bags(subset)
+            vectors = vectors * id_mask[:, None] + item_features.sum(self.item_feature)
+            bias = bias * id_mask + item_features.sum(self.feature_bias[:, None]).squeeze(1)
+        return vectors + self.item_network(vectors) if self.config.hidden else vectors, bias
 
-    def _uses_own_vector(self, subset: Tensor | None, like: Tensor) -> Tensor:
+    def _item_id_mask(self, subset: Tensor | None, like: Tensor) -> Tensor:
         """(M,) 1 where an item's id vector and bias count, 0 where it has no positives or they are dropped."""
         liked = (self.item_positives if subset is None else self.item_positives[subset]) > 0
         if self.training and self.config.item_id_dropout:
@@ -236,26 +232,26 @@ class TwoTower(Factored):
         """(B, F) features of users; zeros for an index of -1, and for models without any."""
         if self._features is None or self.shapes.user_features == 0:
             return sp.csr_matrix((len(users), self.shapes.user_features), dtype=np.float32)
-        found = self._features.users[np.maximum(users, 0)]
-        return sp.csr_matrix(sp.diags_array((users >= 0).astype(np.float32)) @ found)
+        features = self._features.users[np.maximum(users, 0)]
+        return sp.csr_matrix(sp.diags_array((users >= 0).astype(np.float32)) @ features)
 
     def _pooled(self, history: Histories, device: torch.device) -> tuple[Bags, Bags]:
-        """Bags of liked items, and of those seen but not liked, as far as training has any of their kind."""
+        """Bags of liked items, and of those seen but not liked, for kinds of feedback that occur in training."""
         liked, unliked = history.positives(), history.keep(self._unliked(history))
         return self._pool(liked, device), self._pool(unliked, device)
 
     def _unliked(self, history: Histories) -> NDArray[np.bool_]:
-        """(total,) rows seen but not liked, as far as training has any of their kind."""
+        """(total,) rows seen but not liked, for kinds of feedback that occur in training."""
         neutral, disliked = self.unliked_kinds.cpu().numpy()
         unliked: NDArray[np.bool_] = ((history.weights == 0) & neutral) | ((history.weights < 0) & disliked)
         return unliked
 
-    def _own_and_features(self, queries: Queries) -> tuple[Tensor, sp.csr_matrix]:
+    def _ids_and_features(self, queries: Queries) -> tuple[Tensor, sp.csr_matrix]:
         """(B, D) users' id vectors, zeros where none is trained, and their features (B, F)."""
-        place = torch.from_numpy(np.maximum(queries.users, 0)).to(self.item.device)
-        known = torch.from_numpy(queries.users >= 0).to(self.item.device) & (self.n_positives[place] > 0)
-        given = self._features_of(queries.users) if queries.features is None else sp.csr_matrix(queries.features)
-        return self.user[place] * known[:, None], given
+        rows = torch.from_numpy(np.maximum(queries.users, 0)).to(self.item.device)
+        known = torch.from_numpy(queries.users >= 0).to(self.item.device) & (self.n_positives[rows] > 0)
+        features = self._features_of(queries.users) if queries.features is None else sp.csr_matrix(queries.features)
+        return self.user[rows] * known[:, None], features
 
     def _pool(self, lists: Histories, device: torch.device) -> Bags:
         weights = np.repeat(np.maximum(lists.lengths, 1.0) ** -self.config.pooling_exponent, lists.lengths)
@@ -271,40 +267,42 @@ class TwoTower(Factored):
         direction = items[item]
         vector = direction[: self.config.dim]
         baseline = (1.0 + float(popularity_weight(query)[0])) * float(direction[self.config.dim])
-        own, given = self._own_and_features(query)
+        id_vectors, features = self._ids_and_features(query)
         liked, unliked = self._pooled(history, self.item.device)
-        rows = [self.user_base, own[0], self.item[liked.rows] * liked.weights[:, None]]
+        rows = [self.user_base, id_vectors[0], self.item[liked.rows] * liked.weights[:, None]]
         rows += [self.unliked_item[unliked.rows] * unliked.weights[:, None]]
         if self.shapes.user_features:
-            rows.append(self.user_feature[torch.from_numpy(given.indices)] * torch.from_numpy(given.data)[:, None])
-        raw = torch.cat([part.reshape(-1, self.config.dim) for part in rows])  # all terms, in this order
-        whole = raw.sum(dim=0)
-        scaled = self.config.scaled(whole[None, :])[0]
+            rows.append(
+                self.user_feature[torch.from_numpy(features.indices)] * torch.from_numpy(features.data)[:, None]
+            )
+        raw = torch.cat([row.reshape(-1, self.config.dim) for row in rows])  # (terms, D)
+        total = raw.sum(dim=0)
+        scaled = self.config.scaled(total[None, :])[0]
         gain = self._gain()
         scaled = scaled if gain is None else scaled * gain
-        found = raw * torch.where(whole == 0, 0.0, scaled / whole)
+        terms = raw * torch.where(total == 0, 0.0, scaled / total)
         step = self._likelihood_step(items)
         if step is None or query.users[0] >= 0:
-            return self._named((found @ vector).double().numpy(), history, given, baseline)
+            return self._by_source((terms @ vector).double().numpy(), history, features, baseline)
         added, expected, scale = step.terms(scaled.double().numpy(), history)
         direction = scale * vector.double().numpy()
-        shares = found.double().numpy() @ direction
-        named = self._named(shares, history, given, baseline - float(expected @ direction))
-        return replace(named, history=named.history + added @ direction)
+        shares = terms.double().numpy() @ direction
+        by_source = self._by_source(shares, history, features, baseline - float(expected @ direction))
+        return replace(by_source, history=by_source.history + added @ direction)
 
-    def _named(
-        self, shares: NDArray[np.float64], history: Histories, given: sp.csr_matrix, baseline: float
+    def _by_source(
+        self, shares: NDArray[np.float64], history: Histories, features: sp.csr_matrix, baseline: float
     ) -> Contributions:
-        """From `shares` of the base vector, the id vector, liked items, unliked items and features."""
+        """Contributions from `shares` (terms,): base vector, id vector, liked items, unliked items and features."""
         liked, unliked = history.weights > 0, self._unliked(history)
         added = np.zeros(len(history.items))
         n_liked, n_unliked = int(liked.sum()), int(unliked.sum())
         added[liked] = shares[2 : 2 + n_liked]
         added[unliked] = shares[2 + n_liked : 2 + n_liked + n_unliked]
         names = self._features.user_encoder.names if self._features is not None else []
-        of_features = zip(given.indices.tolist(), shares[2 + n_liked + n_unliked :].tolist(), strict=True)
-        features = {names[place]: share for place, share in of_features}
-        return Contributions(added, features, float(shares[1]), baseline + float(shares[0]))
+        feature_shares = shares[2 + n_liked + n_unliked :].tolist()
+        by_name = {names[i]: share for i, share in zip(features.indices.tolist(), feature_shares, strict=True)}
+        return Contributions(added, by_name, float(shares[1]), baseline + float(shares[0]))
 
     def _gain(self) -> Tensor | None:
         """(D,) factors of the learnt temperatures."""
@@ -322,7 +320,7 @@ class TwoTower(Factored):
         return torch.cat([self.config.scaled(items), bias[:, None]], dim=1)
 
     def encode_queries(self, queries: Queries) -> Tensor:
-        """(B, D + 1) vectors of whatever a query holds, and a coordinate for the item biases."""
+        """(B, D + 1) vectors of everything that a query holds, and a coordinate for the item biases."""
         return self.encoder()(queries)
 
     def encoder(self) -> Callable[[Queries], Tensor]:
@@ -332,22 +330,24 @@ class TwoTower(Factored):
             step = self._likelihood_step(self.encode_items())
 
         def encode(queries: Queries) -> Tensor:
-            own, given = self._own_and_features(queries)
-            users = self.config.scaled(self._users(own, Bags.of(given, device), *self._pooled(queries.history, device)))
+            id_vectors, features = self._ids_and_features(queries)
+            users = self.config.scaled(
+                self._users(id_vectors, Bags.of(features, device), *self._pooled(queries.history, device))
+            )
             gain = self._gain()
             users = users if gain is None else users * gain
             unseen = np.flatnonzero(queries.users < 0)
             if step is not None and len(unseen):
-                place = torch.from_numpy(unseen).to(device)
-                moved = step(users[place].detach().cpu().numpy(), queries.history.take(unseen))
-                users = users.index_copy(0, place, torch.from_numpy(moved).to(users))
+                rows = torch.from_numpy(unseen).to(device)
+                moved = step(users[rows].detach().cpu().numpy(), queries.history.take(unseen))
+                users = users.index_copy(0, rows, torch.from_numpy(moved).to(users))
             bias_query = 1.0 + torch.from_numpy(popularity_weight(queries)).to(device)
             return torch.cat([users, bias_query[:, None]], dim=1)
 
         return encode
 
     def _likelihood_step(self, items: Tensor) -> LikelihoodStep | None:
-        """Likelihood step of unseen users among item vectors (N, D + 1), where these are compared by angle."""
+        """Likelihood step of unseen users among item vectors (N, D + 1), where vectors are compared by angle."""
         if not self.config.by_angle:
             return None
         return LikelihoodStep(

@@ -69,7 +69,9 @@ class Bundle:
         blocks = [(int(width), float(length)) for width, length in entry["blocks"]]
         bias_query = np.array(entry["bias_query"], dtype=np.float32)
         if entry.get("likelihood_step", False):
-            return FoldIn.ranked(self.vectors["fold"], blocks, bias_query, self.vectors["items"], self.n_known)
+            return FoldIn.with_likelihood_step(
+                self.vectors["fold"], blocks, bias_query, self.vectors["items"], self.n_known
+            )
         unseen = entry.get("unseen_bias_query")
         return FoldIn(
             self.vectors["fold"], blocks, bias_query, None if unseen is None else np.array(unseen, dtype=np.float32)

@@ -1,1 +1,1 @@
-"""From a split to a trained model: the only gradient loop, checkpoints, forecasts."""
+"""Training of a model on a split: gradient loop, checkpoints, forecasts."""

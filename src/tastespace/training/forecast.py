@@ -23,8 +23,8 @@ class Forecast:
     seconds: float | None
 
     def __str__(self) -> str:
-        time_part = "" if self.seconds is None else f", at most {_duration(self.seconds)}"
-        return f"{self.parameters:,} parameters, about {self.memory_bytes / 2**20:,.0f} MiB{time_part}"
+        duration = "" if self.seconds is None else f", at most {_duration(self.seconds)}"
+        return f"{self.parameters:,} parameters, about {self.memory_bytes / 2**20:,.0f} MiB{duration}"
 
 
 def forecast_memory(

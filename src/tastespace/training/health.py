@@ -17,7 +17,7 @@ _QUERIES_AT_ONCE = 1024
 def check_health(model: Model, split: Split) -> Health | None:
     """Measure the health of a model's vectors, biases left out; None for a model without embeddings.
 
-    Item-item weights (`ease`, `item_knn`) are no embeddings. Large tables are sampled.
+    Item-item weights (`ease`, `item_knn`) are not embeddings. Large tables are sampled.
     """
     if not isinstance(model, Factored) and not model.learns_by_gradient():
         return None
@@ -30,8 +30,8 @@ def check_health(model: Model, split: Split) -> Health | None:
     item_health = measure(items[torch.from_numpy(rows).to(items.device)].cpu().numpy(), per_item, rows)
     per_user = np.bincount(positives.user, minlength=split.train.n_users)
     users, histories = choose_rows(per_user), split.train.histories()
-    parts = [model.query_embeddings(Queries.of_users(chunk, histories)) for chunk in _chunks(users)]
-    vectors = [part.cpu().numpy() for part in parts if part is not None]
+    batches = [model.query_embeddings(Queries.of_users(chunk, histories)) for chunk in _chunks(users)]
+    vectors = [batch.cpu().numpy() for batch in batches if batch is not None]
     return Health(item_health, measure(np.concatenate(vectors), per_user, users) if vectors else None)
 
 

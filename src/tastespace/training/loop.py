@@ -119,13 +119,13 @@ class TrainingRun:
 
     @torch.no_grad()
     def _validate(self, model: Model, evaluator: Evaluator, metric: str) -> float:
-        if evaluator.split.given is not None:  # new users, whom only a finished model folds in
+        if evaluator.split.given is not None:  # new users, who need the fold-in
             model.on_train_end(evaluator.split.train)
-        return evaluator.mean(self._as_answered(model.scorer()), metric)
+        return evaluator.mean(self._wrapped(model.scorer()), metric)
 
     @cached_property
-    def _as_answered(self) -> Callable[[Scorer], Scorer]:
-        """Wrapper that answers validation queries as the product does, cold items included."""
+    def _wrapped(self) -> Callable[[Scorer], Scorer]:
+        """Wrapper of a scorer that answers validation queries as a recommender does, cold items included."""
         return scorer_wrapper(self.split.for_validation())
 
     def _refit(self, tick: Ticker) -> Model:

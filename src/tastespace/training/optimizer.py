@@ -1,7 +1,7 @@
-"""Adam: Kingma and Ba 2015, with decoupled decay (Loshchilov and Hutter 2019, AdamW).
+"""Adam: Kingma and Ba 2015, with decoupled weight decay (Loshchilov and Hutter 2019, AdamW).
 
 Written out for two reasons. torch's optimisers load its compiler on first use, which takes a second or two: as long as
-`mf` takes to be trained on MovieLens 100K. And a large table passes piece by piece through the processor's cache, so
+`mf` takes to be trained on MovieLens 100K. And a large table passes chunk by chunk through the processor's cache, so
 that weights, gradients and moments are fetched from memory once a step, not once an operation.
 """
 
@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-_PIECE = 2**18  # numbers; four such pieces, of 1 MiB each, are worked on at a time
+_CHUNK = 2**18  # numbers; four such chunks of 1 MiB each are in use at a time
 _FIRST_DECAY, _SECOND_DECAY, _EPSILON = 0.9, 0.999, 1e-8
 
 
 class Adam:
-    """Steps along the gradients of some parameters; the learning rate is given with each step."""
+    """Optimiser of a set of parameters; each step gets its learning rate."""
 
     def __init__(self, parameters: Iterable[Tensor], weight_decay: float = 0.0) -> None:
         self.parameters = list(parameters)
@@ -25,45 +25,45 @@ class Adam:
         self._steps = [0] * len(self.parameters)
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Drop the gradients."""
         for weight in self.parameters:
             weight.grad = None
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Move every parameter that has a gradient; the others keep their moments, too."""
-        for place, weight in enumerate(self.parameters):
+        """Update every parameter that has a gradient; the others keep their moments too."""
+        for index, weight in enumerate(self.parameters):
             if weight.grad is None:
                 continue
-            self._steps[place] += 1
-            whole = (weight, weight.grad.contiguous(), self._first[place], self._second[place])
-            for piece in zip(*(tensor.view(-1).split(_PIECE) for tensor in whole), strict=True):
-                self._move(*piece, steps=self._steps[place], rate=rate)
+            self._steps[index] += 1
+            tensors = (weight, weight.grad.contiguous(), self._first[index], self._second[index])
+            for chunk in zip(*(tensor.view(-1).split(_CHUNK) for tensor in tensors), strict=True):
+                self._update(*chunk, steps=self._steps[index], rate=rate)
 
-    def _move(
+    def _update(
         self, weight: Tensor, gradient: Tensor, first: Tensor, second: Tensor, *, steps: int, rate: float
     ) -> None:
         if self.weight_decay:
             weight.mul_(1 - rate * self.weight_decay)
         first.lerp_(gradient, 1 - _FIRST_DECAY)
         second.mul_(_SECOND_DECAY).addcmul_(gradient, gradient, value=1 - _SECOND_DECAY)
-        spread = second.sqrt().mul_((1 - _SECOND_DECAY**steps) ** -0.5).add_(_EPSILON)
-        weight.addcdiv_(first, spread, value=-rate / (1 - _FIRST_DECAY**steps))
+        root = second.sqrt().mul_((1 - _SECOND_DECAY**steps) ** -0.5).add_(_EPSILON)
+        weight.addcdiv_(first, root, value=-rate / (1 - _FIRST_DECAY**steps))
 
     def tensors(self) -> dict[str, Tensor]:
         """The moments and step counts by name, for a checkpoint."""
-        found = {}
-        for place, steps in enumerate(self._steps):
-            found[f"{place}.first"], found[f"{place}.second"] = self._first[place], self._second[place]
-            found[f"{place}.steps"] = torch.tensor(steps)
-        return found
+        tensors = {}
+        for index, steps in enumerate(self._steps):
+            tensors[f"{index}.first"], tensors[f"{index}.second"] = self._first[index], self._second[index]
+            tensors[f"{index}.steps"] = torch.tensor(steps)
+        return tensors
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `tensors` gave. Raises `KeyError` or `ValueError` for what is not of these parameters."""
-        for place, weight in enumerate(self.parameters):
-            for kept, name in ((self._first, "first"), (self._second, "second")):
-                moment = tensors[f"{place}.{name}"]
+        """Restore the state that `tensors` returned; `KeyError` or `ValueError` if it is of other parameters."""
+        for index, weight in enumerate(self.parameters):
+            for moments, name in ((self._first, "first"), (self._second, "second")):
+                moment = tensors[f"{index}.{name}"]
                 if moment.shape != weight.shape:
                     raise ValueError(f"a moment of shape {tuple(moment.shape)} for weights {tuple(weight.shape)}")
-                kept[place].copy_(moment)
-            self._steps[place] = int(tensors[f"{place}.steps"])
+                moments[index].copy_(moment)
+            self._steps[index] = int(tensors[f"{index}.steps"])

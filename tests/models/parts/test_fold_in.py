@@ -59,7 +59,7 @@ def test_a_user_with_newer_events_is_folded_in(board: Dataset) -> None:
 def test_a_step_makes_the_liked_items_likelier_and_keeps_lengths() -> None:
     rng = np.random.default_rng(0)
     items = rng.normal(size=(50, 5)).astype(np.float32)
-    stepped = FoldIn.ranked(items[:, :4], [(2, 1.5), (2, 0.8)], np.ones(1, np.float32), items)
+    stepped = FoldIn.with_likelihood_step(items[:, :4], [(2, 1.5), (2, 0.8)], np.ones(1, np.float32), items)
     plain = replace(stepped, likelihood_step=None)
     asked = Queries.of_histories(Histories.of([rng.choice(50, 6, replace=False).tolist() for _ in range(40)]))
     found = stepped(asked)
@@ -82,7 +82,7 @@ def test_among_very_many_items_a_sample_stands_for_those_that_are_left_out(monke
     asked = Queries.of_histories(Histories.of([rng.choice(4000, 30, replace=False).tolist() for _ in range(20)]))
 
     def ask() -> np.ndarray:
-        return FoldIn.ranked(items[:, :4], [(4, 1.0)], np.ones(1, np.float32), items)(asked)
+        return FoldIn.with_likelihood_step(items[:, :4], [(4, 1.0)], np.ones(1, np.float32), items)(asked)
 
     exact = ask()
     monkeypatch.setattr(likelihood_step, "_CANDIDATES", 1000)
@@ -95,7 +95,7 @@ def test_items_that_come_later_change_no_answer_about_those_before() -> None:
     items = rng.normal(size=(60, 5)).astype(np.float32)
     asked = Queries.of_histories(Histories.of([[3, 1, 4], [59]]))
     few, more = (
-        FoldIn.ranked(part[:, :4], [(4, 1.0)], np.ones(1, np.float32), part, 50)(asked)
+        FoldIn.with_likelihood_step(part[:, :4], [(4, 1.0)], np.ones(1, np.float32), part, 50)(asked)
         for part in (items, np.concatenate([items, items * 3]))
     )
     np.testing.assert_allclose(few, more)
@@ -107,7 +107,7 @@ def test_parts_add_up_to_the_score(history: list[int], step: bool) -> None:
     rng = np.random.default_rng(0)
     items, ones = rng.normal(size=(9, 5)).astype(np.float32), np.ones(1, np.float32)
     vectors = rng.normal(size=(9, 4)).astype(np.float32)
-    fold = FoldIn.ranked(vectors, [(1, 0.7), (3, 1.1)], ones, items)
+    fold = FoldIn.with_likelihood_step(vectors, [(1, 0.7), (3, 1.1)], ones, items)
     fold = fold if step else replace(fold, likelihood_step=None)
     weights = [1.0, -1.0, 2.0, 0.0, 0.5][: len(history)]
     asked = Queries.of_histories(Histories.of([history], [weights]))

@@ -51,7 +51,7 @@ def test_things_alike_start_near_and_the_undescribed_where_they_were() -> None:
 
 def test_a_model_without_vectors_is_refused() -> None:
     cls = models.get("ease")
-    with pytest.raises(OptionError, match="ease has no vectors that could start from features"):
+    with pytest.raises(OptionError, match="ease has no vectors to initialise from features"):
         init_from_features(cls(cls.Config(), Shapes(6, 6)), "ease", two_kinds())
 
 
@@ -80,5 +80,5 @@ def test_a_spectrum_is_a_start_for_every_model_with_tables_and_for_no_other() ->
     for name in ("lightgcn", "two_tower", "bert4rec"):
         assert ts.train(name, on, init="svd", epochs=1).best_epoch == 1
     cls = models.get("ease")
-    with pytest.raises(OptionError, match="ease has no vectors that could start from an SVD"):
+    with pytest.raises(OptionError, match="ease has no vectors to initialise from an SVD"):
         init_from_svd(cls(cls.Config(), Shapes(80, 60)), "ease", on.train)

@@ -126,7 +126,7 @@ def test_a_batch_is_answered_in_its_own_order() -> None:
 
 
 def test_long_batches_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transformer, "_TOKENS_A_QUERY_BATCH", 4)
+    monkeypatch.setattr(transformer, "_TOKENS_PER_QUERY_BATCH", 4)
     sizes: list[int] = []
 
     def encode(part: Histories) -> torch.Tensor:

@@ -1,1 +1,1 @@
-"""What several architectures share."""
+"""Parts that several architectures share."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 class Contributions:
     """Terms of one score.
 
-    `history` (T,): what each item of the history adds; `features`: what each given attribute adds, by name; `user`:
-    what the model learnt of the user beyond that; `baseline`: what any user would get.
+    `history` (T,): one term for each item of the history; `features`: one for each given attribute, by name; `user`:
+    the rest that the model learnt of the user; `baseline`: the part that is equal for every user.
     """
 
     history: NDArray[np.float64]
@@ -26,10 +26,10 @@ class Contributions:
         return float(self.history.sum()) + sum(self.features.values()) + self.user + self.baseline
 
 
-def weighted_mean(several: Sequence[Contributions], weights: Sequence[float]) -> Contributions:
+def weighted_mean(contributions: Sequence[Contributions], weights: Sequence[float]) -> Contributions:
     """Return the contributions to a weighted mean of scores for one query."""
-    pairs = list(zip(weights, several, strict=True))
-    names = dict.fromkeys(name for terms in several for name in terms.features)
+    pairs = list(zip(weights, contributions, strict=True))
+    names = dict.fromkeys(name for terms in contributions for name in terms.features)
     return Contributions(
         np.sum([weight * terms.history for weight, terms in pairs], axis=0),
         {name: sum(weight * terms.features.get(name, 0.0) for weight, terms in pairs) for name in names},

@@ -33,7 +33,7 @@ class FoldIn:
     likelihood_step: LikelihoodStep | None = None
 
     @classmethod
-    def ranked(
+    def with_likelihood_step(
         cls,
         vectors: NDArray[np.float32],
         blocks: Sequence[tuple[int, float]],
@@ -41,7 +41,7 @@ class FoldIn:
         items: NDArray[np.float32],
         n_candidates: int | None = None,
     ) -> Self:
-        """With a likelihood step among ranked `items` (N, D + n_bias); biases count more for short histories."""
+        """Return a fold-in with a step among the ranked `items` (N, D + n_bias), and a popularity prior."""
         step = LikelihoodStep(items, [width for width, _ in blocks], bias_query, n_candidates)
         return cls(vectors, blocks, bias_query, bias_query, step)
 

@@ -46,13 +46,13 @@ def sampled_softmax(
 ) -> Tensor:
     """() softmax cross-entropy of each positive (P,), of row `rows` (P,), against candidates (B, M) drawn for all.
 
-    `hit` (B, M) marks accidental hits, candidates that the row likes: they are left out, so that one sum serves all
-    positives of a row. `log_expected` (M,) is the logarithm of how often a candidate was expected in the draw;
+    `hit` (B, M) marks accidental hits, candidates that are positives of the row: they are left out, so that one sum
+    serves all positives of a row. `log_expected` (M,) is the logarithm of a candidate's expected count in the sample;
     subtracted, it makes the sum over candidates an estimate of that over the catalogue (logQ correction, Bengio and
     Senecal 2008; Yi et al. 2019).
     """
-    below = torch.logsumexp((candidates - log_expected).masked_fill(hit, -torch.inf), dim=1)  # (B,)
-    losses = torch.logaddexp(positive, below[rows]) - positive  # (P,)
+    log_sum = torch.logsumexp((candidates - log_expected).masked_fill(hit, -torch.inf), dim=1)  # (B,)
+    losses = torch.logaddexp(positive, log_sum[rows]) - positive  # (P,)
     return (losses * weight).sum() / weight.sum()
 
 
@@ -144,8 +144,8 @@ def softmax(logits: Tensor, targets: Targets) -> Tensor:
     """() softmax cross-entropy of many targets a user, from one row of logits (B, N) a user.
 
     The sum over targets of weight * (logsumexp(logits[row]) - logits[row, column]), divided by their total. Its
-    gradient is that of one softmax an interaction, at a cost lower by interactions / users. It is made in place of
-    `logits`, which must not be used afterwards: a pass less to write and to read.
+    gradient is that of one softmax an interaction, at a cost lower by interactions / users. It is written over
+    `logits`, which must not be used afterwards: this saves a pass over memory.
     """
     return _Softmax.apply(logits, targets)  # type: ignore[no-untyped-call]
 
@@ -177,7 +177,7 @@ class _SoftmaxOfProducts(torch.autograd.Function):
 def softmax_of_products(users: Tensor, items: Tensor, bias: Tensor, targets: Targets) -> Tensor:
     """() `softmax` of the scores users (B, D) @ items (N, D).T + bias (N,), which are never held as a whole.
 
-    Scores become gradients some users at a time, in memory that stays in the processor's cache: beside three matrix
-    products there is hardly anything left to wait for, and a step of any size takes as little memory.
+    Scores become gradients some users at a time, in memory that stays in the processor's cache: the time is
+    that of three matrix products, and memory does not grow with the step.
     """
     return _SoftmaxOfProducts.apply(users, items, bias, targets)  # type: ignore[no-untyped-call]

@@ -1,25 +1,25 @@
-"""Products of a few vectors with a whole catalogue, the hot loop of training and ranking alike."""
+"""Matrix products of a batch of vectors with a whole catalogue: the hot loop of training and of ranking."""
 
 import torch
 from torch import Tensor
 
-_BLOCK = 1024  # items; what a product packs of them stays in a core's own cache
+_BLOCK = 1024  # items; a block stays in a core's own cache
 _WHOLE_UP_TO = 16_384  # items; for fewer, one product is as fast
 
 
 def products(queries: Tensor, items: Tensor, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
     """(B, N) inner products of `queries` (B, D) and `items` (N, D), with `bias` (N,) added, into `out` if given.
 
-    For a large catalogue on a processor block by block: one product of a hundred queries with 40,000 items of 64
-    coordinates reaches 35 GFLOP/s on a core that does 80, blocks of 1,024 items 55 (benchmarks/roofline.md).
+    A large catalogue is multiplied block by block on a CPU: one product of a hundred queries with 40,000 items of 64
+    coordinates reaches 35 GFLOP/s on a core with a peak of 80, blocks of 1,024 items 55 (benchmarks/roofline.md).
     """
     n = len(items)
-    found = queries.new_empty(len(queries), n) if out is None else out
+    scores = queries.new_empty(len(queries), n) if out is None else out
     width = _BLOCK if n > _WHOLE_UP_TO and items.device.type == "cpu" else max(1, n)
     for start in range(0, n, width):
-        part = slice(start, min(start + width, n))
+        block = slice(start, min(start + width, n))
         if bias is None:
-            torch.mm(queries, items[part].T, out=found[:, part])
+            torch.mm(queries, items[block].T, out=scores[:, block])
         else:
-            torch.addmm(bias[part], queries, items[part].T, out=found[:, part])
-    return found
+            torch.addmm(bias[block], queries, items[block].T, out=scores[:, block])
+    return scores

@@ -1,4 +1,4 @@
-"""Sizes: a model's tensors as shapes without contents, whatever size they claim to be."""
+"""Build tensors on torch's meta device: shapes without contents, whatever their size."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,13 +14,13 @@ _DRAWN = {"randn", "rand"}
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Tensors made in this block take no memory: their device is "meta"."""
+    """Create tensors without memory in this block: their device is "meta"."""
     with torch.device("meta"), _Unfilled():
         yield
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves out what would fill or scale a tensor without contents: torch would load its compiler, or sympy."""
+    """Skip operations that fill or scale a tensor without contents: torch would load its compiler, or sympy."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         name = getattr(func, "__name__", "")

@@ -2,7 +2,7 @@
 
 A batch is B users with all their rows. Under softmax vectors are compared by angle, each half separately: the first
 half of the coordinates predicts which items a user interacts with at all, both halves together which ones they like. An
-item seen and not liked weighs more among the negatives, unless it is hidden from its user anyway. Without low ratings
+item seen but not liked weighs more among the negatives, unless it is hidden from its user anyway. Without low ratings
 in the log it is plain softmax.
 """
 

@@ -1,10 +1,10 @@
-"""Popularity prior: popularity counts for a query of which little is known, and fades with the length of its history.
+"""Popularity prior: popularity counts for queries with a short history, and fades as the history grows.
 
-T positives of a new user say little while T is small. Then popularity, on the scale of the model's own scores, counts
-1 / T on top of them: as much as all the rest after one positive, and next to nothing after many. Of MovieLens 100K's
-new users (validation rows) the first positive alone gives NDCG@10 of 0.16 to 0.19 with it, by model, and 0.14 to 0.18
-without, where popularity alone gives 0.177; the first two give 0.17 to 0.20, and 0.16 to 0.19; beyond ten it makes no
-difference (benchmarks/fold_in.py).
+A few positives of a new user are weak evidence. So popularity, on the scale of the model's scores, is added to them
+with weight 1 / T for T positives: as much as all the rest after one positive, and next to nothing after many. For the
+new users of MovieLens 100K (validation rows) the first positive alone gives NDCG@10 of 0.16 to 0.19 with it, by model,
+and 0.14 to 0.18 without, where popularity alone gives 0.177; the first two give 0.17 to 0.20, and 0.16 to 0.19; beyond
+ten it makes no difference (benchmarks/fold_in.py).
 """
 
 from collections.abc import Callable
@@ -45,8 +45,8 @@ def popularity_scores(
         return np.zeros(len(likes), dtype=np.float32)
     drawn = np.random.default_rng(seed).choice(len(likes), min(_SAMPLE, len(likes)), p=likes / likes.sum())
     at_once = max(1, _CELLS_AT_ONCE // len(likes))
-    parts = [drawn[start : start + at_once, None].tolist() for start in range(0, len(drawn), at_once)]
-    spreads = [score(Queries.of_histories(Histories.of(part))).std(axis=1) for part in parts]
+    chunks = [drawn[start : start + at_once, None].tolist() for start in range(0, len(drawn), at_once)]
+    spreads = [score(Queries.of_histories(Histories.of(chunk))).std(axis=1) for chunk in chunks]
     typical = float(np.concatenate(spreads).mean())
     return ((likes - likes.mean()) * (typical / spread)).astype(np.float32)
 

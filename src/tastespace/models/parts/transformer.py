@@ -1,4 +1,4 @@
-"""Transformer: what the sequence models share. B lists, T positions, Q queries, D dimension.
+"""Transformer: parts of the sequence models. B lists, T positions, Q queries, D dimension.
 
 Histories are ragged; here they become tables with their last item rightmost and PAD at the left. PAD is a mask, not an
 item: it has no vector, nothing attends to it, and it can never be recommended. Every list begins with a learnt START
@@ -32,7 +32,7 @@ from tastespace.models.parts.objective import Objective
 from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.spectral import leading_item_vectors
 
-_TOKENS_A_QUERY_BATCH = 16_384
+_TOKENS_PER_QUERY_BATCH = 16_384
 _DISLIKED, _NEUTRAL, _LIKED = 0, 1, 2
 
 
@@ -48,7 +48,7 @@ class Sequence(Objective):
     )
     predict: Literal["auto", "next", "anywhere"] = option(
         "auto",
-        "train to predict the next item, or an item missing anywhere; auto: as the protocol tests, else next",
+        "predict the next item, or an item missing anywhere in the history; auto: as the protocol tests, else next",
     )
     max_length: int = option(200, "L: most recent items of a history that are read", usual=(20, 500), at_least=1)
     blocks: int = option(1, "transformer blocks", usual=(1, 4), at_least=1, at_most=100)
@@ -227,7 +227,7 @@ class Tokens(nn.Module):
         encoded = self.item.new_ones(len(history), self.config.dim + 1)
         encoded[:, -1] += torch.from_numpy(popularity_weight(replace(queries, history=history))).to(encoded.device)
         order = np.argsort(history.lengths, kind="stable")
-        steps = np.cumsum(history.lengths[order] + 1) // _TOKENS_A_QUERY_BATCH
+        steps = np.cumsum(history.lengths[order] + 1) // _TOKENS_PER_QUERY_BATCH
         for rows in np.split(order, np.flatnonzero(np.diff(steps)) + 1):
             if len(rows):
                 encoded[torch.from_numpy(rows).to(encoded.device), :-1] = self.config.scaled(encode(history.take(rows)))

@@ -23,7 +23,7 @@ class UserRows(nn.Module):
     def __init__(self, n_users: int, n_items: int, dim: int) -> None:
         super().__init__()
         self.register_buffer("n_positives", torch.zeros(n_users, dtype=torch.int32))  # (U,) of the training rows
-        self.register_buffer("fold", torch.zeros(n_items, dim))  # (N, D) what an item of a history adds
+        self.register_buffer("fold", torch.zeros(n_items, dim))  # (N, D) fold-in vectors of the items
 
     def prepare(self, n_positives: NDArray[np.integer]) -> None:
         """Note the number of training positives (U,) of each user; users with none have no row."""
@@ -51,4 +51,4 @@ class UserRows(nn.Module):
         vectors = self.fold.cpu().numpy()
         if items is None:
             return FoldIn(vectors, bias_query=bias_query, unseen_bias_query=bias_query)
-        return FoldIn.ranked(vectors, blocks, bias_query, items.detach().cpu().numpy())
+        return FoldIn.with_likelihood_step(vectors, blocks, bias_query, items.detach().cpu().numpy())
