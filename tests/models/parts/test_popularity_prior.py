@@ -6,6 +6,7 @@ import torch
 
 import tastespace as ts
 from tastespace import models
+from tastespace.data.dataset import Dataset
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.data.split import whole
@@ -16,6 +17,7 @@ from tastespace.models.parts.popularity_prior import (
     popularity_weight,
 )
 from tests.build import dataset
+from tests.models.small import scores, small
 
 PERSONAL = sorted(set(models.names()) - {"popularity", "recent_popularity"})
 
@@ -73,3 +75,12 @@ def test_a_stranger_of_one_like_gets_more_of_what_is_popular(name: str) -> None:
     more = stranger - known
     assert more @ (likes - likes.mean()) > 0
     assert np.corrcoef(more, likes)[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("name", ["ease", "item_knn", "spectral", "ials"])
+def test_a_known_user_without_positives_gets_popular_items(name: str) -> None:
+    data = small(n_users=13)
+    log = data.interactions
+    by_item = scores(name, Dataset("less", log.take(log.user != 4)))[4]
+    likes = np.bincount(log.item[log.user != 4], minlength=9)
+    assert likes[np.argsort(-by_item, kind="stable")].tolist() == sorted(likes.tolist(), reverse=True)
