@@ -50,7 +50,9 @@ def main() -> None:
     kept = json.loads((RESULTS / "quality.json").read_text())["comparisons"] if asked else []
     found = {one["protocol"]: one for one in kept}
     for protocol in asked.split(",") if asked else names():
-        comparison = ts.compare(MODELS, ts.split(data, protocol), seeds=SEEDS, keep=cache_folder() / "quality")
+        comparison = ts.compare(
+            MODELS, ts.split(data, protocol), seeds=SEEDS, results_folder=cache_folder() / "quality"
+        )
         found[protocol] = rounded({"measured": time.strftime("%Y-%m-%d"), **comparison.to_json()})
         print("\n".join(table(found[protocol])), flush=True)
     made = [found[protocol] for protocol in names() if protocol in found]

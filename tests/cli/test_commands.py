@@ -231,7 +231,7 @@ def test_an_interrupted_compare_says_how_to_go_on(log_file: Path, cache: Path, m
     stopped = run(*words)
     assert stopped.exit_code == 130
     assert stopped.stderr == (
-        f"Error: interrupted under protocol article with 1 results finished, kept in {cache / 'comparisons'}; "
+        f"Error: interrupted under protocol article with 1 results finished, saved in {cache / 'comparisons'}; "
         "the same command with --resume goes on from there\n"
     )
     trained.clear()

@@ -90,7 +90,7 @@ def test_the_command_prints_a_row_a_route(tmp_path: pytest.TempPathFactory, attr
     asked = ["cold-start", "--data", str(tmp_path / "shop"), "--model", "ease", "--k", "3"]
     found = CliRunner().invoke(app, asked)
     assert found.exit_code == 0, found.output
-    assert "unseen users, of whom this is known:" in found.output
+    assert "new users:" in found.output
     assert ("at the mean of their kind" in found.output) == attributes
     assert ("the items have no attributes" in found.output) != attributes
     told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).output)

@@ -98,12 +98,12 @@ def test_too_little_to_test_is_no_reason_to_skip(board: Dataset) -> None:
 def test_kept_results_are_taken_up_and_not_trained_again(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = compared(split, keep=tmp_path)
+    first = compared(split, results_folder=tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(comparison, "fit", no_training)
-        assert compared(split, keep=str(tmp_path)) == first
+        assert compared(split, results_folder=str(tmp_path)) == first
         with pytest.raises(AssertionError, match="trained again"):
-            compared(split, keep=tmp_path, resume=False)
+            compared(split, results_folder=tmp_path, resume=False)
     assert without_seconds(compared(split)) == without_seconds(first)
 
 
@@ -119,12 +119,12 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(
         return ts.fit(name, *args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(comparison, "fit", fit)
-    with pytest.raises(KeyboardInterrupt, match=r"under protocol article with 2 results finished, kept in .*"):
-        compared(split, keep=tmp_path)
+    with pytest.raises(KeyboardInterrupt, match=r"under protocol article with 2 results finished, saved in .*"):
+        compared(split, results_folder=tmp_path)
     assert trained == [("mf", 0), ("mf", 1)]
     assert len(list(tmp_path.iterdir())) == 2
     trained[:] = [("before", 0)] * 3
-    resumed = compared(split, keep=tmp_path)
+    resumed = compared(split, results_folder=tmp_path)
     assert trained[3:] == [(name, 0) for name in REFERENCES]
     monkeypatch.undo()
     assert without_seconds(resumed) == without_seconds(compared(split))
@@ -135,7 +135,7 @@ def test_interrupted_without_a_place_says_that_nothing_is_kept(split: Split, mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr(comparison, "fit", interrupt)
-    with pytest.raises(KeyboardInterrupt, match="0 results finished, not kept"):
+    with pytest.raises(KeyboardInterrupt, match="0 results finished, not saved"):
         compared(split)
 
 
@@ -147,7 +147,7 @@ def test_an_interruption_while_writing_leaves_nothing_half_written(
 
     monkeypatch.setattr(results, "save_file", interrupt)
     with pytest.raises(KeyboardInterrupt, match="0 results finished"):
-        compared(split, keep=tmp_path)
+        compared(split, results_folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,14 +173,14 @@ DAMAGE = {
 def test_a_damaged_result_is_left_aside_with_a_message(
     name: str, split: Split, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = compared(split, keep=tmp_path)
+    first = compared(split, results_folder=tmp_path)
     place = next(path for path in tmp_path.iterdir() if path.name.startswith("ease-"))
     DAMAGE[name](place)
-    again = compared(split, keep=tmp_path)
+    again = compared(split, results_folder=tmp_path)
     assert without_seconds(again) == without_seconds(first)
-    assert "is damaged and left aside; ease is trained anew" in caplog.text
+    assert "is damaged and ignored; ease is trained again" in caplog.text
     caplog.clear()
-    assert compared(split, keep=tmp_path) == again
+    assert compared(split, results_folder=tmp_path) == again
     assert caplog.text == ""
 
 
@@ -190,7 +190,7 @@ def test_results_of_other_runs_are_not_taken_up(
 ) -> None:
     settings = {"popularity": {"days": 9.0}} if other == "config" else {}
     settings = {"popularity": {"seed": 5}} if other == "options" else settings
-    ts.compare(["popularity"], split, keep=tmp_path)
+    ts.compare(["popularity"], split, results_folder=tmp_path)
     if other == "data":
         rows = timed_board().interactions
         split = ts.split(Dataset("board", rows.take(np.arange(len(rows) - 1))), "article")
@@ -200,7 +200,7 @@ def test_results_of_other_runs_are_not_taken_up(
         monkeypatch.setattr(results, "_code", lambda: "of another day")
     monkeypatch.setattr(comparison, "fit", no_training)
     with pytest.raises(AssertionError, match="trained again"):
-        ts.compare(["popularity"], split, k=9 if other == "k" else 10, settings=settings, keep=tmp_path)
+        ts.compare(["popularity"], split, k=9 if other == "k" else 10, settings=settings, results_folder=tmp_path)
 
 
 def test_the_rows_given_belong_to_a_run_s_identity() -> None:
@@ -217,6 +217,6 @@ def test_a_place_that_refuses_costs_only_the_keeping(
     split: Split, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
-    found = compared(split, keep=tmp_path / "file" / "below")
+    found = compared(split, results_folder=tmp_path / "file" / "below")
     assert [row["model"] for row in found["rows"]] == ["mf", *REFERENCES]
-    assert "the result of mf cannot be kept in" in caplog.text
+    assert "the result of mf cannot be saved in" in caplog.text

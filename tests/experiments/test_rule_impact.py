@@ -53,7 +53,7 @@ def test_what_cannot_be_judged_is_refused(shop: Dataset, tmp_path: Path) -> None
     with pytest.raises(LeakError, match="trained on"):
         measure_rule_impact(recommender, split(shop, "article"), parse_rules("mmr: 0.5"))
     honest = ts.Recommender.build(ts.train("popularity", split(shop, "article")), tmp_path / "honest")
-    with pytest.raises(OptionError, match="holds no rule, so there is nothing to judge"):
+    with pytest.raises(OptionError, match="holds no rule, so there is nothing to evaluate"):
         measure_rule_impact(honest, split(shop, "article"), parse_rules(""))
     with pytest.raises(OptionError, match="popularity has no vectors to compare items by"):
         measure_rule_impact(honest, split(shop, "article"), parse_rules("mmr: 0.5"))

@@ -81,7 +81,7 @@ def compare(
                 seeds=seeds,
                 k=k,
                 settings=model_settings,
-                keep=cache_folder() / "comparisons",
+                results_folder=cache_folder() / "comparisons",
                 resume=resume,
             )
         except KeyboardInterrupt as error:

@@ -1,7 +1,7 @@
-"""ColdStartReport: what it costs to know somebody, or something, by less than a trained row.
+"""Cold start: quality for new users and new items by each route, beside a model that was trained on them.
 
-Unseen users are those of protocol `new-users`, asked by each route beside what the same model gives when it was trained
-on their history too. Unseen items are those of `new-items`, ranked among themselves where each way places them.
+New users are those of protocol `new-users`; beside them the same model trained on their history too. New items are
+those of `new-items`, ranked among themselves where each route places them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -28,13 +28,13 @@ from tastespace.evaluation.significance import Estimate, bootstrap
 from tastespace.models.base import Options
 from tastespace.training.fit import configure, fit
 
-FEW = (1, 2, 3, 5, 10)  # likes that a stranger may tell of
-_DRAWS = 10  # of random places
+N_LIKES = (1, 2, 3, 5, 10)  # lengths of the short histories
+_DRAWS = 10  # of random placements
 
 
 @dataclass(frozen=True)
 class ColdStartRow:
-    """NDCG@k of one way to know somebody or something: its mean over users, averaged over seeds, with its interval."""
+    """NDCG@k of one route: mean over users, averaged over seeds, with its interval."""
 
     route: str
     about: str
@@ -43,7 +43,7 @@ class ColdStartRow:
 
 @dataclass(frozen=True, eq=False)
 class ColdStartReport:
-    """Each route's figures on one data set for one model; `users` or `items` are empty without what they need."""
+    """Figures of each route on one data set for one model; `users` or `items` may be empty."""
 
     model: str
     data: str
@@ -53,7 +53,7 @@ class ColdStartReport:
     items: tuple[ColdStartRow, ...]
 
     def of(self, route: str) -> float:
-        """One route's mean."""
+        """Mean of one route."""
         for row in (*self.users, *self.items):
             if row.route == route:
                 return row.ndcg.value
@@ -61,9 +61,9 @@ class ColdStartReport:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values (docs/formats.md)."""
-        told: dict[str, Any] = {"model": self.model, "data": self.data, "k": self.k, "seeds": self.seeds}
+        document: dict[str, Any] = {"model": self.model, "data": self.data, "k": self.k, "seeds": self.seeds}
         for name, rows in (("users", self.users), ("items", self.items)):
-            told[name] = [
+            document[name] = [
                 {
                     "route": row.route,
                     "about": row.about,
@@ -72,7 +72,7 @@ class ColdStartReport:
                 }
                 for row in rows
             ]
-        return told
+        return document
 
 
 def measure_cold_start(
@@ -84,7 +84,8 @@ def measure_cold_start(
     settings: Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> ColdStartReport:
-    """Train a model by name three times a seed (with unseen users, without, without unseen items) and ask each route.
+    """Train a model by name three times per seed (with the new users, without them, without the new items) and evaluate
+    each route.
 
     Attributes of users and items are read from the tables of `dataset`; what it lacks is not measured. Raises
     `TooLittleDataError` for a log that cannot be cut so.
@@ -94,29 +95,31 @@ def measure_cold_start(
     check_k(k, dataset.interactions.n_items)
     config, options = configure(name, settings or {})
     repeats = seeds if models.get(name).learns_by_gradient() else 1
-    strangers = split(dataset, "new-users")
-    items = Encoder.fit(dataset.item_table).columns
-    films = split(dataset, "new-items") if items else None
-    found: dict[tuple[str, str, str], list[NDArray[np.float64]]] = {}
-    with track(f"routes of {name}", total=repeats * (3 if items else 2), enabled=progress) as tick:
-        done = _Counted(tick)
+    new_users = split(dataset, "new-users")
+    has_attributes = bool(Encoder.fit(dataset.item_table).columns)
+    new_items = split(dataset, "new-items") if has_attributes else None
+    values_of: dict[tuple[str, str, str], list[NDArray[np.float64]]] = {}
+    with track(f"cold start of {name}", total=repeats * (3 if has_attributes else 2), enabled=progress) as tick:
+        done = _Progress(tick)
         for number in range(repeats):
-            one = _Asked(name, config, replace(options, seed=options.seed + number), k, done)
-            parts = [("users", one.of_users(strangers))]
-            parts += [] if films is None else [("items", one.of_items(films, number))]
+            run = _Run(name, config, replace(options, seed=options.seed + number), k, done)
+            parts = [("users", run.of_users(new_users))]
+            parts += [] if new_items is None else [("items", run.of_items(new_items, number))]
             for part, rows in parts:
                 for route, about, values in rows:
-                    found.setdefault((part, route, about), []).append(values)
-    made = {key: ColdStartRow(key[1], key[2], bootstrap(np.mean(values, axis=0))) for key, values in found.items()}
-    users, placed = (tuple(row for key, row in made.items() if key[0] == part) for part in ("users", "items"))
+                    values_of.setdefault((part, route, about), []).append(values)
+    figures = {
+        key: ColdStartRow(key[1], key[2], bootstrap(np.mean(values, axis=0))) for key, values in values_of.items()
+    }
+    users, placed = (tuple(row for key, row in figures.items() if key[0] == part) for part in ("users", "items"))
     return ColdStartReport(name, dataset.name, k, repeats, users, placed)
 
 
-_Row = tuple[str, str, NDArray[np.float64]]
+_Figures = tuple[str, str, NDArray[np.float64]]
 
 
-class _Counted:
-    """How many trainings are done."""
+class _Progress:
+    """Count of finished trainings."""
 
     def __init__(self, tick: Ticker) -> None:
         self._tick, self._done = tick, 0
@@ -127,7 +130,7 @@ class _Counted:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Run:
     """One model under one seed."""
 
     name: str
@@ -136,96 +139,100 @@ class _Asked:
     k: int
     done: Callable[[], None]
 
-    def of_users(self, strangers: Split) -> Iterator[_Row]:
-        """NDCG of each unseen user by each route."""
+    def of_users(self, new_users: Split) -> Iterator[_Figures]:
+        """NDCG of each new user by each route."""
         given = replace(
-            ready_split(strangers.dataset.name, strangers.observed, strangers.test, strangers.dataset),
-            hidden=strangers.hidden,
+            ready_split(new_users.dataset.name, new_users.observed, new_users.test, new_users.dataset),
+            hidden=new_users.hidden,
         )
         yield "warm", "trained on their history", _ndcg(Evaluator(given, self.k), self._scorer(given))
-        asked, cold = Evaluator(strangers, self.k), self._scorer(strangers)
-        yield "session", "their history, folded in", _ndcg(asked, cold)
-        for n in FEW:
+        evaluator, cold = Evaluator(new_users, self.k), self._scorer(new_users)
+        yield "session", "their history, folded in", _ndcg(evaluator, cold)
+        for n in N_LIKES:
             about = f"their first {n} likes, folded in" if n > 1 else "their first like, folded in"
-            yield f"session of {n}", about, _ndcg(asked, _told_of(cold, n))
-        likes = np.bincount(strangers.train.positives().item, minlength=strangers.train.n_items)
-        alike = _by_attributes(strangers)
-        if alike is not None:
-            known = Queries.of_users(asked.users, strangers.observed.histories())  # by index, to look attributes up
-            yield "features", "their attributes alone, by people alike", _ndcg(asked, alike, known)
+            yield f"session of {n}", about, _ndcg(evaluator, _first_likes(cold, n))
+        likes = np.bincount(new_users.train.positives().item, minlength=new_users.train.n_items)
+        by_attributes = _by_attributes(new_users)
+        if by_attributes is not None:
+            known = Queries.of_users(evaluator.users, new_users.observed.histories())  # by index, to look attributes up
+            yield "features", "their attributes alone, by similar users", _ndcg(evaluator, by_attributes, known)
         popular = torch.from_numpy(likes.astype(np.float32))
-        yield "popular", "nothing", _ndcg(asked, lambda queries: popular.repeat(len(queries), 1))
+        yield "popular", "nothing", _ndcg(evaluator, lambda queries: popular.repeat(len(queries), 1))
 
-    def of_items(self, films: Split, seed: int) -> Iterator[_Row]:
-        """NDCG over the unseen items alone of each user who liked one, by where they are placed."""
-        asked, score, cold_items = Evaluator(films, self.k), self._scorer(films), ColdItems.from_split(films)
-        new = np.unique(films.test.positives().item).astype(np.int64)
-        likes = np.bincount(films.train.positives().item, minlength=films.train.n_items)
-        yield "placed", "by their attributes", _ndcg(asked, _standing_for(cold_items.wrap(score), new, new))
-        kinds = _kinds(films.dataset.item_table, films.train.n_items)
+    def of_items(self, new_items: Split, seed: int) -> Iterator[_Figures]:
+        """NDCG over the new items alone, of each user who liked one, by their placement."""
+        evaluator, score, cold_items = (
+            Evaluator(new_items, self.k),
+            self._scorer(new_items),
+            ColdItems.from_split(new_items),
+        )
+        new = np.unique(new_items.test.positives().item).astype(np.int64)
+        likes = np.bincount(new_items.train.positives().item, minlength=new_items.train.n_items)
+        yield "placed", "by their attributes", _ndcg(evaluator, _scored_as(cold_items.wrap(score), new, new))
+        kinds = _kinds(new_items.dataset.item_table, new_items.train.n_items)
         if kinds is not None:
             column, labels = kinds
-            yield "kind", f"at the mean of their {column}", _ndcg(asked, _at_mean(score, labels, new, likes))
+            yield "kind", f"at the mean of their {column}", _ndcg(evaluator, _at_mean(score, labels, new, likes))
         rng, liked = np.random.default_rng(seed), np.flatnonzero(likes > 0)
-        draws = [_ndcg(asked, _standing_for(score, new, rng.choice(liked, len(new)))) for _ in range(_DRAWS)]
-        yield "random", "where any other item stands", np.mean(draws, axis=0)
+        draws = [_ndcg(evaluator, _scored_as(score, new, rng.choice(liked, len(new)))) for _ in range(_DRAWS)]
+        yield "random", "at another item, drawn at random", np.mean(draws, axis=0)
 
     def _scorer(self, on: Split) -> Scorer:
-        found = fit(self.name, on, config=self.config, options=self.options, progress=False).model.scorer()
+        scorer = fit(self.name, on, config=self.config, options=self.options, progress=False).model.scorer()
         self.done()
-        return found
+        return scorer
 
 
-def _ndcg(asked: Evaluator, score: Scorer, queries: Queries | None = None) -> NDArray[np.float64]:
-    """(R,) of each user with a relevant test item."""
-    return asked.values(asked.rank(score, queries=queries), "ndcg")
+def _ndcg(evaluator: Evaluator, score: Scorer, queries: Queries | None = None) -> NDArray[np.float64]:
+    """(R,) NDCG of each user with a relevant test item."""
+    return evaluator.values(evaluator.rank(score, queries=queries), "ndcg")
 
 
-def _told_of(score: Scorer, n: int) -> Scorer:
-    """Questions with the first `n` likes of each history alone."""
+def _first_likes(score: Scorer, n: int) -> Scorer:
+    """Score queries by the first `n` positives of each history alone."""
 
-    def asked(queries: Queries) -> Tensor:
+    def scored(queries: Queries) -> Tensor:
         liked = queries.history.positives()
         first = np.arange(len(liked.items)) - np.repeat(liked.offsets[:-1], liked.lengths) < n
         return score(replace(queries, history=liked.keep(first)))
 
-    return asked
+    return scored
 
 
-def _by_attributes(strangers: Split) -> Scorer | None:
-    """Likes of people alike; None where nothing is known of users but what they did."""
-    table, n_users = strangers.dataset.user_table, strangers.train.n_users
+def _by_attributes(new_users: Split) -> Scorer | None:
+    """Score by the likes of similar users; None where users have no attributes."""
+    table, n_users = new_users.dataset.user_table, new_users.train.n_users
     encoder = Encoder.fit(table)
     if not encoder.columns:
         return None
     features = encoder.encode(table, n_users)
-    people = SimilarUsers.from_histories(features, strangers.histories(), strangers.train.n_items)
+    similar_users = SimilarUsers.from_histories(features, new_users.histories(), new_users.train.n_items)
 
-    def asked(queries: Queries) -> Tensor:
-        rows = [people.count_likes(features[[user]].toarray()) for user in queries.users.tolist()]
+    def scored(queries: Queries) -> Tensor:
+        rows = [similar_users.count_likes(features[[user]].toarray()) for user in queries.users.tolist()]
         return torch.from_numpy(np.stack(rows))
 
-    return asked
+    return scored
 
 
-def _standing_for(score: Scorer, new: NDArray[np.int64], others: NDArray[np.int64]) -> Scorer:
-    """Scores of the items `new` alone: each that of its other."""
-    theirs = torch.from_numpy(others)
+def _scored_as(score: Scorer, new: NDArray[np.int64], others: NDArray[np.int64]) -> Scorer:
+    """Score the items `new` alone, each as one of the `others`."""
+    indices = torch.from_numpy(others)
 
-    def asked(queries: Queries) -> Tensor:
+    def scored(queries: Queries) -> Tensor:
         scores = score(queries).detach()
-        return _alone(scores, new, scores[:, theirs])
+        return _only(scores, new, scores[:, indices])
 
-    return asked
+    return scored
 
 
-def _alone(scores: Tensor, new: NDArray[np.int64], values: Tensor) -> Tensor:
+def _only(scores: Tensor, new: NDArray[np.int64], values: Tensor) -> Tensor:
     """(B, N) the values (B, M) of the items `new`, and -inf for all others."""
     return torch.full_like(scores, -torch.inf).index_copy_(1, torch.from_numpy(new), values)
 
 
 def _kinds(table: Table, n_items: int) -> tuple[str, sp.csr_matrix] | None:
-    """The first column of labels or categories, and which of them (N, L) each item has."""
+    """Return the first column of labels or categories, and the labels (N, L) of each item."""
     for column in Encoder.fit(table).columns:
         if column.kind in ("labels", "category"):
             features = Encoder((column,)).encode(table, n_items)
@@ -234,19 +241,19 @@ def _kinds(table: Table, n_items: int) -> tuple[str, sp.csr_matrix] | None:
 
 
 def _at_mean(score: Scorer, labels: sp.csr_matrix, new: NDArray[np.int64], likes: NDArray[np.int64]) -> Scorer:
-    """Scores of the items `new` alone: the mean over their labels of the mean over liked items of that label."""
+    """Score the items `new` alone: the mean over their labels of the mean score of the liked items of that label."""
     liked = labels.multiply((likes > 0)[:, None]).tocsc()  # (N, L)
     counts = np.asarray(liked.sum(axis=0)).ravel()
     of_label = sp.csr_matrix(liked @ sp.diags_array(1.0 / np.maximum(counts, 1)))  # (N, L) columns of means
     theirs = labels[new].multiply(counts > 0).tocsr()  # (M, L)
     share = sp.diags_array(1.0 / np.maximum(np.asarray(theirs.sum(axis=1)).ravel(), 1)) @ theirs
-    without = np.diff(theirs.indptr) == 0  # of no label that is liked
+    without = np.diff(theirs.indptr) == 0  # items without a label that is liked
 
-    def asked(queries: Queries) -> Tensor:
+    def scored(queries: Queries) -> Tensor:
         scores = score(queries).detach()
         of_labels = np.asarray(of_label.T @ scores.numpy().T)  # (L, B)
-        found = np.asarray((share @ of_labels).T, dtype=np.float32)
-        found[:, without] = scores.numpy()[:, likes > 0].mean(axis=1, keepdims=True)
-        return _alone(scores, new, torch.from_numpy(found))
+        means = np.asarray((share @ of_labels).T, dtype=np.float32)
+        means[:, without] = scores.numpy()[:, likes > 0].mean(axis=1, keepdims=True)
+        return _only(scores, new, torch.from_numpy(means))
 
-    return asked
+    return scored

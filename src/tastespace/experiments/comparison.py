@@ -16,8 +16,7 @@ from tastespace.data.split import Split
 from tastespace.errors import DataError, MemoryLimitError, OptionError, TooLittleDataError
 from tastespace.evaluation import Health, Report, Test, average, compare_pairs
 from tastespace.evaluation import evaluate as evaluate_scorer
-from tastespace.experiments.results import Result, identify, load_result
-from tastespace.experiments.results import keep as keep_result
+from tastespace.experiments.results import Result, identify, load_result, save_result
 from tastespace.models.base import Options
 from tastespace.training.fit import Fit, configure, fit
 
@@ -137,7 +136,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
 def evaluate(fitted: Fit, *, k: int = 10, progress: bool | None = None) -> Report:
     """Test a trained model on the test rows of the split that it was trained on.
 
-    Under `new-items`, items that it never met are ranked where their attributes place them.
+    Under `new-items`, items without training rows are placed by their attributes.
     """
     scorer = scorer_wrapper(fitted.split)(fitted.model.scorer())
     return evaluate_scorer(scorer, fitted.split, k=k, progress=progress)
@@ -151,7 +150,7 @@ def compare(
     k: int = 10,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     progress: bool | None = None,
-    keep: str | Path | None = None,
+    results_folder: str | Path | None = None,
     resume: bool = True,
 ) -> Comparison:
     """Train and test models on one split; the references (`REFERENCES`) are always in the table.
@@ -160,21 +159,23 @@ def compare(
     option fields. A reference that cannot run here (too little memory, no times) is skipped with its reason. Pairs are
     tested on NDCG@k, Holm-corrected.
 
-    `keep` names a folder in which every finished result is kept at once. With `resume`, results of the very same runs
-    that lie there are taken up instead of being trained again: figures, seconds and all.
+    Every finished result is saved in `results_folder` at once. With `resume`, results of the very same runs that are
+    saved there are loaded instead of training again: metrics, seconds and all.
     """
     if seeds < 1:
         raise OptionError(f"seeds is {seeds}, but at least 1 is expected")
     check_k(k, split.train.n_items)
-    asked = list(dict.fromkeys([*names, *REFERENCES]))
-    for name in asked:
-        models.get(name)  # a misspelt name is told before anything is trained
+    compared = list(dict.fromkeys([*names, *REFERENCES]))
+    for name in compared:
+        models.get(name)  # raises for a misspelt name before anything is trained
     settings = settings or {}
     for name in settings:
-        if name not in asked:
-            raise OptionError(f"there are settings for {shown(name)}, which is not compared{did_you_mean(name, asked)}")
-    setups = {name: configure(name, settings.get(name, {})) for name in asked}
-    runner = _Runner(split, k, progress, None if keep is None else Path(keep).expanduser(), resume)
+        if name not in compared:
+            raise OptionError(
+                f"there are settings for {shown(name)}, which is not compared{did_you_mean(name, compared)}"
+            )
+    setups = {name: configure(name, settings.get(name, {})) for name in compared}
+    runner = _Runner(split, k, progress, None if results_folder is None else Path(results_folder).expanduser(), resume)
     rows, skipped = [], {}
     for name, (config, options) in setups.items():
         try:
@@ -194,12 +195,12 @@ def compare(
 
 @dataclass
 class _Runner:
-    """What all runs of a comparison share, and how many of them are finished."""
+    """Runs of a comparison: their shared settings, and the number of finished ones."""
 
     split: Split
     k: int
     progress: bool | None
-    keep: Path | None
+    folder: Path | None
     resume: bool
     finished: int = 0
 
@@ -210,15 +211,15 @@ class _Runner:
         return Row(name, config, options, results, average([result.report for result in results]))
 
     def result(self, name: str, config: Any, options: Options) -> Result:
-        """A run's result, kept from before or made (and kept) now."""
-        identity = identify(name, self.split, config, options, self.k) if self.keep is not None else {}
-        found = load_result(self.keep, identity) if self.keep is not None and self.resume else None
-        if found is None:
-            found = self.run(name, config, options)
-            if self.keep is not None:
-                keep_result(self.keep, identity, found)
+        """Load the saved result of a run, or train and save it."""
+        identity = identify(name, self.split, config, options, self.k) if self.folder is not None else {}
+        result = load_result(self.folder, identity) if self.folder is not None and self.resume else None
+        if result is None:
+            result = self.run(name, config, options)
+            if self.folder is not None:
+                save_result(self.folder, identity, result)
         self.finished += 1
-        return found
+        return result
 
     def run(self, name: str, config: Any, options: Options) -> Result:
         fitted = fit(name, self.split, config=config, options=options, progress=self.progress)
@@ -233,5 +234,5 @@ class _Runner:
         )
 
     def interrupted(self) -> str:
-        kept = f", kept in {self.keep}" if self.keep is not None else ", not kept"
-        return f"interrupted under protocol {self.split.protocol} with {self.finished} results finished{kept}"
+        saved = f", saved in {self.folder}" if self.folder is not None else ", not saved"
+        return f"interrupted under protocol {self.split.protocol} with {self.finished} results finished{saved}"

@@ -1,6 +1,6 @@
-"""Finished results of a comparison, kept on disk so that an interrupted one goes on where it stopped.
+"""Finished results of a comparison, saved so that an interrupted one resumes where it stopped.
 
-A result lies in a folder named after everything that it depends on (model, config, options and seed, data, cut, K,
+A result is saved in a folder named after everything that it depends on (model, config, options and seed, data, cut, K,
 version, code): `result.json` with the figures, `users.safetensors` with one value a user. Written whole or not at all.
 """
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("tastespace")
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What one model with one seed came to on one split."""
+    """Metrics and training record of one model with one seed on one split."""
 
     seed: int
     report: Report
@@ -43,7 +43,7 @@ class Result:
 
 
 def identify(name: str, split: Split, config: Any, options: Options, k: int) -> dict[str, Any]:
-    """Everything that a result depends on, as plain values."""
+    """Return everything that a result depends on, as plain values."""
     return {
         "version": version("tastespace"),
         "code": _code(),
@@ -57,16 +57,16 @@ def identify(name: str, split: Split, config: Any, options: Options, k: int) -> 
     }
 
 
-def keep(folder: Path, identity: Mapping[str, Any], result: Result) -> None:
-    """Write a result into its place under `folder`; a disk that refuses is told and costs nothing else."""
+def save_result(folder: Path, identity: Mapping[str, Any], result: Result) -> None:
+    """Save a result under `folder`; where the disk refuses, a warning is logged and nothing else is lost."""
     report = result.report
     arrays = {"users": report.users, **{f"metric {name}": values for name, values in report.per_user.items()}}
     try:
-        with fresh_folder(_place(folder, identity)) as place:
+        with fresh_folder(_folder_of(folder, identity)) as place:
             save_file(
                 {name: np.ascontiguousarray(array) for name, array in arrays.items()}, place / "users.safetensors"
             )
-            told = {
+            record = {
                 "identity": identity,
                 "users_sha256": hashlib.sha256((place / "users.safetensors").read_bytes()).hexdigest(),
                 "seed": result.seed,
@@ -79,52 +79,54 @@ def keep(folder: Path, identity: Mapping[str, Any], result: Result) -> None:
                 "groups": {group: dict(values) for group, values in report.groups.items()},
                 "evaluate_seconds": report.seconds,
             }
-            (place / "result.json").write_text(json.dumps(told))
+            (place / "result.json").write_text(json.dumps(record))
     except OSError as error:
-        _log.warning("the result of %s cannot be kept in %s (%s)", identity["model"], folder, error.strerror)
+        _log.warning("the result of %s cannot be saved in %s (%s)", identity["model"], folder, error.strerror)
 
 
 def load_result(folder: Path, identity: Mapping[str, Any]) -> Result | None:
-    """The kept result of just this run; None where there is none, or (with a message) where it is damaged."""
-    place = _place(folder, identity)
+    """Load the saved result of this very run; None where there is none, or (with a warning) where it is damaged."""
+    place = _folder_of(folder, identity)
     if not place.exists():
         return None
     try:
         return _read(place, identity)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError):
-        _log.warning("the kept result %s is damaged and left aside; %s is trained anew", place, identity["model"])
+        _log.warning("the saved result %s is damaged and ignored; %s is trained again", place, identity["model"])
         return None
 
 
 def _read(place: Path, identity: Mapping[str, Any]) -> Result:
-    told = json.loads((place / "result.json").read_text())
-    packed = (place / "users.safetensors").read_bytes()
-    if told["identity"] != identity or told["users_sha256"] != hashlib.sha256(packed).hexdigest():
+    record = json.loads((place / "result.json").read_text())
+    content = (place / "users.safetensors").read_bytes()
+    if record["identity"] != identity or record["users_sha256"] != hashlib.sha256(content).hexdigest():
         raise ValueError("the two files do not belong to this run")
-    arrays = load(packed)
+    arrays = load(content)
     users = arrays.pop("users")
     per_user = {f"{name}@{identity['k']}": arrays[f"metric {name}@{identity['k']}"] for name in PER_USER}
     if any(values.shape != users.shape for values in per_user.values()):
         raise ValueError("the metrics are of other users")
     return Result(
-        seed=int(told["seed"]),
-        report=Report(identity["k"], users, per_user, told["overall"], told["groups"], float(told["evaluate_seconds"])),
-        train_seconds=float(told["train_seconds"]),
-        epochs=int(told["epochs"]),
-        parameters=int(told["parameters"]),
-        history=tuple(Epoch(**epoch) for epoch in told["history"]),
-        health=None if told["health"] is None else Health.from_json(told["health"]),
+        seed=int(record["seed"]),
+        report=Report(
+            identity["k"], users, per_user, record["overall"], record["groups"], float(record["evaluate_seconds"])
+        ),
+        train_seconds=float(record["train_seconds"]),
+        epochs=int(record["epochs"]),
+        parameters=int(record["parameters"]),
+        history=tuple(Epoch(**epoch) for epoch in record["history"]),
+        health=None if record["health"] is None else Health.from_json(record["health"]),
     )
 
 
-def _place(folder: Path, identity: Mapping[str, Any]) -> Path:
+def _folder_of(folder: Path, identity: Mapping[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return folder / f"{identity['model']}-{digest[:32]}"
 
 
 @functools.cache
 def _code() -> str:
-    """Of every source file of the package: figures of other code are other figures, whatever the version says."""
+    """Hash of every source file of the package: other code may give other figures, whatever the version says."""
     digest = hashlib.sha256()
     folder = Path(__file__).parents[1]
     for file in sorted(folder.rglob("*.py")):

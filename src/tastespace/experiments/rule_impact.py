@@ -1,4 +1,4 @@
-"""Judging: what rules do to quality, coverage and variety on the test rows of a split."""
+"""Impact of business rules on quality, coverage and diversity, on the test rows of a split."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +17,11 @@ from tastespace.serving.rules import Rules
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What lists are like under some rules ("none", "all", or those of one kind): means over users with a test row.
+class RuleImpact:
+    """Metrics of the lists under some rules ("none", "all", or those of one kind): means over users with a test row.
 
     `diversity` is the mean of 1 - cosine over the pairs of a list, None for models without vectors; `coverage` the
-    share of the catalogue that comes up in any list; `short` how many users got fewer than K items.
+    share of the catalogue that appears in any list; `short` how many users got fewer than K items.
     """
 
     rules: str
@@ -39,28 +39,28 @@ class Effect:
 
 def measure_rule_impact(
     recommender: Recommender, split: Split, rules: Rules, *, k: int = 10, progress: bool | None = None
-) -> list[Effect]:
-    """The lists of a bundle without rules, with all of them, and with those of each kind alone.
+) -> list[RuleImpact]:
+    """Evaluate the lists of a bundle without rules, with all of them, and with those of each kind alone.
 
     Raises what `check_not_trained_on` does.
     """
     check_k(k, len(recommender.bundle.items))
     check_not_trained_on(recommender.bundle, split)
     if not rules.names:
-        raise OptionError("the file holds no rule, so there is nothing to judge")
-    judge = _Judge(recommender, split, k)
-    asked = {"none": Rules(), "all": rules, **{kind: rules.only(kind) for kind in rules.names}}
+        raise OptionError("the file holds no rule, so there is nothing to evaluate")
+    evaluation = _ImpactEvaluation(recommender, split, k)
+    variants = {"none": Rules(), "all": rules, **{kind: rules.only(kind) for kind in rules.names}}
     if len(rules.names) == 1:
-        del asked[rules.names[0]]
-    with track("judging rules", total=len(asked) * len(judge.evaluator.users), enabled=progress) as tick:
+        del variants[rules.names[0]]
+    with track("evaluating rules", total=len(variants) * len(evaluation.evaluator.users), enabled=progress) as tick:
         found = []
-        for place, (name, some) in enumerate(asked.items()):
-            base = place * len(judge.evaluator.users)
-            found.append(judge.effect(name, some, lambda done, base=base: tick(base + done)))
+        for place, (name, some) in enumerate(variants.items()):
+            base = place * len(evaluation.evaluator.users)
+            found.append(evaluation.impact(name, some, lambda done, base=base: tick(base + done)))
     return found
 
 
-class _Judge:
+class _ImpactEvaluation:
     def __init__(self, recommender: Recommender, split: Split, k: int) -> None:
         self.recommender, self.split, self.k = recommender, split, k
         self.evaluator = Evaluator(split, k)
@@ -69,21 +69,21 @@ class _Judge:
         self._relevant = split.relevant_items().take(users)
         self._directions = recommender.unit_item_vectors()
 
-    def effect(self, name: str, rules: Rules, tick: Any) -> Effect:
+    def impact(self, name: str, rules: Rules, tick: Any) -> RuleImpact:
         users = self.evaluator.users
         lists = np.full((len(users), self.k), -1, dtype=np.int64)
         for row in range(len(users)):
             hidden = self._hidden.take(np.array([row])).items.astype(np.int64)
-            found = self.recommender.rank_query(self._queries.take(np.array([row])), hidden, self.k, rules)
-            lists[row, : len(found)] = found
+            ranked = self.recommender.rank_query(self._queries.take(np.array([row])), hidden, self.k, rules)
+            lists[row, : len(ranked)] = ranked
             tick(row + 1)
         hits = metrics.find_hits(lists, self._relevant, self.split.train.n_items)
-        wanted = self._relevant.lengths
+        n_relevant = self._relevant.lengths
         shown = lists[lists >= 0]
-        return Effect(
+        return RuleImpact(
             rules=name,
-            recall=float(metrics.recall(hits, wanted).mean()),
-            ndcg=float(metrics.ndcg(hits, wanted).mean()),
+            recall=float(metrics.recall(hits, n_relevant).mean()),
+            ndcg=float(metrics.ndcg(hits, n_relevant).mean()),
             coverage=len(np.unique(shown)) / self.split.train.n_items,
             diversity=None if self._directions is None else _diversity(lists, self._directions),
             popularity=float(self.recommender.loaded.likes[shown].mean()) if len(shown) else 0.0,
@@ -93,10 +93,10 @@ class _Judge:
 
 def _diversity(lists: NDArray[np.int64], directions: NDArray[np.float32]) -> float:
     """Mean over lists of the mean over pairs of 1 - cosine; lists of fewer than two items do not count."""
-    found = []
-    for places in lists:
-        own = directions[places[places >= 0]].astype(np.float64)
+    distances = []
+    for indices in lists:
+        own = directions[indices[indices >= 0]].astype(np.float64)
         if len(own) > 1:
             total = float(np.square(own.sum(axis=0)).sum()) - float(np.square(own).sum())
-            found.append(1 - total / (len(own) * (len(own) - 1)))
-    return float(np.mean(found)) if found else 0.0
+            distances.append(1 - total / (len(own) * (len(own) - 1)))
+    return float(np.mean(distances)) if distances else 0.0
