@@ -222,7 +222,7 @@ def picture(name: str, found: Found) -> str | None:
 
 def standing_alone(svg: str) -> str:
     """An element of our page as a file of its own, with the page's colours on paper."""
-    style = (Path(tastespace.__file__).parent / "experiments" / "report" / "style.css").read_text()
+    style = (Path(tastespace.__file__).parent / "experiments" / "report" / "templates" / "style.css").read_text()
     colours = " ".join(re.findall(r"--[\w-]+: #\w+;", style.split("@media")[0]))
     css = f"svg {{ {colours} color: #1b1f24; background: var(--paper); font-family: sans-serif; }}"
     opened = svg.replace(

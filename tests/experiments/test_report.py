@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 
 from tastespace.errors import OptionError
 from tastespace.experiments.report import check_can_write_page, markup, write_page
@@ -242,6 +243,11 @@ def test_shown_text_is_escaped_and_hides_nothing(told: str) -> None:
     assert len(markup.visible(told)) <= 60 * 10
 
 
+def test_a_value_that_a_template_lacks_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="'data' is undefined"):
+        markup.render("page.html", {"sections": [], "overview": None})
+
+
 def test_names_are_shown_as_they_are() -> None:
     text = Parsed(render([document(row("日本語 $x$", 0.3), row("<b>", 0.2))])).text
     assert text.count("日本語 $x$") > 5
@@ -289,7 +295,7 @@ def test_the_verdict_names_the_winner_its_lead_and_its_cost(p: float, expected: 
     text = Parsed(render([document(p=p)])).text
     assert expected in text
     assert "It takes 3.0 s to train and 0.02 s to rank all test users." in text
-    assert ("popularity is the quickest: 0 s." in text) == (p > 0.05)
+    assert ("popularity trains fastest: 0 s." in text) == (p > 0.05)
 
 
 def test_a_lead_is_told_from_the_winner_whichever_way_the_pair_was_tested() -> None:
@@ -385,7 +391,7 @@ def test_the_overview_joins_several_protocols_only() -> None:
     other = document(row("beta", 0.4), row("gamma", 0.3), protocol="leave-last-out", p=0.5)
     parsed = Parsed(render([document(), other]))
     assert "article: alpha, significantly ahead of all others" in parsed.text
-    assert "leave-last-out: beta, not told apart from gamma" in parsed.text
+    assert "leave-last-out: beta, not significantly ahead of gamma" in parsed.text
     assert parsed.values("href")[:2] == ["#c1", "#c2"]
     assert "Overview" not in Parsed(render([document()])).text
 
@@ -468,10 +474,10 @@ def test_entries_that_are_missing_or_odd_do_not_break_the_page(new: Any) -> None
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        (document(row("only", 0.3), tests=[]), "only has the highest NDCG@10, 0.3000; it stands alone"),
+        (document(row("only", 0.3), tests=[]), "only has the highest NDCG@10, 0.3000; it is the only model"),
         (document(tests=[]), "its lead was not tested"),
         (document(rows=[]), "No model has an NDCG"),
-        (document(closed_form("a", 0.3, train_seconds=0.0), closed_form("b", 0.2)), "No model here has vectors"),
+        (document(closed_form("a", 0.3, train_seconds=0.0), closed_form("b", 0.2)), "No model here has embeddings"),
         (document(row("a", 0.3, history=[{"epoch": 1, "loss": 2.0, "metric": None}]), row("b", 0.2)), "a: 2 to 2"),
         ({}, "No model has an NDCG"),
     ],

@@ -1,4 +1,4 @@
-"""Report page: comparisons as one HTML file, for whoever must choose a model or trust the choice."""
+"""Report page: comparisons as one HTML file, to choose a model by."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +9,13 @@ from tastespace.errors import OptionError
 
 
 def check_can_write_page() -> None:
-    """Raise `OptionError` where what draws the pictures is not installed."""
+    """Raise `OptionError` where matplotlib or Jinja2 is not installed."""
     try:
+        import jinja2  # noqa: F401
         import matplotlib.backends.backend_svg  # noqa: F401
     except ImportError as error:
         raise OptionError(
-            f"a page needs matplotlib, which cannot be loaded ({error}); install it with "
+            f"a page needs matplotlib and Jinja2, of which one cannot be loaded ({error}); install it with "
             "pip install 'tastespace[plots]'"
         ) from None
 
@@ -22,8 +23,8 @@ def check_can_write_page() -> None:
 def write_page(path: str | Path, figures: Sequence[Mapping[str, Any]]) -> None:
     """Write comparisons (`Comparison.to_json()` each, docs/formats.md) as one page, whole or not at all.
 
-    The page holds its style and pictures, no script, and asks for nothing from the network. The same figures give the
-    same bytes. Figures that are absent or not finite stand as a dash. Raises `OptionError` without matplotlib.
+    The page holds its style and plots, no script, and loads nothing from the network. The same figures give the same
+    bytes. Figures that are absent or not finite are shown as a dash. Raises `OptionError` without matplotlib or Jinja2.
     """
     check_can_write_page()
     from tastespace.experiments.report.page import render

@@ -1,13 +1,18 @@
-"""Markup: untrusted text made harmless, numbers made readable, and the few elements that the page repeats."""
+"""Markup: escape untrusted text, format numbers, and render the templates of the page."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 DASH = "–"
 _LONGEST = 60
+_LONG = 10_000
 _TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # text direction
 
 
@@ -25,13 +30,13 @@ def visible(value: object, longest: int = _LONGEST) -> str:
     )
 
 
-def text(value: object, longest: int = _LONGEST) -> str:
-    """A value as text of HTML, attributes included."""
-    return escape(visible(value, longest), quote=True)
+def text(value: object, longest: int = _LONGEST) -> Markup:
+    """A value as text of HTML, attributes included; what is HTML already stays as it is."""
+    return value if isinstance(value, Markup) else escape(visible(value, longest))
 
 
 def decimal(value: float | None, places: int = 4) -> str:
-    """A number as people read it, a dash for none."""
+    """A number with grouped thousands and a fixed number of decimal places, a dash for none."""
     return DASH if value is None else f"{value:,.{places}f}".replace("-", "−")
 
 
@@ -44,16 +49,16 @@ def seconds(value: float | None) -> str:
     if value is None:
         return DASH
     if 0 < value < 0.01:
-        told = "< 0.01 s"
+        duration = "< 0.01 s"
     elif value >= 3600:
-        told = f"{value / 3600:,.1f} h"
+        duration = f"{value / 3600:,.1f} h"
     else:
-        told = f"{value:,.{2 if value < 1 else 1 if value < 10 else 0}f} s" if value else "0 s"
-    return told.replace(" ", "\u00a0")  # never broken over lines
+        duration = f"{value:,.{2 if value < 1 else 1 if value < 10 else 0}f} s" if value else "0 s"
+    return duration.replace(" ", "\u00a0")  # never broken over lines
 
 
 def probability(p: float | None) -> str:
-    """A p-value as people write it."""
+    """A p-value in the usual notation, e.g. `p = 0.120` or `p < 0.001`."""
     if p is None:
         return "p unknown"
     return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.3f}"
@@ -61,35 +66,19 @@ def probability(p: float | None) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table, of HTML: `value` with `notes` under it in small type; `best` of its column or not."""
+    """One cell of a table: `value` with `notes` under it in small type; `best` of its column or not."""
 
     value: str
     notes: Sequence[str] = ()
     best: bool = False
 
-    def html(self, label: str) -> str:
-        """The cell as an element; `label` is its column's title, shown beside it on narrow screens."""
-        notes = "".join(f"<small>{note}</small>" for note in self.notes)
-        attributes = f'role="cell" data-label="{label}"'
-        if self.best:
-            mark = '<span class="star" aria-hidden="true">★</span><span class="aside">best: </span>'
-            return f'<td class="best" {attributes}>{mark}{self.value}{notes}</td>'
-        return f"<td {attributes}>{self.value}{notes}</td>"
-
 
 @dataclass(frozen=True)
 class Column:
-    """Heading of a column, of HTML: its title and, in small type, the unit or metric of its figures."""
+    """Heading of a column: its title and, in small type, the unit or metric of its figures."""
 
     title: str
     unit: str = ""
-
-    @property
-    def html(self) -> str:
-        """The heading as an element."""
-        unit = f"<small>{self.unit}</small>" if self.unit else ""
-        title = self.title.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
-        return f'<th scope="col" role="columnheader">{title}{unit}</th>'
 
     @property
     def label(self) -> str:
@@ -97,37 +86,37 @@ class Column:
         return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
-def table(
-    ident: str, caption: str, columns: Sequence[Column], rows: Sequence[tuple[str, Sequence[Cell]]], *, words: int = 0
-) -> str:
-    """A table whose rows become cards on narrow screens; a row starts with its heading. All parts are HTML.
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption; a row is its heading and a cell for each column but the first."""
 
-    The last `words` columns hold words, all others numbers.
-    """
-    head = "".join(column.html for column in columns)
-    body = "\n".join(
-        f'<tr role="row"><th scope="row" role="rowheader">{name}</th>'
-        f"{''.join(cell.html(column.label) for cell, column in zip(cells, columns[1:], strict=True))}</tr>"
-        for name, cells in rows
+    ident: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[tuple[Cell, Sequence[Cell]]]
+    ends_in_words: bool = False  # the last column holds sentences, not numbers
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """A template of the folder `templates` filled in; all values are escaped unless they are `Markup`."""
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: text(value, _LONG),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    kind = f' class="words-{words}"' if words else ""
-    return (
-        f'<p class="note" id="{ident}">{caption}</p>\n'
-        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{ident}">\n'
-        f'<table{kind} role="table" aria-labelledby="{ident}">\n'
-        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>\n<tbody role="rowgroup">\n{body}\n</tbody>\n'
-        "</table>\n</div>"
-    )
-
-
-def box(kind: str, title: str, sentences: Sequence[str]) -> str:
-    """Sentences (HTML) that must not be missed, or nothing where there are none."""
-    if not sentences:
-        return ""
-    items = "".join(f"<li>{sentence}</li>" for sentence in sentences)
-    return f'<aside class="box {kind}"><p><strong>{title}</strong></p><ul>{items}</ul></aside>'
+    environment.filters["shorten"] = text
+    return environment
 
 
 def python(value: Any) -> str:
     """A plain value as Python writes it, control characters spelt out (not HTML yet)."""
-    return visible(repr(value), 10_000)
+    return visible(repr(value), _LONG)

@@ -2,31 +2,32 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from tastespace.experiments.report import markup
-from tastespace.experiments.report.markup import DASH, Cell, Column, text
+from tastespace.experiments.report.markup import DASH, Cell, Column, Table, text
 from tastespace.experiments.report.reading import SIGNIFICANT, Figures, Row, number
 from tastespace.experiments.report.words import name
 
 _QUALITY = {"ndcg": "NDCG", "recall": "Recall", "hit": "Hit", "mrr": "MRR", "map": "MAP", "precision": "Precision"}
 
 
-def results(figures: Figures, ident: str) -> str:
+def results(figures: Figures, ident: str) -> Table:
     """Every model's ranking metrics, the best of each column marked."""
     quality = [(f"{metric}@{figures.k}", f"{label}@{figures.k}") for metric, label in _QUALITY.items()]
     columns = [Column("model"), *(Column(f"{label} ↑") for _, label in quality)]
     rows = []
     for row in figures.rows:
         cells = [_quality(figures, row, metric, seeds=place < 2) for place, (metric, _) in enumerate(quality)]
-        about = "<small>reference</small>" if row.reference else _epochs(row)
-        rows.append((f"{name(row)}{about}", cells))
+        rows.append((Cell(name(row), ["reference"] if row.reference else _epochs(row)), cells))
     caption = (
         "Means over users and seeds; under them the 95 % interval over users, then the lowest and highest seed. "
-        '<span class="star" aria-hidden="true">★</span> best of its column; ↑ more is better, ↓ less is better.'
+        "★ best of its column; ↑ higher is better, ↓ lower is better."
     )
-    return markup.table(ident, caption, columns, rows)
+    return Table(ident, caption, columns, rows)
 
 
-def costs(figures: Figures, ident: str) -> str:
+def costs(figures: Figures, ident: str) -> Table:
     """Every model's cost and properties of its recommendations, the best of each column marked."""
     k = figures.k
     columns = [
@@ -49,7 +50,7 @@ def costs(figures: Figures, ident: str) -> str:
         cells.append(_plain(figures, row, f"gini@{k}", places=3, lowest=True))
         cells.append(_plain(figures, row, f"novelty@{k}", places=2))
         cells.append(Cell(_health(row)))
-        rows.append((name(row), cells))
+        rows.append((Cell(name(row)), cells))
     caption = (
         f"Over the {k} items recommended to each user. Coverage: share of the catalogue recommended to at least one "
         "user. Popularity: mean number of known likes of a recommended item. Gini: how unevenly recommendations are "
@@ -57,47 +58,47 @@ def costs(figures: Figures, ident: str) -> str:
         "recommended item. Embeddings: their health, "
         "see below."
     )
-    return markup.table(ident, caption, columns, rows)
+    return Table(ident, caption, columns, rows)
 
 
-def tests(figures: Figures, ident: str) -> str:
+def tests(figures: Figures, ident: str) -> Table:
     """Every pair of models with its p-value, before and after correction."""
     rows = []
     for test in figures.tests:
         p, corrected = number(test.get("p")), number(test.get("p_corrected"))
         rows.append(
             (
-                f"{name(str(test.get('a')))} against {name(str(test.get('b')))}",
+                Cell(Markup("{} against {}").format(name(str(test.get("a"))), name(str(test.get("b"))))),
                 [
-                    Cell(text(markup.decimal(number(test.get("difference"))))),
-                    Cell(text(_p(p))),
-                    Cell(text(_p(corrected))),
+                    Cell(markup.decimal(number(test.get("difference")))),
+                    Cell(_p(p)),
+                    Cell(_p(corrected)),
                     Cell(DASH if corrected is None else "yes" if corrected < SIGNIFICANT else "no"),
                 ],
             )
         )
     caption = f"Paired Wilcoxon signed-rank tests over users on NDCG@{figures.k}, Holm-corrected for all pairs."
     titles = ("pair", "difference", "p", "p, Holm", "significant at 0.05")
-    return markup.table(ident, caption, [Column(title) for title in titles], rows)
+    return Table(ident, caption, [Column(title) for title in titles], rows)
 
 
-def health(figures: Figures, ident: str) -> str:
+def health(figures: Figures, ident: str) -> Table:
     """Figures of each model's vectors."""
     rows = []
     for row in figures.rows:
         for noun, space in row.spaces.items():
             rank, dim, dead = (number(space.get(key)) for key in ("effective_rank", "dim", "dead_rows"))
-            looked = number(space.get("sampled_rows"))
-            said = [one for one in row.warnings if f"{noun[:-1]} vectors" in one]
+            checked = number(space.get("sampled_rows"))
+            said = [warning for warning in row.warnings if f"{noun[:-1]} vectors" in warning]
             rows.append(
                 (
-                    f"{name(row)}<small>{noun[:-1]} vectors</small>",
+                    Cell(name(row), [f"{noun[:-1]} vectors"]),
                     [
                         Cell(f"{markup.decimal(rank, 1)} of {markup.decimal(dim, 0)}"),
-                        Cell(f"{markup.decimal(dead, 0)} of {markup.decimal(looked, 0)}"),
+                        Cell(f"{markup.decimal(dead, 0)} of {markup.decimal(checked, 0)}"),
                         Cell(markup.decimal(number(space.get("norm_popularity")), 2)),
                         Cell(markup.decimal(number(space.get("spread")), 3)),
-                        Cell("; ".join(text(one, 200) for one in said) or "well"),
+                        Cell(Markup("; ").join(text(warning, 200) for warning in said) or "healthy"),
                     ],
                 )
             )
@@ -114,10 +115,10 @@ def health(figures: Figures, ident: str) -> str:
         "popularity: rank correlation over items or users. Spread: share of the squared norm that is left after "
         "centring, 0 when all vectors are equal."
     )
-    return markup.table(ident, caption, columns, rows, words=1) if rows else ""
+    return Table(ident, caption, columns, rows, ends_in_words=True)
 
 
-def overview(all_figures: Sequence[Figures], ident: str) -> str:
+def overview(all_figures: Sequence[Figures], ident: str) -> Table:
     """NDCG of every model under every protocol, the best of each marked."""
     names = list(dict.fromkeys(row.name for figures in all_figures for row in figures.rows))
     rows = []
@@ -126,12 +127,12 @@ def overview(all_figures: Sequence[Figures], ident: str) -> str:
         for figures in all_figures:
             row = next((row for row in figures.rows if row.name == model), None)
             cells.append(Cell(DASH) if row is None else _quality(figures, row, figures.metric, seeds=False))
-        rows.append((name(model), cells))
+        rows.append((Cell(name(model)), cells))
     columns = [Column("model"), *(Column(text(f.protocol, 30), f"NDCG@{f.k} ↑") for f in all_figures)]
     caption = (
         "NDCG under each protocol. Figures of different protocols answer different questions: compare within a column."
     )
-    return markup.table(ident, caption, columns, rows)
+    return Table(ident, caption, columns, rows)
 
 
 def _quality(figures: Figures, row: Row, metric: str, *, seeds: bool = True) -> Cell:
@@ -145,13 +146,13 @@ def _quality(figures: Figures, row: Row, metric: str, *, seeds: bool = True) -> 
 
 def _seconds(figures: Figures, row: Row, key: str) -> Cell:
     value = row.figure(key)
-    return Cell(text(markup.seconds(value)), (), value is not None and value == figures.best(key, lowest=True))
+    return Cell(markup.seconds(value), (), value is not None and value == figures.best(key, lowest=True))
 
 
 def _share(figures: Figures, row: Row, key: str) -> Cell:
     value = row.figure(key)
-    told = DASH if value is None else f"{100 * value:.1f} %"
-    return Cell(told, (), value is not None and value == figures.best(key))
+    share = DASH if value is None else f"{100 * value:.1f} %"
+    return Cell(share, (), value is not None and value == figures.best(key))
 
 
 def _plain(figures: Figures, row: Row, key: str, *, places: int, lowest: bool = False) -> Cell:
@@ -164,11 +165,10 @@ def _parameters(row: Row) -> str:
     return "closed form" if value == 0 else markup.decimal(value, 0)
 
 
-def _epochs(row: Row) -> str:
-    value, seeds = row.figure("epochs"), len(row.seeds)
-    told = [f"{value:.0f} epochs"] if value else []
-    told += [f"{seeds} seeds"] if seeds > 1 else []
-    return "".join(f"<small>{one}</small>" for one in told)
+def _epochs(row: Row) -> list[str]:
+    epochs, seeds = row.figure("epochs"), len(row.seeds)
+    notes = [f"{epochs:.0f} epochs"] if epochs else []
+    return [*notes, f"{seeds} seeds"] if seeds > 1 else notes
 
 
 def _health(row: Row) -> str:
@@ -176,7 +176,7 @@ def _health(row: Row) -> str:
         return DASH
     if row.collapsed:
         return "collapsed"
-    return "see warnings" if row.warnings else "well"
+    return "see warnings" if row.warnings else "healthy"
 
 
 def _p(value: float | None) -> str:
