@@ -25,7 +25,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Factored, Options, Shapes
 from tastespace.models.parts import objective, transformer
-from tastespace.models.parts.objective import Batches
+from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.transformer import Block, Table, Tokens
 
 

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from tastespace.config import option
 from tastespace.data.interactions import Interactions
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.parts import objective
+from tastespace.models.parts import batches, objective
+from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.fold_in import FoldIn
-from tastespace.models.parts.objective import Batch, Batches, Objective
+from tastespace.models.parts.objective import Batch, Objective
 from tastespace.models.parts.user_rows import UserRows
 from tastespace.models.spectral import normalise_degrees
 
@@ -64,7 +65,7 @@ class LightGCN(Factored):
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the layers that a step holds, and the graph in both directions."""
         layer = 4 * config.dim * (shapes.n_users + shapes.n_items)
-        step = objective.step_bytes(config, shapes, objective.users_per_step(batch_size, shapes, n_rows))
+        step = objective.step_bytes(config, shapes, batches.users_per_step(batch_size, shapes, n_rows))
         return super().memory_bytes(config, shapes, n_rows, batch_size) + 4 * layer + 2 * 12 * n_rows + step
 
     def prepare(self, train: Interactions) -> None:

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from tastespace.data.interactions import Interactions
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.parts import objective
+from tastespace.models.parts import batches, objective
+from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.fold_in import FoldIn
-from tastespace.models.parts.objective import Batch, Batches, Objective
+from tastespace.models.parts.objective import Batch, Objective
 from tastespace.models.parts.user_rows import UserRows
 
 
@@ -54,7 +55,7 @@ class MF(Factored):
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the scores of a step."""
-        users = objective.users_per_step(batch_size, shapes, n_rows)
+        users = batches.users_per_step(batch_size, shapes, n_rows)
         return super().memory_bytes(config, shapes, n_rows, batch_size) + objective.step_bytes(config, shapes, users)
 
     def prepare(self, train: Interactions) -> None:

@@ -24,10 +24,11 @@ from tastespace.config import option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Model, Options, Shapes
-from tastespace.models.parts import losses, objective
+from tastespace.models.parts import batches, losses, objective
+from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.losses import Targets
-from tastespace.models.parts.objective import Batch, Batches, Objective
+from tastespace.models.parts.objective import Batch, Objective
 from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.parts.user_rows import UserRows
 
@@ -94,7 +95,7 @@ class NCF(Model):
     @classmethod
     def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the layers of the pairs of a step: under softmax each of its users with the whole catalogue."""
-        users = objective.users_per_step(batch_size, shapes, n_rows)
+        users = batches.users_per_step(batch_size, shapes, n_rows)
         items_per_user = shapes.n_items if config.loss == "softmax" else config.shared_negatives + config.negatives
         layers = 4 * 3 * sum(_LAYERS) * users * items_per_user if config.paths != "gmf" else 0
         grid = 4 * 4 * users * shapes.n_items if config.loss == "softmax" else 0  # scores as a whole, and gradients

@@ -24,10 +24,11 @@ from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Factored, Options, Shapes
-from tastespace.models.parts import objective
+from tastespace.models.parts import batches, objective
+from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.likelihood_step import LikelihoodStep
-from tastespace.models.parts.objective import Batches, Objective
+from tastespace.models.parts.objective import Objective
 from tastespace.models.parts.popularity_prior import popularity_weight
 
 
@@ -141,7 +142,7 @@ class TwoTower(Factored):
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the scores of a step."""
-        users = objective.users_per_step(batch_size, shapes, n_rows)
+        users = batches.users_per_step(batch_size, shapes, n_rows)
         return super().memory_bytes(config, shapes, n_rows, batch_size) + objective.step_bytes(config, shapes, users)
 
     def set_features(self, features: Features) -> None:
@@ -190,7 +191,7 @@ class TwoTower(Factored):
         """() the configured loss, per target positive."""
         answers, subset = batch.answers, None
         if self.config.loss != "softmax":
-            answers, subset = objective.restrict_to_batch(answers)
+            answers, subset = batches.restrict_to_batch(answers)
         items, bias = self._items(subset)
         users = self._users(self.user[batch.users] * batch.id_mask, batch.features, batch.liked, batch.unliked)
         return objective.loss(self.config, answers, users, items, bias, gain=self._gain(), n_items=len(self.item))

@@ -1,4 +1,4 @@
-"""What a question tells is no wrong answer to it."""
+"""Items that a query gives are no negatives of it."""
 
 import numpy as np
 import pytest
@@ -9,21 +9,22 @@ from tastespace.data.histories import Histories
 from tastespace.data.split import split
 from tastespace.data.synthetic import checkerboard
 from tastespace.models.parts import objective
-from tastespace.models.parts.objective import Batch, Batches, Objective
+from tastespace.models.parts.batches import Batches
+from tastespace.models.parts.objective import Batch, Objective
 from tastespace.training.fit import train
 
 LISTS = Histories.of([[0, 1, 2, 3], [0, 1]], [[1, 1, 1, -1], [1, 1]])
 
 
-def batch_for(config: Objective, told: list[int], weights: list[float]) -> Batch:
-    """A question of user 0 whose answer is item 2."""
-    answers, known = Histories.of([[2]]), Histories.of([told], [weights])
+def batch_for(config: Objective, given: list[int], weights: list[float]) -> Batch:
+    """A query of user 0 whose answer is item 2."""
+    answers, known = Histories.of([[2]]), Histories.of([given], [weights])
     rng = np.random.default_rng(0)
     return Batches(config, LISTS, 6).for_queries(np.zeros(1, np.int64), answers, rng, torch.device("cpu"), given=known)
 
 
 def gradient_of_items(batch: Batch, config: Objective) -> torch.Tensor:
-    """(N,) how much the loss pushes each item."""
+    """(N,) size of the gradient of each item."""
     torch.manual_seed(0)
     users, items = torch.randn(1, 4), torch.randn(6, 4, requires_grad=True)
     objective.loss(config, batch, users, items, torch.zeros(6)).backward()
@@ -31,55 +32,55 @@ def gradient_of_items(batch: Batch, config: Objective) -> torch.Tensor:
     return items.grad.abs().sum(dim=1)
 
 
-def test_a_like_that_was_told_is_left_alone_and_other_items_are_not() -> None:
+def test_a_given_positive_has_no_gradient_and_other_items_have() -> None:
     config = Objective(dim=4)
-    found = gradient_of_items(batch_for(config, [0, 1], [1, 1]), config)
-    assert (found[:2] < 1e-6).all()
-    assert (found[2:] > 1e-4).all()
+    gradient = gradient_of_items(batch_for(config, [0, 1], [1, 1]), config)
+    assert (gradient[:2] < 1e-6).all()
+    assert (gradient[2:] > 1e-4).all()
 
 
-def test_a_dislike_that_was_told_is_pushed_more() -> None:
+def test_a_given_dislike_has_a_larger_gradient() -> None:
     config = Objective(dim=4, interaction_weight=0.0)
-    plain, told = (gradient_of_items(batch_for(config, *case), config) for case in (([], []), ([3], [-1])))
-    assert told[3] > 1.5 * plain[3]
+    plain, given = (gradient_of_items(batch_for(config, *case), config) for case in (([], []), ([3], [-1])))
+    assert given[3] > 1.5 * plain[3]
 
 
-def test_a_dislike_that_is_hidden_from_its_user_is_left_alone() -> None:
+def test_a_hidden_dislike_has_no_gradient() -> None:
     config = Objective(dim=4, low_rated="hidden")
-    found = gradient_of_items(batch_for(config, [3], [-1]), config)
-    assert found[3] < 1e-6
-    assert (found[4:] > 1e-4).all()
+    gradient = gradient_of_items(batch_for(config, [3], [-1]), config)
+    assert gradient[3] < 1e-6
+    assert (gradient[4:] > 1e-4).all()
 
 
 @pytest.mark.parametrize(("protocol", "low_rated"), [("article", "ranked"), ("article-rated", "hidden")])
-def test_low_ratings_are_taken_as_the_split_takes_them(protocol: str, low_rated: str) -> None:
+def test_low_ratings_are_resolved_by_the_split(protocol: str, low_rated: str) -> None:
     on = split(checkerboard(), protocol)
     assert Objective().resolve(on).low_rated == low_rated
     assert Objective(low_rated="ranked").resolve(on).low_rated == "ranked"
     assert train("mf", on, dim=4, epochs=1).model.config.low_rated == low_rated
 
 
-def test_what_is_learnt_does_not_depend_on_who_shares_a_batch() -> None:
-    """In a log with low ratings a batch without any still asks what is met."""
+def test_a_loss_does_not_depend_on_the_other_users_of_a_batch() -> None:
+    """In a log with low ratings a batch without any still predicts interactions."""
     config, rng = Objective(dim=4), np.random.default_rng(0)
     torch.manual_seed(0)
     users, items = torch.randn(2, 4), torch.randn(6, 4)
-    found = []
+    values = []
     for lists in (LISTS, LISTS.keep(LISTS.weights > 0)):
         batch = Batches(config, lists, 6).of(np.array([1]), rng, torch.device("cpu"))
         assert len(batch.unliked_rows) == 0
-        found.append(float(objective.loss(config, batch, users[1:], items, torch.zeros(6))))
-    assert found[0] > found[1] + 0.1
+        values.append(float(objective.loss(config, batch, users[1:], items, torch.zeros(6))))
+    assert values[0] > values[1] + 0.1
 
 
-def test_an_answer_stays_one_even_if_it_was_told() -> None:
+def test_an_answer_that_is_also_given_stays_an_answer() -> None:
     config = Objective(dim=4)
     first, second = (gradient_of_items(batch_for(config, *case), config) for case in (([], []), ([2], [1])))
     torch.testing.assert_close(first, second)
 
 
 @pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce", "gbce"])
-def test_losses_over_drawn_negatives_need_not_be_told(loss: str) -> None:
+def test_losses_over_sampled_negatives_ignore_given_items(loss: str) -> None:
     config = Objective(dim=4, loss=loss)  # type: ignore[arg-type]
     assert len(batch_for(config, [0, 1], [1, 1]).given_rows) == 0
 

@@ -7,25 +7,21 @@ in the log it is plain softmax.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from tastespace.config import check, option
-from tastespace.data.histories import Histories
 from tastespace.data.split import Split
 from tastespace.models.base import Shapes
 from tastespace.models.parts import losses
 from tastespace.models.parts.losses import Targets
-from tastespace.models.parts.negatives import KnownPairs, Sampler, Sampling
+from tastespace.models.parts.negatives import Sampling
 
-_MIN_STEPS = 8  # per epoch: a single step over a whole small log would learn next to nothing
 _EXCLUDED = -30.0  # added to the score of an item that cannot be an answer
 
 
@@ -125,14 +121,6 @@ class Batch:
     has_unliked: bool = field(kw_only=True)  # whether the log has rows that are not positive
 
 
-def restrict_to_batch(batch: Batch) -> tuple[Batch, Tensor]:
-    """Return the batch over its own items alone, and their indices (M,): for losses with sampled negatives."""
-    groups = (batch.items, batch.unliked_items, batch.negatives.flatten())
-    distinct, inverse = torch.unique(torch.cat(groups), return_inverse=True)
-    liked, unliked, drawn = inverse.split([len(group) for group in groups])
-    return replace(batch, items=liked, unliked_items=unliked, negatives=drawn.view_as(batch.negatives)), distinct
-
-
 def step_bytes(config: Objective, shapes: Shapes, n_queries: int) -> int:
     """Forecast the bytes of a step over `n_queries` beside the tables: scores, vectors and their gradients.
 
@@ -142,79 +130,6 @@ def step_bytes(config: Objective, shapes: Shapes, n_queries: int) -> int:
     if config.loss == "softmax":
         return vectors + min(max(losses.SCRATCH_BYTES, 4 * shapes.n_items), 4 * n_queries * shapes.n_items)
     return vectors + 4 * 4 * n_queries * (config.shared_negatives + config.negatives * config.dim)
-
-
-def users_per_step(batch_size: int, shapes: Shapes, n_rows: int) -> int:
-    """Average number of users in a batch."""
-    return min(shapes.n_users, shapes.n_users * batch_size // max(1, n_rows) + 1)
-
-
-def steps(order: NDArray[np.int64], sizes: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """Cut `order` (M,) into steps of about `batch_size` in sum of `sizes` (M,); at least 8 steps, none empty."""
-    if len(order) == 0:
-        return []
-    total = np.cumsum(sizes)
-    count = max(_MIN_STEPS, round(total[-1] / batch_size))
-    cuts = np.searchsorted(total, np.arange(1, count) * (total[-1] / count))
-    return [part for part in np.split(order, cuts) if len(part)]
-
-
-class Batches:
-    """Training rows grouped by user, and the batches drawn from them."""
-
-    def __init__(self, config: Objective, lists: Histories, n_items: int) -> None:
-        self.config = config
-        self.lists = lists
-        liked = lists.positives()
-        self.n_positives = liked.lengths  # (U,)
-        self._known = KnownPairs(liked.matrix(n_items))
-        self._has_unliked = bool((lists.weights <= 0).any())
-        self._popularity = np.bincount(liked.items, minlength=n_items)  # (N,)
-        self._sampler = Sampler(config.sampling, self._popularity, config.sampling_exponent)
-
-    def log_popularity(self) -> Tensor:
-        """(N,) centred log(1 + positives) of each item: the initial item biases."""
-        log_counts = torch.from_numpy(self._popularity).float().log1p()
-        return log_counts - log_counts.mean()
-
-    def users(self, rng: np.random.Generator, batch_size: int) -> Iterator[NDArray[np.int64]]:
-        """Users with positives in random order, about `batch_size` positives a step; small logs in 8 steps."""
-        order = rng.permutation(np.flatnonzero(self.n_positives))
-        return iter(steps(order, self.n_positives[order], batch_size))
-
-    def of(self, users: NDArray[np.int64], rng: np.random.Generator, device: torch.device) -> Batch:
-        """Batch of all rows of the `users`, with negatives where the loss needs them."""
-        return self.for_queries(users, self.lists.take(users), rng, device)
-
-    def for_queries(
-        self,
-        users: NDArray[np.int64],
-        lists: Histories,
-        rng: np.random.Generator,
-        device: torch.device,
-        given: Histories | None = None,
-    ) -> Batch:
-        """Batch of B queries of `users` (B,), who may have several each, with the answers `lists`.
-
-        Items of the `given` histories (B lists) are no negatives of their query, as they will not be recommended.
-        """
-        config = self.config
-        liked, unliked = lists.positives(), lists.keep(lists.weights <= 0)
-        positive_users, items = users[liked.rows], liked.items.astype(np.int64)  # (P,)
-        negatives, log_expected, hit = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 0), bool)
-        if config.loss in ("bpr", "bce", "gbce"):
-            known = None if config.allow_false_negatives else self._known
-            negatives = self._sampler.per_positive(positive_users, items, config.negatives, known, rng)
-        elif config.loss == "sampled-softmax":
-            negatives, log_expected = self._sampler.shared(items, config.shared_negatives, rng)
-            distinct, inverse = np.unique(users, return_inverse=True)
-            hit = self._known.grid(distinct, negatives)[inverse]
-        arrays: list[NDArray[Any]] = [users, liked.rows, items, liked.weights]
-        arrays += [unliked.rows, unliked.items.astype(np.int64), unliked.weights, negatives, log_expected, hit]
-        if given is None or config.loss != "softmax":
-            given = lists.take(np.zeros(0, np.int64))
-        arrays += [given.rows, given.items.astype(np.int64), given.weights > 0]
-        return Batch(*(torch.from_numpy(array).to(device) for array in arrays), has_unliked=self._has_unliked)
 
 
 def loss(
@@ -246,38 +161,36 @@ def loss(
         )
     if len(batch.rows) == 0:
         return users.sum() * 0.0
-    positive_users, liked_items = users[batch.rows], config.scaled(items[batch.items])  # (P, D)
+    positive_users, positive_items = users[batch.rows], config.scaled(items[batch.items])  # (P, D)
     drawn = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
-    liked = (positive_users * liked_items).sum(dim=1) + item_bias[batch.items]  # (P,)
+    positive = (positive_users * positive_items).sum(dim=1) + item_bias[batch.items]  # (P,)
     bias = item_bias[batch.negatives]
     if config.loss == "sampled-softmax":
-        return sampled_loss(config, batch, liked, users @ drawn.T + bias)  # (B, M)
-    unliked = torch.einsum("pd,pnd->pn", positive_users, drawn) + bias
+        return sampled_loss(config, batch, positive, users @ drawn.T + bias)  # (B, M)
+    negative = torch.einsum("pd,pnd->pn", positive_users, drawn) + bias
     if config.loss == "bce" and user_bias is not None:
-        liked, unliked = liked + user_bias[batch.rows], unliked + user_bias[batch.rows][:, None]
-    squares = positive_users.square().sum() + liked_items.square().sum() + drawn.square().sum() / drawn.shape[1]
-    penalty = 0.5 * config.l2 * squares / len(liked)
-    return sampled_loss(config, batch, liked, unliked, n_items or len(items)) + penalty
+        positive, negative = positive + user_bias[batch.rows], negative + user_bias[batch.rows][:, None]
+    squares = positive_users.square().sum() + positive_items.square().sum() + drawn.square().sum() / drawn.shape[1]
+    penalty = 0.5 * config.l2 * squares / len(positive)
+    return sampled_loss(config, batch, positive, negative, n_items or len(items)) + penalty
 
 
-def sampled_loss(config: Objective, batch: Batch, liked: Tensor, others: Tensor, n_items: int = 0) -> Tensor:
+def sampled_loss(config: Objective, batch: Batch, positive: Tensor, negative: Tensor, n_items: int = 0) -> Tensor:
     """() a loss of the scores of positives (P,) and negatives: (B, M) for sampled softmax, else (P, n).
 
     `n_items` is the catalogue's size (gbce).
     """
     if config.loss == "sampled-softmax":
         rows, hit = batch.rows, batch.accidental_hit
-        if (
-            config.allow_false_negatives
-        ):  # one row of candidates per positive: only the positive itself is an accidental hit
-            others, hit = others[rows], batch.items[:, None] == batch.negatives
+        if config.allow_false_negatives:  # one row per positive: only the positive itself is an accidental hit
+            negative, hit = negative[rows], batch.items[:, None] == batch.negatives
             rows = torch.arange(len(rows), device=rows.device)
-        return losses.sampled_softmax(liked, rows, others, hit, batch.log_expected, batch.weight)
+        return losses.sampled_softmax(positive, rows, negative, hit, batch.log_expected, batch.weight)
     if config.loss == "bpr":
-        return losses.bpr(liked, others, batch.weight)
+        return losses.bpr(positive, negative, batch.weight)
     if config.loss == "gbce":
-        return losses.gbce(liked, others, batch.weight, n_items, config.calibration)
-    return losses.bce(liked, others, batch.weight)
+        return losses.gbce(positive, negative, batch.weight, n_items, config.calibration)
+    return losses.bce(positive, negative, batch.weight)
 
 
 def softmax_loss(
@@ -296,18 +209,18 @@ def softmax_loss(
     if not batch.has_unliked:
         return preference_loss(Targets(batch.rows, batch.items, batch.weight, total, None, *given))
     rows, columns = torch.cat([batch.rows, batch.unliked_rows]), torch.cat([batch.items, batch.unliked_items])
-    counted = torch.cat([batch.weight, torch.where(batch.unliked_weight < 0, 0.0, config.neutral_weight)])
+    weight = torch.cat([batch.weight, torch.where(batch.unliked_weight < 0, 0.0, config.neutral_weight)])
     unliked_offset = torch.cat(
         [torch.zeros_like(batch.weight), torch.full_like(batch.unliked_weight, config.unliked_offset)]
     )
     loss = preference_loss(
-        Targets(rows, columns, counted, total, unliked_offset if config.unliked_offset > 0 else None, *given)
+        Targets(rows, columns, weight, total, unliked_offset if config.unliked_offset > 0 else None, *given)
     )
     if interaction_loss is None or config.interaction_weight == 0:
         return loss
-    every = torch.cat([batch.weight, torch.ones_like(batch.unliked_weight)])
+    equal_weight = torch.cat([batch.weight, torch.ones_like(batch.unliked_weight)])
     return loss + config.interaction_weight * interaction_loss(
-        Targets(rows, columns, every, total, None, *_given_offsets(batch, _EXCLUDED))
+        Targets(rows, columns, equal_weight, total, None, *_given_offsets(batch, _EXCLUDED))
     )
 
 

@@ -27,7 +27,7 @@ from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
 from tastespace.models.base import Shapes
-from tastespace.models.parts import objective
+from tastespace.models.parts import batches, objective
 from tastespace.models.parts.objective import Objective
 from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.spectral import leading_item_vectors
@@ -149,7 +149,7 @@ def batches_by_length(
     """Lists of similar length together, about `batch_size` items a step, in random order; small logs in 8 steps."""
     noisy = lengths * rng.uniform(0.9, 1.1, len(lengths))
     order = np.argsort(noisy)
-    steps = objective.steps(order, lengths[order], batch_size)
+    steps = batches.steps(order, lengths[order], batch_size)
     for step in rng.permutation(len(steps)):
         yield steps[step]
 
