@@ -28,6 +28,7 @@ from figures import median_seconds, rounded
 from tastespace._atomic import write_text
 
 RESULTS = Path(__file__).parent / "results"
+PYDANTIC = "pydantic==2.14.4"  # installed for its section alone
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,34 @@ def adam() -> list[Comparison]:
     return rows
 
 
+def option_classes() -> list[Comparison]:
+    """`config.py`: seconds until one documented class of options exists, in a fresh process, against pydantic."""
+    own = (
+        "from dataclasses import dataclass\nfrom tastespace.config import check, option\n"
+        "@dataclass(frozen=True)\nclass Options:\n    dim: int = option(64, 'dimension', at_least=2)\n"
+        "    def __post_init__(self): check(self)\nOptions()"
+    )
+    library = (
+        "import pydantic\n"
+        "class Options(pydantic.BaseModel, extra='forbid', frozen=True):\n    dim: int = pydantic.Field(64, ge=2)\n"
+        "Options()"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, PYDANTIC]
+        subprocess.run(pip, check=True)
+        path = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+        taken, other = (
+            median_seconds(
+                lambda code=code: subprocess.run(
+                    [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": path}
+                ),
+                9,
+            )
+            for code in (own, library)
+        )
+    return [Comparison("options (config.py)", PYDANTIC, "seconds of a process that declares a class", taken, other)]
+
+
 def _fastest(own: Callable[[], object], library: Callable[[], object], runs: int = 12) -> tuple[float, float]:
     """Seconds of the fastest of `runs` calls of each, in turns, on one thread: steady on a machine that is busy."""
     import torch
@@ -265,6 +294,7 @@ SECTIONS: dict[str, Callable[[], list[Comparison]]] = {
     "inverted_lists": inverted_lists,
     "top_k_by_strips": top_k_by_strips,
     "adam": adam,
+    "options": option_classes,
 }
 
 

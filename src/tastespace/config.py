@@ -1,4 +1,9 @@
-"""Frozen dataclasses as options: documented, checked, read from text and written to JSON."""
+"""Frozen dataclasses as options: documented, checked, read from text and written to JSON.
+
+Own code rather than pydantic, which would nearly double the 0.13 s of `tastespace --help`: a process that declares one
+class of options takes 0.15 s with it and 0.04 s without (benchmarks/own_implementations.py). The nearest name for a
+misspelt option would be own code all the same.
+"""
 
 import contextlib
 import dataclasses

@@ -58,7 +58,7 @@ def test_vectors_along_one_line_are_named_collapsed() -> None:
     found = Health(space(drawn(200, 64)), space(line))
     assert not found.items.collapsed
     (sentence,) = found.warnings()
-    assert sentence.startswith("the user vectors have collapsed: they span 1.")
+    assert sentence.startswith("the user vectors have collapsed: effective rank 1.")
 
 
 def test_vectors_that_differ_by_a_trifle_are_named_collapsed() -> None:
@@ -70,7 +70,7 @@ def test_vectors_that_differ_by_a_trifle_are_named_collapsed() -> None:
 def test_few_dimensions_of_many_are_told() -> None:
     found = space(drawn(300, 4) @ drawn(4, 64))
     assert not found.collapsed
-    assert "of 64 dimensions, so a smaller dim" in Health(found).warnings()[0]
+    assert "of 64, so a smaller dim" in Health(found).warnings()[0]
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -93,7 +93,7 @@ def test_dead_rows_are_counted_among_used_ones() -> None:
     vectors[5], counts[5] = 0.0, 0  # nobody liked it: not moved, and not counted
     found = space(vectors, counts)
     assert (found.dead_rows, found.used_rows) == (5, 99)
-    assert Health(found).warnings() == ["5 of 99 item vectors are dead (no length to speak of)"]
+    assert Health(found).warnings() == ["5 of 99 item vectors are dead (norm near 0)"]
 
 
 def test_all_dead_is_collapsed_and_dead() -> None:
@@ -108,7 +108,7 @@ def test_length_against_popularity_is_spearmans(sign: int) -> None:
     vectors *= (counts[:, None] ** (2.0 * sign)) / np.linalg.norm(vectors, axis=1, keepdims=True)
     found = space(vectors, counts)
     assert found.norm_popularity == pytest.approx(sign)
-    assert any("says little but popularity" in sentence for sentence in Health(found).warnings())
+    assert any("is mostly popularity" in sentence for sentence in Health(found).warnings())
 
 
 def test_a_large_table_is_sampled_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

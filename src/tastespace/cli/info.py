@@ -68,10 +68,10 @@ def models(json: AsJson = False) -> None:
     if json:
         output.as_json(found)
         return
-    for name, told in found.items():
-        output.say(f"{name}: {told['about']}")
-        output.say(f"    {told['pick']}")
-        for option, about in told["options"].items():
+    for name, entry in found.items():
+        output.say(f"{name}: {entry['about']}")
+        output.say(f"    {entry['pick']}")
+        for option, about in entry["options"].items():
             usual = f", usual {about['usual'][0]:g} to {about['usual'][1]:g}" if about["usual"] else ""
             output.say(f"    --set {option}={about['default']}  {about['about']}{usual}")
 

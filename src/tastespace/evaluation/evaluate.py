@@ -63,10 +63,10 @@ class Evaluator:
 
     def rank(self, score: Scorer, *, queries: Queries | None = None, progress: bool | None = False) -> Rankings:
         """The K best unhidden items of every user with a relevant test item; `queries` (R) in place of the split's."""
-        asked = self._queries if queries is None else queries
+        given = self._queries if queries is None else queries
         with track("ranking users", total=len(self.users), enabled=progress) as tick:
             n_items = self.split.train.n_items
-            items = rank(score, asked, self._hidden, n_items=n_items, k=self.k, tick=tick)
+            items = rank(score, given, self._hidden, n_items=n_items, k=self.k, tick=tick)
         return Rankings(self.users, items)
 
     def hits(self, found: Rankings) -> metrics.Hits:
@@ -140,7 +140,7 @@ def average(reports: Sequence[Report]) -> Report:
 def _by_activity(
     split: Split, users: NDArray[np.int64], per_user: Mapping[str, NDArray[np.float64]], k: int
 ) -> dict[str, dict[str, float]]:
-    """Means over thirds of the users, by their number of positives that are told at test."""
+    """Means over thirds of the users, by their number of known positives."""
     active = np.bincount(split.observed.positives().user, minlength=split.train.n_users)[users]
     thirds = np.array_split(np.argsort(active, kind="stable"), 3)
     return {

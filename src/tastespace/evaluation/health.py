@@ -38,21 +38,19 @@ class Space:
 
     def warnings(self, noun: str) -> list[str]:
         """What is bad about it, a sentence each."""
-        found = []
-        told = f"{self.effective_rank:.1f} of {self.dim} dimensions"
+        messages = []
+        rank = f"effective rank {self.effective_rank:.1f} of {self.dim}"
         if self.collapsed and self.spread < _ALIKE:
-            found.append(f"the {noun} vectors have collapsed: they are all nearly the same")
+            messages.append(f"the {noun} vectors have collapsed: they are all nearly the same")
         elif self.collapsed:
-            found.append(f"the {noun} vectors have collapsed: they span {told}")
+            messages.append(f"the {noun} vectors have collapsed: {rank}")
         elif self.effective_rank_share < _NARROW:
-            found.append(f"the {noun} vectors span {told}, so a smaller dim or less weight decay may serve as well")
+            messages.append(f"the {noun} vectors have {rank}, so a smaller dim or less weight decay may do as well")
         if self.dead_rows > _MANY_DEAD * self.sampled_rows:
-            found.append(f"{self.dead_rows:,} of {self.sampled_rows:,} {noun} vectors are dead (no length to speak of)")
+            messages.append(f"{self.dead_rows:,} of {self.sampled_rows:,} {noun} vectors are dead (norm near 0)")
         if self.norm_popularity is not None and abs(self.norm_popularity) > _LENGTH_IS_POPULARITY:
-            found.append(
-                f"the length of {noun} vectors says little but popularity (Spearman {self.norm_popularity:.2f})"
-            )
-        return found
+            messages.append(f"the norm of {noun} vectors is mostly popularity (Spearman {self.norm_popularity:.2f})")
+        return messages
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,9 @@ class Health:
         return {"items": asdict(self.items), "users": users, "warnings": self.warnings()}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "Health":
+    def from_json(cls, values: Mapping[str, Any]) -> "Health":
         """The same health again; `TypeError` or `KeyError` for another shape."""
-        return cls(Space(**told["items"]), None if told["users"] is None else Space(**told["users"]))
+        return cls(Space(**values["items"]), None if values["users"] is None else Space(**values["users"]))
 
 
 def choose_rows(counts: Counts, most: int | None = None) -> NDArray[np.int64]:

@@ -22,14 +22,14 @@ class Finding:
 
 def find_leaks(split: Split) -> list[Finding]:
     """What to know before believing a figure on this split; empty where there is nothing."""
-    known, told, test = split.known, split.observed, split.test
+    known, observed, test = split.known, split.observed, split.test
     where = "in train" if split.given is None else "in train or among the rows given"
     left_out = "" if PROTOCOLS[split.protocol].cold_users else "; they are left out"
     findings = [
-        _finding("leak", "repeated pairs", _repeated(told, test), f"test rows whose user has the item {where}"),
+        _finding("leak", "repeated pairs", _repeated(observed, test), f"test rows whose user has the item {where}"),
         _finding("note", "cold items", _cold(known.item, test.item), "test rows whose item has no training row"),
         _finding(
-            "note", "cold users", _cold(told.user, test.user), f"test rows whose user has no training row{left_out}"
+            "note", "cold users", _cold(observed.user, test.user), f"test rows whose user has no training row{left_out}"
         ),
         *_against_time(split),
     ]

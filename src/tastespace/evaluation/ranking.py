@@ -16,7 +16,9 @@ from tastespace.errors import OptionError, TrainingError
 Scorer = Callable[[Queries], Tensor]
 """Queries (B) to scores (B, N), in a fresh tensor that may be overwritten."""
 
-_CHUNK_BYTES = 16 * 2**20  # stays in a large cache, and below what the allocator takes from the system anew each time
+_CHUNK_BYTES = (
+    16 * 2**20
+)  # fits a large cache, and stays below the size that the allocator returns to the system each time
 _SHORTEST = 16  # columns of a strip; with shorter ones a second `topk` costs what they save
 
 
@@ -31,7 +33,7 @@ class Rankings:
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The `k` largest of each row and their columns, best first; equal scores go to the lower column.
 
-    `scores` (B, N) may hold -inf for what must not come back: those places get column -1. Raises
+    `scores` (B, N) may hold -inf for what must not come back: those get column -1. Raises
     `TrainingError` for NaN.
     """
     taken = min(k + 1, scores.shape[1])
@@ -39,22 +41,23 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if bool(torch.isnan(values).any()):
         raise TrainingError("a model scored some item NaN: its vectors are not finite")
     if taken > k:
-        # which of equal scores lie within the cut is chance so far
+        # which of equal scores are within the cut is arbitrary so far
         tied = (values[:, k] == values[:, k - 1]) & (values[:, k] > -torch.inf)
         values, columns = values[:, :k], columns[:, :k]
         if bool(tied.any()):
             rows = torch.nonzero(tied).squeeze(1)
-            values[rows], columns[rows] = _settled(scores[rows], values[rows], columns[rows])
+            values[rows], columns[rows] = _lowest_of_ties(scores[rows], values[rows], columns[rows])
     values, columns = _in_order(values, columns)
     return values, torch.where(values == -torch.inf, -1, columns)
 
 
 def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """(B, k) largest scores of each row and their columns; which of equal ones is not said.
+    """(B, k) largest scores of each row and their columns; which of equal scores is not defined.
 
-    The maxima of strips of columns are taken first: what is among the k largest lies in one of the k strips with the
-    largest maxima. With strips of sqrt(N / k) columns there are as many maxima as columns in k strips, so that of a
-    slow pass of `topk` over the scores a fast one is left, and 2 sqrt(N k) columns for `topk`.
+    The maxima of strips of columns come first: the k largest scores are all in the k strips with the largest maxima.
+    With strips of sqrt(N / k) columns there are as many maxima as columns in k strips, so `topk` sees 2 sqrt(N k)
+    columns instead of N. With the resolution of ties the whole takes 0.6 times as long as a bare
+    `torch.topk` on 200,000 columns, as long on 20,000, 1.6 times on 1,682 (benchmarks/own_implementations.py).
     """
     n = scores.shape[1]
     length = math.isqrt(n // max(1, k))
@@ -63,20 +66,20 @@ def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     strips = n // length
     whole = strips * length
     best = scores[:, :whole].unflatten(1, (length, strips)).amax(dim=1).topk(k, dim=1).indices  # (B, k)
-    places = torch.arange(0, whole, strips, device=scores.device)
-    columns = (best[:, None, :] + places[:, None]).flatten(1)  # strip j holds columns j, j + strips, ...
+    offsets = torch.arange(0, whole, strips, device=scores.device)
+    columns = (best[:, None, :] + offsets[:, None]).flatten(1)  # strip j holds columns j, j + strips, ...
     rest = torch.arange(whole, n, device=scores.device).expand(len(scores), -1)
     columns = torch.cat([columns, rest], dim=1)
     values, chosen = scores.gather(1, columns).topk(k, dim=1)
     return values, columns.gather(1, chosen)
 
 
-def _settled(scores: Tensor, values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+def _lowest_of_ties(scores: Tensor, values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
     """`values` and `columns` (B, k) with the lowest columns among those that score like the last of them."""
     n, k = scores.shape[1], values.shape[1]
     last = values.amin(dim=1, keepdim=True)
     from_right = torch.arange(n, 0, -1, device=scores.device, dtype=torch.int32)
-    keys, lowest = _largest(torch.where(scores == last, from_right, 0), k)  # all that is 0 is no candidate
+    keys, lowest = _largest(torch.where(scores == last, from_right, 0), k)  # 0 is no candidate
     values = torch.cat(
         [values.masked_fill(values == last, -torch.inf), last.expand(-1, k).masked_fill(keys == 0, -torch.inf)], 1
     )
@@ -124,7 +127,7 @@ def rank(
 ) -> NDArray[np.int64]:
     """(R, K) the `k` best unhidden items for each of R queries, best first; -1 fills up where fewer are left.
 
-    `hidden` holds a list for every query; `tick` is told how many queries are done.
+    `hidden` holds a list for every query; `tick` receives the number of finished queries.
     """
     items = np.full((len(queries), k), -1, dtype=np.int64)
     for part, _, best in best_in_chunks(score, queries, hidden, n_items=n_items, k=k):
