@@ -7,6 +7,7 @@ import random
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from jinja2 import UndefinedError
 from tastespace.errors import OptionError
 from tastespace.experiments.report import check_can_write_page, markup, write_page
 from tastespace.experiments.report.page import render
-from tastespace.experiments.report.plots import Looks, spread_out
+from tastespace.experiments.report.plots import ModelStyles, spread_out
 from tastespace.experiments.report.reading import Figures
 
 VOID = {"meta", "br", "wbr", "link", "img", "input", "hr", "base"}
@@ -122,6 +123,12 @@ def document(*rows: dict[str, Any], p: float = 0.0004, **more: Any) -> dict[str,
     }
 
 
+@cache
+def default_page() -> str:
+    """The page of `document()`, rendered once."""
+    return render([document()])
+
+
 class Parsed(HTMLParser):
     """A page as its elements and its text; raises where an element is not closed where it should be."""
 
@@ -196,7 +203,7 @@ def test_the_page_is_sound_html() -> None:
 
 
 def test_every_picture_has_a_caption_a_title_and_a_description() -> None:
-    parsed = Parsed(render([document()]))
+    parsed = Parsed(default_page())
     pictures = [attributes for tag, attributes in parsed.elements if tag == "svg"]
     assert len(pictures) == parsed.tags.count("figure") == parsed.tags.count("figcaption") == 6
     assert all(picture["role"] == "img" for picture in pictures)
@@ -205,7 +212,7 @@ def test_every_picture_has_a_caption_a_title_and_a_description() -> None:
 
 
 def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
-    page = render([document()])
+    page = default_page()
     parsed = Parsed(page)
     assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form", "image"} & set(parsed.tags)
     assert not [name for _, attributes in parsed.elements for name in attributes if name.startswith("on")]
@@ -216,23 +223,26 @@ def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_text_of_the_figures_becomes_markup(hostile: str) -> None:
-    def page(word: str) -> Parsed:
-        rows = [row(f"m{word}", 0.3), row("beta", 0.2, metric_name=word)]
-        rows[0]["health"]["warnings"] = [word]
-        rows[0]["config"] = {word: word}
-        groups = {f"users: {word}": {"ndcg@10": 0.1}}
-        rows[1]["groups"] = groups
-        told = document(*rows, data=word, protocol=word, protocol_line=word, skipped={word: word})
-        written = render([told])
-        assert written.encode()  # no half of a surrogate pair
-        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", written)
-        return Parsed(written)
-
-    plain, found = page("plain"), page(hostile)
+    plain, found = page_of_names("plain"), page_of_names(hostile)
     assert found.outside == plain.outside
     assert set(found.tags) == set(plain.tags)
     assert found.own_ids == plain.own_ids
     assert len("".join(found.words)) < 80_000 + len("".join(plain.words))
+
+
+@cache
+def page_of_names(word: str) -> Parsed:
+    """A page all of whose names and texts are `word`."""
+    rows = [row(f"m{word}", 0.3), row("beta", 0.2, metric_name=word)]
+    rows[0]["health"]["warnings"] = [word]
+    rows[0]["config"] = {word: word}
+    groups = {f"users: {word}": {"ndcg@10": 0.1}}
+    rows[1]["groups"] = groups
+    told = document(*rows, data=word, protocol=word, protocol_line=word, skipped={word: word})
+    written = render([told])
+    assert written.encode()  # no half of a surrogate pair
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", written)
+    return Parsed(written)
 
 
 @given(st.text())
@@ -267,7 +277,7 @@ def test_drawing_needs_no_pyplot_and_no_settings_of_the_user(monkeypatch: pytest
     import matplotlib as mpl
 
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    expected = render([document()])
+    expected = default_page()
     with mpl.rc_context({"svg.fonttype": "path", "text.usetex": True, "axes.grid": True, "svg.hashsalt": "other"}):
         before = {key: mpl.rcParams[key] for key in mpl.rcParams if key != "backend"}
         assert render([document()]) == expected
@@ -302,7 +312,7 @@ def test_a_lead_is_told_from_the_winner_whichever_way_the_pair_was_tested() -> N
     told = document()
     for test in told["tests"]:
         test["a"], test["b"], test["difference"] = test["b"], test["a"], -test["difference"]
-    assert [duel.difference for duel in Figures(told).duels] == pytest.approx([0.05, 0.1])
+    assert [margin.difference for margin in Figures(told).margins] == pytest.approx([0.05, 0.1])
 
 
 def test_some_rivals_beaten_and_some_not() -> None:
@@ -323,7 +333,8 @@ def test_a_winner_that_has_collapsed_is_not_praised() -> None:
 def test_a_model_keeps_its_colour_whoever_wins() -> None:
     first, second = document(row("a", 0.3), row("b", 0.2)), document(row("a", 0.1), row("b", 0.2))
     found = [
-        {one.name: Looks(figures.asked).point(one) for one in figures.rows} for figures in map(Figures, (first, second))
+        {one.name: ModelStyles(figures.requested).point(one) for one in figures.rows}
+        for figures in map(Figures, (first, second))
     ]
     assert found[0] == found[1]
     assert found[0]["a"] != found[0]["b"]
@@ -344,7 +355,7 @@ def cells_of(page: str, model: str, table: str) -> list[str]:
 
 
 def test_the_table_has_intervals_and_marks_the_best_in_words() -> None:
-    page = render([document()])
+    page = default_page()
     best, second = cells_of(page, "alpha", "results"), cells_of(page, "beta", "results")
     assert "best: </span>0.3000" in best[0]
     assert "0.2800 to 0.3200" in best[0]
@@ -376,7 +387,7 @@ def test_a_collapsed_model_is_named_in_words(warnings: list[str]) -> None:
     sick = {"items": space(collapsed=True, effective_rank=1.1), "users": None, "warnings": warnings}
     text = Parsed(render([document(row("alpha", 0.3), row("beta", 0.2, health=sick))])).text
     assert "Collapsed: do not use beta: the item vectors have collapsed" in text
-    assert "do not use" not in Parsed(render([document()])).text
+    assert "do not use" not in Parsed(default_page()).text
 
 
 def test_other_warnings_and_skipped_models_are_told() -> None:
@@ -393,7 +404,7 @@ def test_the_overview_joins_several_protocols_only() -> None:
     assert "article: alpha, significantly ahead of all others" in parsed.text
     assert "leave-last-out: beta, not significantly ahead of gamma" in parsed.text
     assert parsed.values("href")[:2] == ["#c1", "#c2"]
-    assert "Overview" not in Parsed(render([document()])).text
+    assert "Overview" not in Parsed(default_page()).text
 
 
 def test_how_to_repeat_it_is_told_with_the_first_seed() -> None:

@@ -71,7 +71,7 @@ def _section(figures: Figures, ident: str) -> Section:
         verdict=words.verdict(figures),
         boxes=_boxes(figures),
         facts=_facts(figures),
-        protocol_line=text(figures.told.get("protocol_line") or "not recorded", 2000),
+        protocol_line=text(figures.document.get("protocol_line") or "not recorded", 2000),
         results=tables.results(figures, f"{ident}-results"),
         costs=tables.costs(figures, f"{ident}-costs"),
         pictures=_pictures(figures, ident),
@@ -87,7 +87,8 @@ def _boxes(figures: Figures) -> list[Box]:
         (words.name(row), _sentences(row.warnings)) for row in figures.rows if row.warnings and not row.collapsed
     ]
     skipped = [
-        (words.name(str(model)), text(reason, 500)) for model, reason in mapping(figures.told.get("skipped")).items()
+        (words.name(str(model)), text(reason, 500))
+        for model, reason in mapping(figures.document.get("skipped")).items()
     ]
     boxes = [
         Box("bad", "Collapsed: do not use", collapsed),
@@ -104,13 +105,13 @@ def _sentences(warnings: Sequence[str]) -> Markup:
 def _facts(figures: Figures) -> dict[str, Any]:
     facts: dict[str, Any] = {"data": text(figures.data), "protocol": text(figures.protocol)}
     for key, label in (("users", "test users"), ("items", "items"), ("seeds", "seeds"), ("k", "K")):
-        facts[label] = markup.decimal(number(figures.told.get(key)), 0)
+        facts[label] = markup.decimal(number(figures.document.get(key)), 0)
     return facts
 
 
 def _pictures(figures: Figures, ident: str) -> list[Picture]:
     k = figures.k
-    drawn = [
+    plotted = [
         (
             plots.quality_and_time(figures, f"{ident}-time"),
             "Quality against training time",
@@ -119,8 +120,8 @@ def _pictures(figures: Figures, ident: str) -> list[Picture]:
         ),
         (
             plots.differences(figures, f"{ident}-lead"),
-            "How far the others fall behind",
-            "Paired over users, Holm-corrected. Filled: significant at 0.05. Hollow: chance may explain it.",
+            "Lead over the other models",
+            "Paired over users, Holm-corrected. Filled: significant at 0.05. Hollow: not significant.",
         ),
         (
             plots.groups(figures, "users", f"ndcg@{k}", f"{ident}-users"),
@@ -130,7 +131,7 @@ def _pictures(figures: Figures, ident: str) -> list[Picture]:
         (
             plots.groups(figures, "items", f"found@{k}", f"{ident}-items"),
             "Items by popularity",
-            f"Share of held-out likes that are found among the {k}, for items by popularity. Bold: best of the group.",
+            f"Share of held-out likes among the {k} recommended, for items by popularity. Bold: best of the group.",
         ),
         (
             plots.learning(figures, f"{ident}-learning"),
@@ -140,11 +141,11 @@ def _pictures(figures: Figures, ident: str) -> list[Picture]:
         (
             plots.losses(figures, f"{ident}-loss"),
             "Training loss",
-            "Each model on a scale of its own: losses of different models cannot be compared.",
+            "One scale per model: losses of different models cannot be compared.",
         ),
     ]
     return [
         Picture(Markup(svg), title, caption)  # noqa: S704  (drawn here, with all text escaped)
-        for svg, title, caption in drawn
+        for svg, title, caption in plotted
         if svg
     ]

@@ -39,58 +39,58 @@ class Epoch:
 class Row:
     """One model's figures."""
 
-    told: Mapping[str, Any]
+    entry: Mapping[str, Any]
     reference: bool
 
     @property
     def name(self) -> str:
-        """The model's name, as it came."""
-        return str(self.told.get("model"))
+        """Name of the model, unescaped."""
+        return str(self.entry.get("model"))
 
     def figure(self, key: str) -> float | None:
-        """A figure that stands for itself, e.g. "ndcg@10"."""
-        return number(self.told.get(key))
+        """A single figure, e.g. "ndcg@10"."""
+        return number(self.entry.get(key))
 
     def interval(self, metric: str) -> tuple[float, float] | None:
         """The 95 % interval of a metric."""
-        ends = [number(end) for end in sequence(self.told.get(f"{metric}_ci"))]
+        ends = [number(end) for end in sequence(self.entry.get(f"{metric}_ci"))]
         return (ends[0], ends[1]) if len(ends) == 2 and ends[0] is not None and ends[1] is not None else None
 
     def spread(self, metric: str) -> tuple[float, float] | None:
         """Lowest and highest over seeds, None for a single one."""
-        values = [number(value) for value in sequence(mapping(self.told.get("by_seed")).get(metric))]
+        values = [number(value) for value in sequence(mapping(self.entry.get("by_seed")).get(metric))]
         known = [value for value in values if value is not None]
         return (min(known), max(known)) if len(known) > 1 else None
 
     def group(self, name: str, key: str) -> float | None:
-        """A figure of one group of users or items that lies between 0 and 1."""
+        """A figure of one group of users or items if it is between 0 and 1."""
         value = number(mapping(self.groups.get(name)).get(key))
         return value if value is not None and 0 <= value <= 1 else None
 
     @property
     def groups(self) -> Mapping[str, Any]:
         """Groups of users and items by name."""
-        return mapping(self.told.get("groups"))
+        return mapping(self.entry.get("groups"))
 
     @property
     def seeds(self) -> list[Any]:
-        """The seeds that it was trained with."""
-        return list(sequence(self.told.get("seeds")))
+        """Seeds that it was trained with."""
+        return list(sequence(self.entry.get("seeds")))
 
     @property
     def history(self) -> list[Epoch]:
         """Its epochs, in order."""
-        found = []
-        for told in map(mapping, sequence(self.told.get("history"))):
-            at = number(told.get("epoch"))
+        epochs = []
+        for epoch in map(mapping, sequence(self.entry.get("history"))):
+            at = number(epoch.get("epoch"))
             if at is not None:
-                found.append(Epoch(at, number(told.get("loss")), number(told.get("metric"))))
-        return sorted(found, key=lambda epoch: epoch.epoch)
+                epochs.append(Epoch(at, number(epoch.get("loss")), number(epoch.get("metric"))))
+        return sorted(epochs, key=lambda epoch: epoch.epoch)
 
     @property
     def spaces(self) -> dict[str, Mapping[str, Any]]:
-        """Health of its "items" and "users" vectors, where it has such."""
-        health = mapping(self.told.get("health"))
+        """Health of its "items" and "users" vectors, where it has them."""
+        health = mapping(self.entry.get("health"))
         return {noun: mapping(health[noun]) for noun in ("items", "users") if mapping(health.get(noun))}
 
     @property
@@ -100,17 +100,19 @@ class Row:
 
     @property
     def warnings(self) -> list[str]:
-        """What is bad about its vectors, a sentence each; a collapse is always named."""
-        told = [str(one) for one in sequence(mapping(self.told.get("health")).get("warnings"))]
-        unsaid = [
-            noun for noun in self.collapsed if not any(f"{noun[:-1]} vectors have collapsed" in one for one in told)
+        """Warnings about its vectors, one sentence each; a collapse is always included."""
+        given = [str(warning) for warning in sequence(mapping(self.entry.get("health")).get("warnings"))]
+        missing = [
+            noun
+            for noun in self.collapsed
+            if not any(f"{noun[:-1]} vectors have collapsed" in warning for warning in given)
         ]
-        return [*told, *(f"the {noun[:-1]} vectors have collapsed" for noun in unsaid)]
+        return [*given, *(f"the {noun[:-1]} vectors have collapsed" for noun in missing)]
 
 
 @dataclass(frozen=True)
-class Duel:
-    """A model against the winner: the winner's mean less its own, and whether chance may explain it."""
+class Margin:
+    """A model against the winner: the winner's mean less its own, and the p-value of the difference."""
 
     other: str
     difference: float | None
@@ -126,34 +128,34 @@ class Duel:
 class Figures:
     """One protocol's comparison, the best model first."""
 
-    told: Mapping[str, Any]
+    document: Mapping[str, Any]
 
     @property
     def k(self) -> str:
         """The cut-off as metrics are named by it."""
-        k = number(self.told.get("k"))
+        k = number(self.document.get("k"))
         return "10" if k is None else f"{k:.0f}"
 
     @property
     def metric(self) -> str:
-        """What models are ordered and tested by."""
+        """Metric that models are ordered and tested by."""
         return f"ndcg@{self.k}"
 
     @property
     def data(self) -> str:
-        """The data's name, as it came."""
-        return str(self.told.get("data", "?"))
+        """Name of the data, unescaped."""
+        return str(self.document.get("data", "?"))
 
     @property
     def protocol(self) -> str:
-        """The protocol's name, as it came."""
-        return str(self.told.get("protocol", "?"))
+        """Name of the protocol, unescaped."""
+        return str(self.document.get("protocol", "?"))
 
     @cached_property
-    def asked(self) -> list[Row]:
-        """Models in the order asked for, which is that of their colours under every protocol."""
-        references = sequence(self.told.get("references"))
-        return [Row(told, told.get("model") in references) for told in map(mapping, sequence(self.told.get("rows")))]
+    def requested(self) -> list[Row]:
+        """Models in the requested order, by which they get their colours under every protocol."""
+        references = sequence(self.document.get("references"))
+        return [Row(row, row.get("model") in references) for row in map(mapping, sequence(self.document.get("rows")))]
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -163,7 +165,7 @@ class Figures:
             value = row.figure(self.metric)
             return math.inf if value is None else -value
 
-        return sorted(self.asked, key=order)
+        return sorted(self.requested, key=order)
 
     @property
     def winner(self) -> Row | None:
@@ -172,28 +174,28 @@ class Figures:
 
     @property
     def all_equal(self) -> bool:
-        """Whether several models have one and the same NDCG."""
+        """Whether there are several models, all with the same NDCG."""
         values = {row.figure(self.metric) for row in self.rows}
         return len(self.rows) > 1 and len(values) == 1
 
     @property
     def tests(self) -> list[Mapping[str, Any]]:
         """Paired tests of all pairs."""
-        return [mapping(test) for test in sequence(self.told.get("tests"))]
+        return [mapping(test) for test in sequence(self.document.get("tests"))]
 
     @cached_property
-    def duels(self) -> list[Duel]:
-        """The winner against each other model, the nearest first."""
+    def margins(self) -> list[Margin]:
+        """Lead of the winner over each other model, the closest model first."""
         if self.winner is None:
             return []
-        best, found = self.winner.name, {}
+        best, by_model = self.winner.name, {}
         for test in self.tests:
             pair, difference = (str(test.get("a")), str(test.get("b"))), number(test.get("difference"))
             if best in pair:
                 other = pair[1] if pair[0] == best else pair[0]
-                turned = None if difference is None else difference if pair[0] == best else -difference
-                found[other] = Duel(other, turned, number(test.get("p_corrected")))
-        return [found[row.name] for row in self.rows if row.name in found]
+                lead = None if difference is None else difference if pair[0] == best else -difference
+                by_model[other] = Margin(other, lead, number(test.get("p_corrected")))
+        return [by_model[row.name] for row in self.rows if row.name in by_model]
 
     def best(self, key: str, *, lowest: bool = False) -> float | None:
         """The best value of a figure, None where models do not differ."""

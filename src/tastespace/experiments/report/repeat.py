@@ -42,7 +42,7 @@ def _command(figures: Figures) -> str:
     source = ["--train", "FILE", "--test", "FILE"]
     if figures.protocol != "ready":
         source = ["--data", figures.data, "--protocol", figures.protocol]
-    seeds = ["--seeds", str(figures.told.get("seeds", 1)), "--k", figures.k]
+    seeds = ["--seeds", str(figures.document.get("seeds", 1)), "--k", figures.k]
     first_seeds = [
         word
         for row in figures.rows
@@ -60,7 +60,7 @@ def _python(figures: Figures) -> list[str]:
         lines += [f"        {literal(str(key))}: {literal(value)}," for key, value in _settings(row).items()]
         lines.append("    },")
     models = [row.name for row in figures.rows if not row.reference]
-    seeds = literal(figures.told.get("seeds", 1))
+    seeds = literal(figures.document.get("seeds", 1))
     split = f"split = ts.split(ts.open_data({literal(figures.data)}), {literal(figures.protocol)})"
     if figures.protocol == "ready":
         split = "split = ...  # your own split"
@@ -74,5 +74,5 @@ def _python(figures: Figures) -> list[str]:
 
 def _settings(row: Row) -> dict[str, Any]:
     """All fields of config and options, with the first seed."""
-    settings = {**mapping(row.told.get("config")), **mapping(row.told.get("options"))}
+    settings = {**mapping(row.entry.get("config")), **mapping(row.entry.get("options"))}
     return {**settings, "seed": row.seeds[0]} if row.seeds and "seed" in settings else settings

@@ -11,18 +11,18 @@ from matplotlib.figure import Figure
 
 from tastespace.experiments.report.markup import visible
 
-# Colours that no picture uses otherwise; each stands for one of the page's, which differ in light and dark.
+# Colours that no plot uses otherwise: each is replaced by a variable of the style sheet, set for light and dark.
 INK, MUTED, RULE, PAPER = "#010a01", "#010a02", "#010a03", "#010a04"
-SERIES = [f"#020b{place:02x}" for place in range(8)]
+SERIES = [f"#020b{index:02x}" for index in range(8)]
 _COLOURS = {
     INK: "currentColor",
     MUTED: "var(--muted)",
     RULE: "var(--rule)",
     PAPER: "var(--paper)",
-    **{colour: f"var(--series-{place})" for place, colour in enumerate(SERIES)},
+    **{colour: f"var(--series-{index})" for index, colour in enumerate(SERIES)},
 }
 WIDTH = 4.6  # inches: 331 units, so that small type stays readable where the page is a phone's width
-_LOOK = {
+_RC_PARAMS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tastespace",
     "font.family": "DejaVu Sans",
@@ -53,8 +53,8 @@ _LOOK = {
 class Drawing:
     """A figure to draw in. Used as `with Drawing(height) as drawing:`, and `svg` when all is drawn.
 
-    Names of models and the like are never handed to matplotlib, which would read `$` as mathematics and lacks many
-    glyphs: `label` gives a stand-in as wide, and `svg` puts the name in its place.
+    Names of models and the like are never passed to matplotlib, which would read `$` as mathematics and lacks many
+    glyphs: `label` returns a placeholder of the same width, and `svg` puts the name in its index.
     """
 
     def __init__(self, height: float) -> None:
@@ -62,39 +62,39 @@ class Drawing:
         self._labels: dict[str, str] = {}
 
     def __enter__(self) -> "Drawing":
-        self._look = style.context(["default", _LOOK])
-        self._look.__enter__()
+        self._style = style.context(["default", _RC_PARAMS])
+        self._style.__enter__()
         self.figure = Figure(figsize=(WIDTH, self._height), layout="constrained")
         self.figure.patch.set_visible(False)
         self._canvas = FigureCanvasSVG(self.figure)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._look.__exit__(None, None, None)
+        self._style.__exit__(None, None, None)
 
     def label(self, name: object, longest: int = 20) -> str:
-        """A stand-in for a name, which is cut at `longest` columns (a wide character takes two)."""
+        """Placeholder of a name, which is cut at `longest` columns (a wide character takes two)."""
         shown = visible(name, longest)
         columns = _columns(shown)
         while columns > longest:
             shown = f"{shown[:-2]}…"
             columns = _columns(shown)
-        stand_in = f"q{len(self._labels):03d}".ljust(columns, "n")
-        self._labels[stand_in] = shown
-        return stand_in
+        placeholder = f"q{len(self._labels):03d}".ljust(columns, "n")
+        self._labels[placeholder] = shown
+        return placeholder
 
     def svg(self, ident: str, title: str, about: str) -> str:
-        """The picture as an `svg` element whose ids all begin with `ident`; `title` and `about` are texts, not HTML."""
+        """The plot as an `svg` element whose ids all begin with `ident`; `title` and `about` are plain text."""
         out = io.BytesIO()
         self._canvas.print_svg(out, metadata={"Date": None})  # type: ignore[no-untyped-call]
-        root = Tree.fromstring(out.getvalue())  # noqa: S314  (written by matplotlib, without a foreign text)
-        wanted = {link for element in root.iter() for link in _links(element)}
+        root = Tree.fromstring(out.getvalue())  # noqa: S314  (written by matplotlib, from placeholders)
+        referenced = {link for element in root.iter() for link in _links(element)}
         for parent in list(root.iter()):
             for child in list(parent):
                 if _local(child.tag) in {"metadata", "style"}:
                     parent.remove(child)
         for element in root.iter():
-            self._adopt(element, ident, wanted)
+            self._adopt(element, ident, referenced)
         box = root.get("viewBox", "")
         root.attrib.clear()
         root.attrib.update(
@@ -107,15 +107,15 @@ class Drawing:
             f'<desc id="{ident}-desc">{escape(visible(about, 2000))}</desc>\n{inside}</svg>'
         )
 
-    def _adopt(self, element: Tree.Element, ident: str, wanted: set[str]) -> None:
+    def _adopt(self, element: Tree.Element, ident: str, referenced: set[str]) -> None:
         element.tag = _local(element.tag)
         element.tail = None
         if element.text is not None:
-            told = element.text.strip()
-            element.text = self._labels.get(told, told) or None
+            content = element.text.strip()
+            element.text = self._labels.get(content, content) or None
         for key, value in list(element.attrib.items()):
             del element.attrib[key]
-            if key == "id" and value not in wanted:
+            if key == "id" and value not in referenced:
                 continue
             if key == "style":
                 for colour, variable in _COLOURS.items():

@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from tastespace.experiments.report import markup
 from tastespace.experiments.report.markup import text
-from tastespace.experiments.report.reading import Duel, Figures, Row
+from tastespace.experiments.report.reading import Figures, Margin, Row
 
 _MOST_NAMED = 4  # in one sentence
 
@@ -28,15 +28,15 @@ def verdict(figures: Figures) -> Markup:
     lead = Markup("<strong>{}</strong> has the highest {}, {}").format(name(best), metric, value)
     if len(figures.rows) == 1:
         return Markup("{}; it is the only model, so its lead cannot be tested. {}").format(lead, _cost(best))
-    if not figures.duels:
+    if not figures.margins:
         return Markup("{}; its lead was not tested. {}").format(lead, _cost(best))
-    near = [duel for duel in figures.duels if not duel.significant]
+    near = [margin for margin in figures.margins if not margin.significant]
     if not near:
-        nearest = figures.duels[0]
+        nearest = figures.margins[0]
         return Markup("{}, significantly ahead of every other model ({}, over {}). {}").format(
             lead, _lead(nearest), name(nearest.other), _cost(best)
         )
-    beaten = len(figures.duels) - len(near)
+    beaten = len(figures.margins) - len(near)
     ahead = f" It is significantly ahead of the other {beaten}." if beaten else ""
     return Markup("{}, but its lead over {} is not significant.{} {}{}").format(
         lead, _list(near), ahead, _cost(best), _cheaper(figures, near)
@@ -48,28 +48,28 @@ def in_short(figures: Figures) -> Markup:
     best = figures.winner
     if best is None:
         return Markup("none")
-    near = [duel for duel in figures.duels if not duel.significant]
+    near = [margin for margin in figures.margins if not margin.significant]
     if figures.all_equal:
         return Markup("all models are equal")
-    if len(figures.rows) == 1 or not figures.duels:
+    if len(figures.rows) == 1 or not figures.margins:
         return Markup("{} (not tested)").format(name(best))
     if near:
         return Markup("{}, not significantly ahead of {}").format(name(best), _list(near, full=False))
     return Markup("{}, significantly ahead of all others").format(name(best))
 
 
-def _list(duels: list[Duel], *, full: bool = True) -> Markup:
+def _list(margins: list[Margin], *, full: bool = True) -> Markup:
     names = [
-        Markup("{} ({})").format(name(duel.other), _lead(duel)) if full else name(duel.other)
-        for duel in duels[:_MOST_NAMED]
+        Markup("{} ({})").format(name(margin.other), _lead(margin)) if full else name(margin.other)
+        for margin in margins[:_MOST_NAMED]
     ]
-    more = len(duels) - len(names)
+    more = len(margins) - len(names)
     return Markup(", ").join(names) + (f" and {more} more" if more else "")
 
 
-def _lead(duel: Duel) -> str:
-    sign = "+" if duel.difference is not None and duel.difference >= 0 else ""
-    return f"{sign}{markup.decimal(duel.difference)}, {markup.probability(duel.p)}"
+def _lead(margin: Margin) -> str:
+    sign = "+" if margin.difference is not None and margin.difference >= 0 else ""
+    return f"{sign}{markup.decimal(margin.difference)}, {markup.probability(margin.p)}"
 
 
 def _cost(row: Row) -> Markup:
@@ -78,11 +78,11 @@ def _cost(row: Row) -> Markup:
     return Markup("It takes {} to train and {} to rank all test users.{}").format(train, rank, collapsed)
 
 
-def _cheaper(figures: Figures, near: list[Duel]) -> Markup:
+def _cheaper(figures: Figures, near: list[Margin]) -> Markup:
     """Name the fastest to train of the models that the winner does not significantly beat, if it takes half as long."""
     seconds = {row.name: row.figure("train_seconds") for row in figures.rows}
     own = seconds.get(figures.rows[0].name)
-    known = [(taken, duel.other) for duel in near if (taken := seconds.get(duel.other)) is not None]
+    known = [(taken, margin.other) for margin in near if (taken := seconds.get(margin.other)) is not None]
     if own is None or not known or min(known)[0] > 0.5 * own:
         return Markup("")
     taken, other = min(known)
