@@ -18,8 +18,8 @@ def compare(
         str | None,
         typer.Option(
             help="One or several protocols, comma-separated. article (also random-80-20): a random fifth of the "
-            "positives is the test set.",
-            show_default="article",
+            "positives is the test set. Default: article.",
+            show_default=False,
         ),
     ] = None,
     models: Annotated[str, typer.Option(help="Comma-separated names; the reference models are added.")] = "mf",

@@ -96,6 +96,7 @@ def doctor(json: AsJson = False) -> None:
         "numpy",
         "scipy",
         "duckdb",
+        "faiss-cpu",
         "safetensors",
         "typer",
         "rich",
@@ -127,11 +128,11 @@ def doctor(json: AsJson = False) -> None:
     )
     if free is not None:
         output.say(f"free memory: {free / 2**30:.1f} GiB")
-    needed = {"torch", "numpy", "scipy", "duckdb", "safetensors", "typer", "rich"}
+    needed = {"torch", "numpy", "scipy", "duckdb", "faiss-cpu", "safetensors", "typer", "rich"}
     for package, version in packages.items():
         missing = "missing: pip install tastespace" if package in needed else "not installed (only to read its frames)"
         output.say(f"  {package:12} {version or missing}")
     output.say(f"data sets are cached in {report['cache']} (set TASTESPACE_CACHE to move them)")
     for name, source in SOURCES.items():
-        here = "here" if (cache_folder() / name).is_dir() else f"not fetched: tastespace fetch {name}"
-        output.say(f"  {name:16} {here} ({source.about})")
+        state = "cached" if (cache_folder() / name).is_dir() else f"not fetched: tastespace fetch {name}"
+        output.say(f"  {name:16} {state} ({source.about})")

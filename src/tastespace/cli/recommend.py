@@ -35,14 +35,16 @@ def recommend(
     where: Annotated[
         str | None,
         typer.Option(
-            metavar="CONDITION", help="Of item attributes: \"genres = 'Comedy' and year >= 1990\".", show_default=False
+            metavar="CONDITION",
+            help="Condition on item attributes, such as \"genres = 'Comedy' and year >= 1990\".",
+            show_default=False,
         ),
     ] = None,
     everyone: Annotated[bool, typer.Option("--all", help="For every user, written to the file --out.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="With --all: a .parquet, .csv or .jsonl file.", show_default=False)
     ] = None,
-    rules: Annotated[Path | None, typer.Option(help="A YAML file of rules.", show_default=False)] = None,
+    rules: Annotated[Path | None, typer.Option(help="YAML file of rules.", show_default=False)] = None,
     reasons: Annotated[bool, typer.Option("--reasons", help="Show for each item the strongest reasons.")] = False,
     k: K = 10,
     json: AsJson = False,
