@@ -362,10 +362,14 @@ def test_the_table_has_intervals_and_marks_the_best_in_words() -> None:
     assert "seeds 0.2969 to 0.3031" in best[0]
     assert "best" not in second[0]
     costs = cells_of(page, "popularity", "costs")
-    assert "best: </span>0\u00a0s" in costs[0]
+    assert "best: </span>0</td>" in costs[0]
     assert "closed form" in costs[2]
     assert "12,345" in cells_of(page, "alpha", "costs")[2]
-    assert 'data-label="training ↓"' in costs[0]
+    labels = ["train s ↓", "eval s ↓", "parameters", "coverage ↑", "mean popularity ↓", "Gini ↓", "novelty ↑, bits"]
+    assert [re.findall('data-label="([^"]+)"', cell) for cell in costs] == [
+        [label] for label in [*labels, "effective rank"]
+    ]
+    assert "11.2 of 16" in cells_of(page, "alpha", "costs")[-1]
     assert page.index("<bdi>alpha</bdi>") < page.index("<bdi>beta</bdi>") < page.index("<bdi>popularity</bdi>")
 
 

@@ -40,21 +40,28 @@ def decimal(value: float | None, places: int = 4) -> str:
     return DASH if value is None else f"{value:,.{places}f}".replace("-", "−")
 
 
+def number_of_seconds(value: float | None) -> str:
+    """Seconds without their unit, with at most two decimal places.
+
+    >>> [number_of_seconds(value).replace("\u00a0", " ") for value in (0.0, 0.004, 0.25, 7.25, 61.0, 7200.0)]
+    ['0', '< 0.01', '0.25', '7.2', '61', '7,200']
+    """
+    if value is None:
+        return DASH
+    if 0 < value < 0.01:
+        return "<\u00a00.01"
+    return f"{value:,.{2 if value < 1 else 1 if value < 10 else 0}f}" if value else "0"
+
+
 def seconds(value: float | None) -> str:
-    """A duration, three digits of it at most.
+    """A duration with its unit, with at most three digits.
 
     >>> [seconds(value).replace("\u00a0", " ") for value in (0.0, 0.004, 0.25, 7.25, 61.0, 7200.0)]
     ['0 s', '< 0.01 s', '0.25 s', '7.2 s', '61 s', '2.0 h']
     """
     if value is None:
         return DASH
-    if 0 < value < 0.01:
-        duration = "< 0.01 s"
-    elif value >= 3600:
-        duration = f"{value / 3600:,.1f} h"
-    else:
-        duration = f"{value:,.{2 if value < 1 else 1 if value < 10 else 0}f} s" if value else "0 s"
-    return duration.replace(" ", "\u00a0")  # never broken over lines
+    return f"{value / 3600:,.1f}\u00a0h" if value >= 3600 else f"{number_of_seconds(value)}\u00a0s"
 
 
 def probability(p: float | None) -> str:

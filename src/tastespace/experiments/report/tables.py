@@ -32,14 +32,14 @@ def costs(figures: Figures, ident: str) -> Table:
     k = figures.k
     columns = [
         Column("model"),
-        Column("training ↓"),
-        Column("evaluation ↓", "all users"),
+        Column("train s ↓"),
+        Column("eval s ↓"),
         Column("parameters"),
         Column("coverage ↑"),
-        Column("popularity ↓", "mean likes"),
+        Column("mean popularity ↓"),
         Column("Gini ↓"),
         Column("novelty ↑", "bits"),
-        Column("embeddings"),
+        Column("effective rank"),
     ]
     rows = []
     for row in figures.rows:
@@ -49,14 +49,14 @@ def costs(figures: Figures, ident: str) -> Table:
         cells.append(_plain(figures, row, f"popularity@{k}", places=0, lowest=True))
         cells.append(_plain(figures, row, f"gini@{k}", places=3, lowest=True))
         cells.append(_plain(figures, row, f"novelty@{k}", places=2))
-        cells.append(Cell(_health(row)))
+        cells.append(_effective_rank(row))
         rows.append((Cell(name(row)), cells))
     caption = (
         f"Over the {k} items recommended to each user. Coverage: share of the catalogue recommended to at least one "
-        "user. Popularity: mean number of known likes of a recommended item. Gini: how unevenly recommendations are "
-        "spread over items, 0 when all items are recommended equally often. Novelty: mean self-information of a "
-        "recommended item. Embeddings: their health, "
-        "see below."
+        "user. Mean popularity: training positives of a recommended item, on average. Gini: how unevenly "
+        "recommendations are spread over items, 0 when all items are recommended equally often. Novelty: mean "
+        "self-information of a recommended item. Effective rank: number of dimensions that the embeddings use, see "
+        "embedding health below."
     )
     return Table(ident, caption, columns, rows)
 
@@ -146,7 +146,7 @@ def _quality(figures: Figures, row: Row, metric: str, *, seeds: bool = True) -> 
 
 def _seconds(figures: Figures, row: Row, key: str) -> Cell:
     value = row.figure(key)
-    return Cell(markup.seconds(value), (), value is not None and value == figures.best(key, lowest=True))
+    return Cell(markup.number_of_seconds(value), (), value is not None and value == figures.best(key, lowest=True))
 
 
 def _share(figures: Figures, row: Row, key: str) -> Cell:
@@ -171,12 +171,14 @@ def _epochs(row: Row) -> list[str]:
     return [*notes, f"{seeds} seeds"] if seeds > 1 else notes
 
 
-def _health(row: Row) -> str:
+def _effective_rank(row: Row) -> Cell:
+    """Effective rank of the item embeddings, or of the user embeddings without those, and their state."""
     if not row.spaces:
-        return DASH
-    if row.collapsed:
-        return "collapsed"
-    return "see warnings" if row.warnings else "healthy"
+        return Cell(DASH)
+    space = next(iter(row.spaces.values()))
+    rank, dim = number(space.get("effective_rank")), number(space.get("dim"))
+    state = "collapsed" if row.collapsed else "see warnings" if row.warnings else "healthy"
+    return Cell(f"{markup.decimal(rank, 1)} of {markup.decimal(dim, 0)}", [state])
 
 
 def _p(value: float | None) -> str:
