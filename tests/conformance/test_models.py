@@ -89,12 +89,12 @@ def coloured(rows: Interactions) -> ts.Dataset:
 
 def with_low_ratings(rows: Interactions) -> Interactions:
     """The rows, some of them neutral and some disliked."""
-    places = np.arange(len(rows))
-    weights = np.where(places % 5 == 0, 0, np.where(places % 7 == 0, -1, 1))
+    positions = np.arange(len(rows))
+    weights = np.where(positions % 5 == 0, 0, np.where(positions % 7 == 0, -1, 1))
     return rows.weighted(weights.astype(np.float32))
 
 
-def questions(rows: Interactions) -> Queries:
+def all_users(rows: Interactions) -> Queries:
     return Queries.of_users(np.arange(rows.n_users), rows.histories())
 
 
@@ -168,8 +168,8 @@ def test_other_seeds_give_other_weights(name: str) -> None:
 @pytest.mark.parametrize("name", PERSONAL)
 def test_checkerboard_is_solved(name: str) -> None:
     on = board_split()
-    found = Evaluator(on, 5).rank(shared(name).model.scorer())
-    own_colour = (found.items % 2) == (found.users % 2)[:, None]
+    actual = Evaluator(on, 5).rank(shared(name).model.scorer())
+    own_colour = (actual.items % 2) == (actual.users % 2)[:, None]
     assert own_colour.mean() > 0.95
 
 
@@ -186,7 +186,7 @@ def test_scores_are_products_of_vectors(name: str) -> None:
     rows = board_split().train
     model = shared(name, epochs=3).model
     assert isinstance(model, Factored)
-    queries = questions(rows)
+    queries = all_users(rows)
     with torch.inference_mode():
         products = model.encode_queries(queries) @ model.encode_items().T
         torch.testing.assert_close(model.score(queries), products)
@@ -198,7 +198,7 @@ def test_scores_are_products_of_vectors(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_contributions_add_up_to_the_score(name: str) -> None:
     rows, model = board_split().train, shared(name, epochs=3).model
-    for query in (questions(rows).take(np.array([3])), Queries.of_histories(Histories.of([[2, 8, 40]]))):
+    for query in (all_users(rows).take(np.array([3])), Queries.of_histories(Histories.of([[2, 8, 40]]))):
         terms = model.contributions(query, 20)
         if terms is not None:
             assert terms.total == pytest.approx(float(scores(model, query)[0, 20]), rel=1e-4, abs=1e-4)
@@ -207,15 +207,15 @@ def test_contributions_add_up_to_the_score(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_have_one_finite_column_an_item(name: str) -> None:
     rows = board_split().train
-    found = scores(shared(name, epochs=3).model, questions(rows))
-    assert found.shape == (rows.n_users, rows.n_items)
-    assert np.isfinite(found).all()
+    actual = scores(shared(name, epochs=3).model, all_users(rows))
+    assert actual.shape == (rows.n_users, rows.n_items)
+    assert np.isfinite(actual).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_may_be_overwritten(name: str) -> None:
     rows, model = board_split().train, shared(name, epochs=3).model
-    queries = questions(rows)
+    queries = all_users(rows)
     before = scores(model, queries).copy()
     with torch.inference_mode():
         model.score(queries).fill_(-1.0)
@@ -225,7 +225,7 @@ def test_scores_may_be_overwritten(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_query_is_answered_alike_alone_and_in_a_batch(name: str) -> None:
     rows, model = board_split().train, shared(name, epochs=3).model
-    queries = questions(rows)
+    queries = all_users(rows)
     alone = scores(model, queries.take(np.array([5])))
     np.testing.assert_allclose(alone[0], scores(model, queries)[5], rtol=1e-4, atol=1e-5)
 
@@ -233,7 +233,7 @@ def test_a_query_is_answered_alike_alone_and_in_a_batch(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_pairs_score_as_in_the_full_row(name: str) -> None:
     rows, model = board_split().train, shared(name, epochs=3).model
-    queries = questions(rows).take(np.array([0, 3]))
+    queries = all_users(rows).take(np.array([0, 3]))
     items = torch.tensor([[1, 4, 7], [0, 2, 59]])
     with torch.inference_mode():
         np.testing.assert_allclose(
@@ -249,9 +249,9 @@ def test_pairs_score_as_in_the_full_row(name: str) -> None:
 def test_the_smallest_data_work(name: str, pairs: list[tuple[int, int]], n_users: int, n_items: int) -> None:
     rows = log(pairs, n_users, n_items)
     made = fitted(name, whole(ts.Dataset("tiny", rows)), epochs=2)
-    found = scores(made.model, questions(rows))
-    assert found.shape == (n_users, n_items)
-    assert np.isfinite(found).all()
+    actual = scores(made.model, all_users(rows))
+    assert actual.shape == (n_users, n_items)
+    assert np.isfinite(actual).all()
 
 
 @pytest.mark.parametrize(
@@ -265,13 +265,13 @@ def test_the_smallest_data_work(name: str, pairs: list[tuple[int, int]], n_users
 )
 @pytest.mark.parametrize("batch_size", [1, 1000])
 def test_every_loss_takes_odd_logs(name: str, loss: str, batch_size: int) -> None:
-    """Users of one row, of low ratings alone and of none, an item met once, fewer items than negatives."""
+    """Users of one row, of low ratings alone and of none, an item seen once, fewer items than negatives."""
     rows = log([(0, 0), (0, 1), (0, 2), (1, 0), (1, 3), (2, 1), (3, 2), (3, 0)], 5, 5)
     rows = rows.weighted(np.array([1, 1, -1, 1, 0, 1, -1, 0], dtype=np.float32))
     on = whole(ts.Dataset("odd", rows))
     made = fitted(name, on, epochs=2, loss=loss, negatives=20, shared_negatives=50, batch_size=batch_size)
     assert np.isfinite([epoch.loss for epoch in made.history]).all()
-    assert np.isfinite(scores(made.model, questions(rows))).all()
+    assert np.isfinite(scores(made.model, all_users(rows))).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -284,10 +284,10 @@ def test_an_empty_history_without_a_user_is_answered(name: str) -> None:
 def test_a_new_user_folds_in(name: str) -> None:
     model = shared(name).model
     even, odd = list(range(0, 40, 2)), list(range(1, 41, 2))
-    found = scores(model, Queries.of_histories(Histories.of([even, odd])))
+    actual = scores(model, Queries.of_histories(Histories.of([even, odd])))
     for row, parity in ((0, 0), (1, 1)):
         unseen = [item for item in range(60) if item >= 42]
-        best = sorted(unseen, key=lambda item: -found[row, item])[:5]
+        best = sorted(unseen, key=lambda item: -actual[row, item])[:5]
         assert sum(item % 2 == parity for item in best) >= 4
 
 
@@ -308,8 +308,8 @@ def test_saved_and_loaded_scores_are_equal(name: str, tmp_path: object) -> None:
     on = board_split()
     made = shared(name, epochs=3)
     loaded = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
-    again = scores(loaded.loaded.model, questions(on.train))
-    np.testing.assert_allclose(again, scores(made.model, questions(on.train)), rtol=1e-6, atol=1e-6)
+    again = scores(loaded.loaded.model, all_users(on.train))
+    np.testing.assert_allclose(again, scores(made.model, all_users(on.train)), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if (THROWAWAY.get(n) or models.get(n)).reads_features])
@@ -317,8 +317,8 @@ def test_models_with_features_are_saved_with_them(name: str, tmp_path: object) -
     on = split(coloured(board_split().dataset.interactions), "article")
     made = fitted(name, on, epochs=3)
     loaded = ts.Recommender.build(made, tmp_path / "bundle")  # type: ignore[operator]
-    again = scores(loaded.loaded.model, questions(on.train))
-    np.testing.assert_allclose(again, scores(made.model, questions(on.train)), rtol=1e-5, atol=1e-5)
+    again = scores(loaded.loaded.model, all_users(on.train))
+    np.testing.assert_allclose(again, scores(made.model, all_users(on.train)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if (THROWAWAY.get(n) or models.get(n)).reads_features])
@@ -326,16 +326,16 @@ def test_features_alone_are_answered(name: str, tmp_path: object) -> None:
     on = whole(coloured(board_split().dataset.interactions))
     answers = ts.Recommender.build(fitted(name, on), tmp_path / "bundle")  # type: ignore[operator]
     for parity, colour in enumerate(("white", "black")):
-        found = answers.recommend(features={"likes": colour}, k=5)
-        assert found.route == "features"
-        assert all(item % 2 == parity for item in found.items)
+        actual = answers.recommend(features={"likes": colour}, k=5)
+        assert actual.route == "features"
+        assert all(item % 2 == parity for item in actual.items)
 
 
 @pytest.mark.parametrize("name", [n for n in GRADIENT if (THROWAWAY.get(n) or models.get(n)).item_tables])
 def test_vectors_can_start_from_features(name: str) -> None:
     on = split(coloured(board_split().dataset.interactions), "article")
-    found = Evaluator(on, 5).rank(fitted(name, on, init="features", epochs=8).model.scorer())
-    assert ((found.items % 2) == (found.users % 2)[:, None]).mean() > 0.95
+    actual = Evaluator(on, 5).rank(fitted(name, on, init="features", epochs=8).model.scorer())
+    assert ((actual.items % 2) == (actual.users % 2)[:, None]).mean() > 0.95
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -346,8 +346,8 @@ def test_the_recommender_ranks_as_the_model_does(name: str, tmp_path: object) ->
     row = scores(made.model, made.queries(np.array([7])))[0]
     row[on.histories().take(np.array([7])).items] = -np.inf
     best = np.lexsort((np.arange(len(row)), -row.round(4)))[:5]
-    found = answers.recommend(user=7, k=5)
-    np.testing.assert_allclose(found.scores, row[best], rtol=1e-3, atol=1e-4)
+    actual = answers.recommend(user=7, k=5)
+    np.testing.assert_allclose(actual.scores, row[best], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [n for n in PERSONAL if n not in THROWAWAY])
@@ -362,7 +362,7 @@ def test_items_and_users_of_one_colour_are_similar(name: str, tmp_path: object) 
 def test_gpu_and_cpu_agree(name: str) -> None:
     first, second = (fitted(name, device=device, epochs=2).model.cpu() for device in ("cpu", "cuda"))
     rows = board_split().train
-    np.testing.assert_allclose(scores(first, questions(rows)), scores(second, questions(rows)), rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(scores(first, all_users(rows)), scores(second, all_users(rows)), rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", GRADIENT)

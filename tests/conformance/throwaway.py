@@ -61,9 +61,9 @@ class Transformer(Factored):
     def __init__(self, config: Config, shapes: Shapes) -> None:
         super().__init__(config, shapes)
         self.item = nn.Embedding(shapes.n_items + 1, config.dim, padding_idx=shapes.n_items)
-        self.place = nn.Embedding(LENGTH, config.dim)
+        self.position = nn.Embedding(LENGTH, config.dim)
         nn.init.normal_(self.item.weight, std=0.1)
-        nn.init.normal_(self.place.weight, std=0.1)
+        nn.init.normal_(self.position.weight, std=0.1)
         layer = nn.TransformerEncoderLayer(config.dim, 2, 2 * config.dim, 0.1, batch_first=True)
         self.blocks = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
 
@@ -80,8 +80,8 @@ class Transformer(Factored):
         """(B, T, D) a vector after every position."""
         causal = torch.triu(torch.ones(LENGTH, LENGTH, dtype=torch.bool), 1)
         padding = windows == self.shapes.n_items
-        padding[padding.all(dim=1), -1] = False  # a window of padding alone still attends to one place
-        inputs = self.item(windows) + self.place.weight  # (B, T, D)
+        padding[padding.all(dim=1), -1] = False  # a window of padding alone still attends to one position
+        inputs = self.item(windows) + self.position.weight  # (B, T, D)
         blocked = torch.zeros(padding.shape).masked_fill(padding, -1e9)
         return self.blocks(
             inputs, mask=torch.zeros(LENGTH, LENGTH).masked_fill(causal, -1e9), src_key_padding_mask=blocked
@@ -115,8 +115,8 @@ class Network(Model):
 
     def __init__(self, config: Config, shapes: Shapes) -> None:
         super().__init__(config, shapes)
-        self.inside = nn.Linear(shapes.n_items, config.dim)
-        self.outside = nn.Linear(config.dim, shapes.n_items)
+        self.encoder = nn.Linear(shapes.n_items, config.dim)
+        self.decoder = nn.Linear(config.dim, shapes.n_items)
 
     def _likes(self, history: Histories) -> Tensor:
         return torch.from_numpy(history.positives().matrix(self.shapes.n_items).toarray())
@@ -128,8 +128,8 @@ class Network(Model):
             yield self._likes(lists.take(part))
 
     def loss(self, batch: Tensor) -> Tensor:
-        logits = F.log_softmax(self.outside(torch.tanh(self.inside(batch))), dim=1)
+        logits = F.log_softmax(self.decoder(torch.tanh(self.encoder(batch))), dim=1)
         return -(logits * batch).sum() / batch.sum()
 
     def score(self, queries: Queries) -> Tensor:
-        return self.outside(torch.tanh(self.inside(self._likes(queries.history))))
+        return self.decoder(torch.tanh(self.encoder(self._likes(queries.history))))

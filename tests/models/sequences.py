@@ -1,4 +1,4 @@
-"""What the tests of sequence models share: small models, trained or not, and their vectors."""
+"""Small sequence models, trained or not, and their vectors."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def one_epoch(model: Any, rows: Interactions, size: int = 100) -> list[Any]:
 
 def trained(model: Any, rows: Interactions, epochs: int = 6) -> list[float]:
     """Losses of some epochs of training."""
-    rng, optimizer, found = np.random.default_rng(0), torch.optim.Adam(model.parameters(), lr=0.02), []
+    rng, optimizer, losses = np.random.default_rng(0), torch.optim.Adam(model.parameters(), lr=0.02), []
     model.train()
     for _ in range(epochs):
         total = 0.0
@@ -52,6 +52,6 @@ def trained(model: Any, rows: Interactions, epochs: int = 6) -> list[float]:
             loss.backward()
             optimizer.step()
             total += float(loss.detach())
-        found.append(total)
+        losses.append(total)
     model.eval()
-    return found
+    return losses

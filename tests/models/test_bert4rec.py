@@ -1,4 +1,4 @@
-"""BERT4Rec: what is hidden, and what is asked about it."""
+"""BERT4Rec: which items are masked, and what is predicted for each mask."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tastespace.data.histories import Histories
 from tastespace.models.bert4rec import MaskedBatch
 from tests.models.sequences import TINY, made
 
-each_ask = pytest.mark.parametrize("ask", ["next", "anywhere"])
+each_target = pytest.mark.parametrize("predict", ["next", "anywhere"])
 
 
 def masked(lists: list[list[int]], seed: int = 0, **settings: object) -> MaskedBatch:
@@ -22,26 +22,28 @@ def visible(batch: MaskedBatch, row: int) -> list[int]:
     return batch.visible.items[row, batch.visible.valid[row]].tolist()
 
 
-@each_ask
+@each_target
 @given(
     lists=st.lists(st.lists(st.integers(0, 7), min_size=2, max_size=6, unique=True), min_size=1, max_size=4),
     seed=st.integers(0, 99),
     share=st.sampled_from([0.01, 0.5, 0.99]),
 )
-def test_every_list_has_a_gap_and_something_to_read(ask: str, lists: list[list[int]], seed: int, share: float) -> None:
-    batch = masked(lists, seed, predict=ask, mask_prob=share, last_item_mask_prob=0.3)
+def test_every_list_has_a_mask_and_a_visible_item(
+    predict: str, lists: list[list[int]], seed: int, share: float
+) -> None:
+    batch = masked(lists, seed, predict=predict, mask_prob=share, last_item_mask_prob=0.3)
     answers = batch.answers
-    question_list = batch.queries // batch.positions.shape[1]  # (A,)
-    for row, one in enumerate(lists):
-        hidden = answers.items[question_list[answers.rows] == row].tolist()
+    list_of_query = batch.queries // batch.positions.shape[1]  # (A,)
+    for row, items in enumerate(lists):
+        hidden = answers.items[list_of_query[answers.rows] == row].tolist()
         assert hidden
         assert visible(batch, row)
-        assert sorted(hidden + visible(batch, row)) == sorted(one)
+        assert sorted(hidden + visible(batch, row)) == sorted(items)
 
 
-@each_ask
-def test_a_gap_does_not_see_what_it_hides(ask: str) -> None:
-    model = made("bert4rec", predict=ask)
+@each_target
+def test_a_mask_does_not_see_its_item(predict: str) -> None:
+    model = made("bert4rec", predict=predict)
     first = model.masked(np.zeros(1, np.int64), Histories.of([[0, 1, 2, 3]]), np.random.default_rng(5))
     hidden = first.answers.items.tolist()
     other = [[i + 4 if i in hidden else i for i in range(4)]]
@@ -52,7 +54,7 @@ def test_a_gap_does_not_see_what_it_hides(ask: str) -> None:
     assert torch.equal(answers[0], answers[1])
 
 
-def test_last_alone_is_hidden_where_that_is_asked() -> None:
+def test_the_last_item_alone_is_masked_at_probability_one() -> None:
     batch = masked([[1, 2, 3], [4, 5]], predict="next", last_item_mask_prob=1.0)
     assert [visible(batch, row) for row in (0, 1)] == [[1, 2], [4]]
     assert batch.answers.items.tolist() == [3, 5]
@@ -60,13 +62,13 @@ def test_last_alone_is_hidden_where_that_is_asked() -> None:
 
 
 @given(seed=st.integers(0, 99))
-def test_a_gap_is_asked_for_at_its_place_from_the_end(seed: int) -> None:
-    one = [3, 1, 4, 0, 5, 2]
-    batch = masked([one], seed, predict="next")
-    places = batch.positions.flatten()[batch.queries]
-    assert [one[len(one) - 1 - place] for place in places] == batch.answers.items.tolist()
+def test_a_mask_is_predicted_at_its_position_from_the_end(seed: int) -> None:
+    items = [3, 1, 4, 0, 5, 2]
+    batch = masked([items], seed, predict="next")
+    positions = batch.positions.flatten()[batch.queries]
+    assert [items[len(items) - 1 - position] for position in positions] == batch.answers.items.tolist()
     shown = batch.visible.positions[batch.visible.valid]
-    assert [one[len(one) - 1 - place] for place in shown] == visible(batch, 0)
+    assert [items[len(items) - 1 - position] for position in shown] == visible(batch, 0)
 
 
 def test_gaps_of_a_list_do_not_see_one_another() -> None:
@@ -79,14 +81,14 @@ def test_gaps_of_a_list_do_not_see_one_another() -> None:
     torch.testing.assert_close(together[:, :1], alone)
 
 
-def test_a_place_changes_the_question_unless_anything_missing_is_asked_for() -> None:
-    places = torch.tensor([[0, 5]])
-    for ask, equal in (("next", False), ("anywhere", True)):
-        model = made("bert4rec", predict=ask)
+def test_a_position_changes_the_query_only_for_the_next_item() -> None:
+    positions = torch.tensor([[0, 5]])
+    for predict, equal in (("next", False), ("anywhere", True)):
+        model = made("bert4rec", predict=predict)
         batch = model.masked(np.zeros(1, np.int64), Histories.of([[0, 1, 2]]), np.random.default_rng(0))
         with torch.no_grad():
-            found = model._predict(batch.visible, places)[0]
-        assert torch.allclose(found[0], found[1]) == equal
+            actual = model._predict(batch.visible, positions)[0]
+        assert torch.allclose(actual[0], actual[1]) == equal
 
 
 def test_lists_longer_than_the_length_are_cut_before_they_are_masked() -> None:

@@ -48,20 +48,20 @@ def test_a_side_is_solved_exactly(settings: dict[str, float]) -> None:
     lists = dataset(LIKED, n_users=6, n_items=6).interactions.histories()
     if "disliked_weight" not in settings:
         lists = lists.positives()
-    found = model.solve(lists, model.items).numpy()
+    actual = model.solve(lists, model.items).numpy()
     for user, weights in enumerate(lists.matrix(6).toarray()):
         expected = slow_solve(weights, model.items.numpy().astype(np.float64), model.config)
-        np.testing.assert_allclose(found[user], expected, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(actual[user], expected, rtol=1e-3, atol=1e-5)
 
 
 def cost(model: IALS, users: np.ndarray, likes: np.ndarray) -> float:
     """What both halves of a sweep minimise, with penalties scaled by frequency (Rendle et al. 2022)."""
     c, items = model.config, model.items.numpy().astype(np.float64)
     scores = users @ items.T
-    found = (likes * ((1 - scores) ** 2)).sum() + c.unobserved_weight * (scores**2).sum()
+    actual = (likes * ((1 - scores) ** 2)).sum() + c.unobserved_weight * (scores**2).sum()
     for table, known, others in ((users, likes.sum(axis=1), len(items)), (items, likes.sum(axis=0), len(users))):
-        found += (c.l2 * (known + c.unobserved_weight * others) ** c.l2_exponent * (table**2).sum(axis=1)).sum()
-    return float(found)
+        actual += (c.l2 * (known + c.unobserved_weight * others) ** c.l2_exponent * (table**2).sum(axis=1)).sum()
+    return float(actual)
 
 
 @pytest.mark.parametrize("l2_exponent", [0.0, 0.5, 1.0])
@@ -96,24 +96,24 @@ def test_a_half_sweep_more_changes_nothing_at_the_end() -> None:
 
 
 def test_a_like_of_weight_two_is_two_likes() -> None:
-    found = []
+    actual = []
     for rows in ([(0, 0, 2), (1, 0, 1), (1, 1, 1)], [(0, 0, 1), (0, 0, 1), (1, 0, 1), (1, 1, 1)]):
         torch.manual_seed(0)
         model = IALS(IALSConfig(dim=2), Shapes(2, 2))
         model.prepare(dataset(rows).interactions)
-        found.append(model.items)
-    torch.testing.assert_close(*found)
+        actual.append(model.items)
+    torch.testing.assert_close(*actual)
 
 
 @given(lengths=st.lists(st.integers(0, 50), max_size=30), dim=st.integers(1, 9), cells=st.integers(1, 500))
 def test_chunks_hold_every_list_once_and_stay_small(lengths: list[int], dim: int, cells: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ials, "_CELLS", cells)
-        parts = list(ials._chunks(np.array(lengths, dtype=np.int64), dim))
-    assert sorted(place for part in parts for place in part.tolist()) == list(range(len(lengths)))
-    for part in parts:
-        longest = max(lengths[place] for place in part)
-        assert len(part) == 1 or len(part) * dim * max(longest, dim) <= cells
+        chunks = list(ials._chunks(np.array(lengths, dtype=np.int64), dim))
+    assert sorted(index for chunk in chunks for index in chunk.tolist()) == list(range(len(lengths)))
+    for chunk in chunks:
+        longest = max(lengths[place] for place in chunk)
+        assert len(chunk) == 1 or len(chunk) * dim * max(longest, dim) <= cells
 
 
 @pytest.mark.parametrize(
@@ -129,15 +129,15 @@ def test_equations_that_cannot_be_solved_say_so() -> None:
         made(l2=1e-12, unobserved_weight=1e-12)
 
 
-def test_a_known_user_and_a_stranger_of_the_same_history_are_one() -> None:
+def test_known_and_new_users_of_one_history_have_one_vector() -> None:
     model = made()
     lists = dataset(LIKED, n_users=6, n_items=6).interactions.histories()
     users = np.arange(6)
     known = model.encode_queries(Queries.of_users(users, lists))
-    strangers = model.encode_queries(Queries.of_histories(lists))
-    torch.testing.assert_close(known[:, :-1], strangers[:, :-1])
+    new_users = model.encode_queries(Queries.of_histories(lists))
+    torch.testing.assert_close(known[:, :-1], new_users[:, :-1])
     assert known[:, -1].tolist() == (lists.positives().lengths == 0).tolist()  # how much popularity counts
-    assert bool((strangers[:, -1] > 0).all())
+    assert bool((new_users[:, -1] > 0).all())
 
 
 def test_dislikes_push_down_where_they_count() -> None:

@@ -48,11 +48,11 @@ def test_gradient_is_that_of_the_dense_matrix() -> None:
     model = made(layers=2)
     target = torch.randn(len(model.user) + len(model.item), 4)
     (torch.cat(model.propagate()) * target).sum().backward()
-    found = torch.cat([model.user.grad, model.item.grad])
+    actual = torch.cat([model.user.grad, model.item.grad])
     both = torch.cat([model.user, model.item]).detach().requires_grad_()
     step = dense_step(model)
     ((both + step @ both + step @ (step @ both)) / 3 * target).sum().backward()
-    torch.testing.assert_close(found, both.grad)
+    torch.testing.assert_close(actual, both.grad)
 
 
 def test_without_layers_vectors_are_those_that_are_trained() -> None:

@@ -19,8 +19,8 @@ from tastespace.models.mf import MF, MFConfig
 def test_every_loss_solves_the_checkerboard(board: Dataset, loss: str) -> None:
     on = split(board, "article")
     fit = ts.train("mf", on, loss=loss, dim=8, learning_rate=0.05, epochs=15, batch_size=200)
-    found = Evaluator(on, 5).rank(fit.model.scorer())
-    assert ((found.items % 2) == (found.users % 2)[:, None]).mean() > 0.95
+    actual = Evaluator(on, 5).rank(fit.model.scorer())
+    assert ((actual.items % 2) == (actual.users % 2)[:, None]).mean() > 0.95
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "popularity", "in-batch", "mixed"])
@@ -28,8 +28,8 @@ def test_every_loss_solves_the_checkerboard(board: Dataset, loss: str) -> None:
 def test_every_way_of_sampling_solves_the_checkerboard(board: Dataset, loss: str, sampling: str) -> None:
     on = split(board, "article")
     fit = ts.train("mf", on, loss=loss, sampling=sampling, dim=8, learning_rate=0.05, epochs=15, batch_size=200)
-    found = Evaluator(on, 5).rank(fit.model.scorer())
-    assert ((found.items % 2) == (found.users % 2)[:, None]).mean() > 0.95
+    actual = Evaluator(on, 5).rank(fit.model.scorer())
+    assert ((actual.items % 2) == (actual.users % 2)[:, None]).mean() > 0.95
 
 
 @pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce"])
@@ -48,8 +48,8 @@ def test_bce_scores_are_log_odds_with_both_biases(board: Dataset) -> None:
     assert model.n_bias == 2
     with torch.inference_mode():
         expected = model.user[3] @ model.item[5] + model.user_bias[3] + model.item_bias[5]
-        found = model.score(fit.queries(np.array([3])))[0, 5]
-    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+        actual = model.score(fit.queries(np.array([3])))[0, 5]
+    assert float(actual) == pytest.approx(float(expected), rel=1e-5)
 
 
 def _rated(weights: dict[tuple[int, int], float], board: Dataset) -> Dataset:
@@ -67,9 +67,9 @@ def _rated(weights: dict[tuple[int, int], float], board: Dataset) -> Dataset:
 
 def test_a_disliked_item_falls_in_its_user_s_ranking(board: Dataset) -> None:
     log = board.interactions
-    met = {(int(u), int(i)) for u, i in zip(log.user, log.item, strict=True)}
-    disliked = {(user, next(i for i in range(user % 2, 60, 2) if (user, i) not in met)): -1.0 for user in range(80)}
-    places = {}
+    seen = {(int(u), int(i)) for u, i in zip(log.user, log.item, strict=True)}
+    disliked = {(user, next(i for i in range(user % 2, 60, 2) if (user, i) not in seen)): -1.0 for user in range(80)}
+    positions = {}
     for push in (0.0, 20.0):
         on = whole(_rated(disliked, board))
         fit = ts.train(
@@ -77,8 +77,8 @@ def test_a_disliked_item_falls_in_its_user_s_ranking(board: Dataset) -> None:
         )
         with torch.inference_mode():
             scores = fit.model.score(fit.queries(np.arange(80)))
-        places[push] = np.mean([float((scores[u] > scores[u, i]).sum()) for u, i in disliked])
-    assert places[20.0] > places[0.0] + 5
+        positions[push] = np.mean([float((scores[u] > scores[u, i]).sum()) for u, i in disliked])
+    assert positions[20.0] > positions[0.0] + 5
 
 
 def test_without_low_ratings_their_options_change_nothing(board: Dataset) -> None:
@@ -90,13 +90,13 @@ def test_without_low_ratings_their_options_change_nothing(board: Dataset) -> Non
     assert all(torch.equal(plain[key], usual[key]) for key in plain)
 
 
-def test_who_liked_nothing_gets_the_item_biases(board: Dataset) -> None:
+def test_a_user_without_positives_gets_the_item_biases(board: Dataset) -> None:
     log = board.interactions
     on = whole(Dataset("board", log.take(log.user != 4)))
     fit = ts.train("mf", on, epochs=3)
     with torch.inference_mode():
         scores = fit.model.score(Queries(np.array([4]), Histories.of([[]])))
-    torch.testing.assert_close(scores[0], 2 * fit.model.item_bias)  # as of anybody of whom nothing is known
+    torch.testing.assert_close(scores[0], 2 * fit.model.item_bias)  # as of a new user without a history
 
 
 def test_a_batch_holds_every_like_once(board: Dataset) -> None:

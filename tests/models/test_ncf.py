@@ -35,12 +35,12 @@ def test_the_score_is_that_of_the_joined_pair(loss: str) -> None:
     model = made(loss=loss)
     with torch.no_grad():
         model.item_bias.normal_()
-        found = model.score(everyone())
+        actual = model.score(everyone())
         first = torch.cat([model.from_user.weight, model.from_item.weight], dim=1)  # (64, 8)
         for user in range(5):
             for item in range(7):
                 ours, theirs = model.user[user], model.item[item]
-                inputs = [F.normalize(part[4:], dim=0) * 2 for part in (ours, theirs)]
+                inputs = [F.normalize(half[4:], dim=0) * 2 for half in (ours, theirs)]
                 hidden = F.relu(first @ torch.cat(inputs) + model.from_user.bias)
                 for layer in model.layers:
                     hidden = F.relu(layer(hidden))
@@ -48,14 +48,14 @@ def test_the_score_is_that_of_the_joined_pair(loss: str) -> None:
                 if loss == "bce":
                     expected = (ours[:4] * theirs[:4] * model.product).sum() + output @ hidden
                 else:
-                    parts = (slice(0, 2), 0.45), (slice(2, 4), 1.2)
-                    weights = [F.normalize(model.product[part], dim=0) * 2**0.5 for part, _ in parts]
+                    halves = (slice(0, 2), 0.45), (slice(2, 4), 1.2)
+                    weights = [F.normalize(model.product[half], dim=0) * 2**0.5 for half, _ in halves]
                     expected = sum(
-                        (weight * F.normalize(ours[part], dim=0) * F.normalize(theirs[part], dim=0)).sum() / warmth
-                        for weight, (part, warmth) in zip(weights, parts, strict=True)
+                        (weight * F.normalize(ours[half], dim=0) * F.normalize(theirs[half], dim=0)).sum() / temperature
+                        for weight, (half, temperature) in zip(weights, halves, strict=True)
                     )
                     expected = expected + 0.3 / 1.2 * F.cosine_similarity(hidden, output, dim=0)
-                torch.testing.assert_close(found[user, item], expected + model.item_bias[item], rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(actual[user, item], expected + model.item_bias[item], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("paths", ["gmf", "mlp", "both"])
@@ -89,8 +89,8 @@ def test_paths_are_first_trained_by_themselves() -> None:
     batch = next(model.batches(rows, np.random.default_rng(0), 100))
     apart = model.loss(batch)
     alone = [made(paths="gmf").train(), made(paths="mlp").train()]
-    for one in alone:
-        one.load_state_dict(model.state_dict(), strict=False)
+    for path in alone:
+        path.load_state_dict(model.state_dict(), strict=False)
     torch.testing.assert_close(apart, alone[0].loss(batch) + alone[1].loss(batch))
 
 
@@ -111,14 +111,14 @@ def test_how_many_pairs_are_scored_at_a_time_changes_nothing(cells: int, monkeyp
 @pytest.mark.parametrize("shortlist", [1, 3, 7, 100])
 def test_a_shortlist_is_reranked_and_stands_above_the_rest(shortlist: int) -> None:
     model, short = made(), made(shortlist=shortlist)
-    exact, found = model.score(everyone()), short.score(everyone())
+    exact, actual = model.score(everyone()), short.score(everyone())
     rough = made(paths="gmf")
     rough.load_state_dict(model.state_dict(), strict=False)
     chosen = rough.score(everyone()).topk(min(shortlist, 7), dim=1).indices
-    torch.testing.assert_close(found.gather(1, chosen), exact.gather(1, chosen))
-    others = torch.ones_like(found, dtype=torch.bool).scatter(1, chosen, False)
+    torch.testing.assert_close(actual.gather(1, chosen), exact.gather(1, chosen))
+    remaining = torch.ones_like(actual, dtype=torch.bool).scatter(1, chosen, False)
     for user in range(5):
-        assert not others[user].any() or found[user][others[user]].max() < found[user][chosen[user]].min()
+        assert not remaining[user].any() or actual[user][remaining[user]].max() < actual[user][chosen[user]].min()
 
 
 def test_a_shortlist_finds_nearly_what_the_whole_catalogue_does() -> None:

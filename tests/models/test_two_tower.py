@@ -1,4 +1,4 @@
-"""Two towers: what is read, what is asked, and what is user_id_dropout."""
+"""Two towers: which rows are read, which are targets, and what is dropped."""
 
 from dataclasses import replace
 
@@ -49,7 +49,7 @@ def batches(model: TwoTower, data: ts.Dataset, seed: int = 0) -> list:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("repeats", [1, 3])
-def test_what_is_asked_is_never_read(seed: int, repeats: int) -> None:
+def test_targets_are_never_read(seed: int, repeats: int) -> None:
     data = described(low=-1)
     rows = data.interactions
     data = replace(data, interactions=rows.take(np.tile(np.arange(len(rows)), repeats)))
@@ -59,9 +59,9 @@ def test_what_is_asked_is_never_read(seed: int, repeats: int) -> None:
             owner = torch.searchsorted(bags.starts, torch.arange(len(bags.rows)), right=True) - 1
             read = set(zip(owner.tolist(), bags.rows.tolist(), strict=True))
             answers = batch.answers
-            asked = set(zip(answers.rows.tolist(), answers.items.tolist(), strict=True))
-            asked |= set(zip(answers.unliked_rows.tolist(), answers.unliked_items.tolist(), strict=True))
-            assert not read & asked
+            targets = set(zip(answers.rows.tolist(), answers.items.tolist(), strict=True))
+            targets |= set(zip(answers.unliked_rows.tolist(), answers.unliked_items.tolist(), strict=True))
+            assert not read & targets
 
 
 def test_disliked_items_are_never_answers() -> None:
@@ -103,22 +103,22 @@ def test_a_sampled_loss_encodes_the_items_of_its_batch_alone() -> None:
     model = prepared(data, loss="sampled-softmax", shared_negatives=2, item_id_dropout=0.0)
     (batch, *_) = batches(model, data)
     model.loss(batch).backward()
-    asked = set(batch.answers.items.tolist()) | set(batch.answers.negatives.tolist())
+    targets = set(batch.answers.items.tolist()) | set(batch.answers.negatives.tolist())
     read = set(batch.liked.rows.tolist())
     moved = set(torch.nonzero(model.item.grad.abs().sum(dim=1)).flatten().tolist())
-    assert moved <= asked | read
+    assert moved <= targets | read
 
 
-def test_a_query_without_anything_is_anybody() -> None:
+def test_an_empty_query_is_the_base_vector() -> None:
     model = prepared(described()).eval()
-    found = model.encode_queries(Queries.of_histories(Histories.of([[], []])))
-    torch.testing.assert_close(found[0], found[1])
+    actual = model.encode_queries(Queries.of_histories(Histories.of([[], []])))
+    torch.testing.assert_close(actual[0], actual[1])
     expected = model.config.scaled(model.user_base.detach())
-    torch.testing.assert_close(found[0, :-1].detach(), expected)
+    torch.testing.assert_close(actual[0, :-1].detach(), expected)
 
 
 def test_a_known_user_is_their_row_features_and_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likelihood_step, "_LONGEST_STEP", 0.0)  # the step that strangers go on
+    monkeypatch.setattr(likelihood_step, "_LONGEST_STEP", 0.0)  # no likelihood step for new users
     data = described()
     model = prepared(data).eval()
     with torch.no_grad():
@@ -126,29 +126,29 @@ def test_a_known_user_is_their_row_features_and_history(monkeypatch: pytest.Monk
     lists = data.interactions.histories()
     whole_user = model.encode_queries(Queries.of_users(np.array([1]), lists))
     features = torch.from_numpy(Features.of(data).users[[1]].toarray())
-    stranger = model.encode_queries(Queries(np.array([-1]), lists.take(np.array([1])), features.numpy()))
+    new_user = model.encode_queries(Queries(np.array([-1]), lists.take(np.array([1])), features.numpy()))
     with torch.no_grad():
         model.user[1] = 0
     without_row = model.encode_queries(Queries.of_users(np.array([1]), lists))
-    torch.testing.assert_close(without_row[:, :-1], stranger[:, :-1])
-    assert without_row[0, -1] == 1 < stranger[0, -1]  # of a stranger, popularity counts more
-    assert not torch.allclose(whole_user, stranger)
+    torch.testing.assert_close(without_row[:, :-1], new_user[:, :-1])
+    assert without_row[0, -1] == 1 < new_user[0, -1]  # popularity counts more for a new user
+    assert not torch.allclose(whole_user, new_user)
 
 
-def test_strangers_go_a_step_up_the_likelihood_of_their_likes_and_known_users_do_not(board: ts.Dataset) -> None:
+def test_new_users_take_a_likelihood_step_and_known_users_do_not(board: ts.Dataset) -> None:
     fit = ts.train("two_tower", whole(board), dim=8, epochs=3)
     lists = board.interactions.histories().take(np.arange(20))
-    asked = Queries.of_histories(lists)
+    queries = Queries.of_histories(lists)
     with torch.no_grad():
-        items, stranger = fit.model.encode_items(), fit.model.encode_queries(asked)
+        items, new_user = fit.model.encode_items(), fit.model.encode_queries(queries)
         fit.model.user.zero_()
         known = fit.model.encode_queries(Queries(np.arange(20), lists))
     widths = [width for width, _ in fit.model.config.halves]
-    for one, other in zip(stranger[:, :-1].split(widths, 1), known[:, :-1].split(widths, 1), strict=True):
-        torch.testing.assert_close(one.norm(dim=1), other.norm(dim=1))
+    for new, old in zip(new_user[:, :-1].split(widths, 1), known[:, :-1].split(widths, 1), strict=True):
+        torch.testing.assert_close(new.norm(dim=1), old.norm(dim=1))
     likely = [
         torch.log_softmax(vectors[:, :-1] @ items[:, :-1].T + items[:, -1], 1)[lists.rows, lists.items].mean()
-        for vectors in (stranger, known)
+        for vectors in (new_user, known)
     ]
     assert likely[0] > likely[1]
 
@@ -193,7 +193,7 @@ def test_a_temperature_that_is_learnt_moves() -> None:
     assert fit.model.get_parameter("log_gain").detach().abs().min() > 0
 
 
-def test_attitudes_that_training_never_showed_are_ignored() -> None:
+def test_feedback_unseen_in_training_is_ignored() -> None:
     model = prepared(described()).eval()
     with torch.no_grad():
         model.unliked_item.normal_()
@@ -227,7 +227,7 @@ def test_sums_of_bags_and_their_gradient_are_those_of_their_definition(starts: l
     for bag, (first, end) in enumerate(zip(starts, [*starts[1:], 7], strict=True)):
         for place in range(first, end):
             whole[bag, rows[place]] += bags.weights[place]
-    found = bags.sum(table)
-    (gradient,) = torch.autograd.grad(found, table, outer)
-    torch.testing.assert_close(found, whole @ table)
+    actual = bags.sum(table)
+    (gradient,) = torch.autograd.grad(actual, table, outer)
+    torch.testing.assert_close(actual, whole @ table)
     torch.testing.assert_close(gradient, whole.T @ outer)

@@ -36,7 +36,7 @@ def test_with_validation_rows_the_best_epoch_is_kept(board: Dataset) -> None:
     assert same(ts.train("mf", on, epochs=8), ts.train("mf", on, epochs=8, refit=False))
 
 
-def test_where_no_validation_user_can_be_asked_every_epoch_is_run() -> None:
+def test_without_validation_users_every_epoch_is_run() -> None:
     rows = [(0, n % 6, 1, n) for n in range(16)] + [(1, 6, 1, 20), (1, 7, 1, 21), (0, 7, 1, 30), (0, 8, 1, 31)]
     on = split(dataset(rows), "at-time")
     assert on.validation is not None
@@ -45,12 +45,12 @@ def test_where_no_validation_user_can_be_asked_every_epoch_is_run() -> None:
     assert (fit.best_epoch, fit.history) == (3, ())
 
 
-def test_a_fit_asks_as_its_split_does(board: Dataset) -> None:
+def test_the_queries_of_a_fit_are_those_of_its_split(board: Dataset) -> None:
     on = split(board, "new-users")
     assert on.given is not None
-    asked = ts.train("popularity", on).queries(np.unique(on.given.user).astype(np.int64))
-    assert set(asked.users.tolist()) == {-1}
-    assert asked.history.lengths.sum() == len(on.given)
+    queries = ts.train("popularity", on).queries(np.unique(on.given.user).astype(np.int64))
+    assert set(queries.users.tolist()) == {-1}
+    assert queries.history.lengths.sum() == len(on.given)
 
 
 def test_settings_reach_config_and_options() -> None:

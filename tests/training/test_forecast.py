@@ -24,10 +24,10 @@ def test_a_reference_that_cannot_fit_is_skipped_with_its_forecast(
 ) -> None:
     monkeypatch.setattr(forecast, "free_memory", lambda: 2**30)
     monkeypatch.setattr(models.get("ease"), "memory_bytes", classmethod(lambda *_: 3 * 2**30))
-    found = ts.compare(["mf"], split(board, "article"), settings={"mf": {"epochs": 2}})
-    assert [row.model for row in found.rows] == ["mf", "popularity", "item_knn"]
-    assert "3.0 GiB" in found.skipped["ease"]
-    assert "needs a log with times" in found.skipped["recent_popularity"]
+    comparison = ts.compare(["mf"], split(board, "article"), settings={"mf": {"epochs": 2}})
+    assert [row.model for row in comparison.rows] == ["mf", "popularity", "item_knn"]
+    assert "3.0 GiB" in comparison.skipped["ease"]
+    assert "needs a log with times" in comparison.skipped["recent_popularity"]
 
 
 def test_the_forecast_is_reported_before_the_first_epoch(board: Dataset) -> None:

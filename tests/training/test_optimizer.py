@@ -18,15 +18,15 @@ def test_steps_are_those_of_torchs_adamw(decay: float, piece: int, monkeypatch: 
     for step in range(6):
         rate = 0.1 / (1 + step)
         reference.param_groups[0]["lr"] = rate
-        for one, other in zip(ours, theirs, strict=True):
-            one.grad = torch.randn_like(one)
-            other.grad = one.grad.clone()
+        for own, library in zip(ours, theirs, strict=True):
+            own.grad = torch.randn_like(own)
+            library.grad = own.grad.clone()
         if step < 3:  # a parameter whose gradient comes late
             ours[2].grad = theirs[2].grad = None
         mine.step(rate)
         reference.step()
-    for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    for own, library in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(own, library, rtol=1e-5, atol=1e-6)
 
 
 def test_restored_moments_go_on_as_if_nothing_had_happened() -> None:

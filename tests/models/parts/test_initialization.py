@@ -1,4 +1,4 @@
-"""Vectors that start from features, or from a spectrum of the likes."""
+"""Initial vectors from features, or from an SVD of the positives."""
 
 import numpy as np
 import pytest
@@ -25,18 +25,20 @@ def two_kinds() -> Features:
 @pytest.mark.parametrize("width", [20, 600])
 def test_leading_directions_are_those_of_the_singular_values(width: int, dim: int) -> None:
     matrix = sp.random(30, width, density=0.2, random_state=np.random.RandomState(1), format="csr").astype(np.float32)
-    found = leading_directions(matrix, dim)
+    actual = leading_directions(matrix, dim)
     left, values, _ = np.linalg.svd(matrix.toarray(), full_matrices=False)
-    kept = min(dim, len(values))
-    np.testing.assert_allclose(np.abs(found[:, :kept]), np.abs(left[:, :kept] * values[:kept]), atol=1e-3)
-    assert not found[:, kept:].any() or dim > len(values)
+    n_directions = min(dim, len(values))
+    np.testing.assert_allclose(
+        np.abs(actual[:, :n_directions]), np.abs(left[:, :n_directions] * values[:n_directions]), atol=1e-3
+    )
+    assert not actual[:, n_directions:].any() or dim > len(values)
 
 
 def test_no_features_have_no_directions() -> None:
     assert not leading_directions(sp.csr_matrix((3, 0), dtype=np.float32), 4).any()
 
 
-def test_things_alike_start_near_and_the_undescribed_where_they_were() -> None:
+def test_similar_items_start_near_and_those_without_features_unchanged() -> None:
     cls = models.get("mf")
     torch.manual_seed(0)
     model = cls(cls.Config(), Shapes(6, 6))
@@ -62,7 +64,7 @@ def test_data_without_features_are_refused() -> None:
 
 
 @pytest.mark.parametrize("dim", [2, 9, 200])
-def test_a_spectrum_puts_users_beside_items_of_their_colour(dim: int) -> None:
+def test_an_svd_puts_users_beside_items_of_their_colour(dim: int) -> None:
     cls, rows = models.get("mf"), checkerboard().interactions
     torch.manual_seed(0)
     model = cls(cls.Config(dim=dim), Shapes(rows.n_users, rows.n_items))
@@ -75,7 +77,7 @@ def test_a_spectrum_puts_users_beside_items_of_their_colour(dim: int) -> None:
     assert 0.5 < items.norm() / before < 2
 
 
-def test_a_spectrum_is_a_start_for_every_model_with_tables_and_for_no_other() -> None:
+def test_only_models_with_tables_start_from_an_svd() -> None:
     on = ts.split(checkerboard(), "article")
     for name in ("lightgcn", "two_tower", "bert4rec"):
         assert ts.train(name, on, init="svd", epochs=1).best_epoch == 1

@@ -15,15 +15,15 @@ from tests.build import examples
 
 
 def test_bpr_is_minus_log_sigmoid_of_the_margin() -> None:
-    found = losses.bpr(torch.tensor([2.0]), torch.tensor([[0.5, 1.0]]), torch.ones(1))
+    actual = losses.bpr(torch.tensor([2.0]), torch.tensor([[0.5, 1.0]]), torch.ones(1))
     expected = -(math.log(1 / (1 + math.exp(-1.5))) + math.log(1 / (1 + math.exp(-1.0)))) / 2
-    assert float(found) == pytest.approx(expected, rel=1e-6)
+    assert float(actual) == pytest.approx(expected, rel=1e-6)
 
 
 def test_bce_labels_positives_one_and_negatives_zero() -> None:
-    found = losses.bce(torch.tensor([1.0]), torch.tensor([[-2.0, 0.0]]), torch.ones(1))
+    actual = losses.bce(torch.tensor([1.0]), torch.tensor([[-2.0, 0.0]]), torch.ones(1))
     expected = -math.log(1 / (1 + math.exp(-1))) - (math.log(1 - 1 / (1 + math.exp(2))) + math.log(0.5)) / 2
-    assert float(found) == pytest.approx(expected, rel=1e-6)
+    assert float(actual) == pytest.approx(expected, rel=1e-6)
 
 
 def test_losses_stay_finite_at_extreme_scores() -> None:
@@ -38,42 +38,44 @@ def test_sampling_the_whole_catalogue_is_the_full_softmax() -> None:
     target = torch.tensor([0, 3, 3, 8])
     hit = F.one_hot(target, 9).bool()
     positive = logits.gather(1, target[:, None]).squeeze(1)
-    found = losses.sampled_softmax(positive, torch.arange(4), logits, hit, torch.zeros(9), torch.ones(4))
-    assert float(found) == pytest.approx(float(F.cross_entropy(logits, target)), rel=1e-6)
+    actual = losses.sampled_softmax(positive, torch.arange(4), logits, hit, torch.zeros(9), torch.ones(4))
+    assert float(actual) == pytest.approx(float(F.cross_entropy(logits, target)), rel=1e-6)
 
 
 def test_the_correction_makes_a_sample_estimate_the_catalogue() -> None:
     logits = torch.zeros(1, 4)  # 4 of 40 items sampled, all alike
     hit, rows = torch.zeros(1, 4).bool(), torch.zeros(1, dtype=torch.long)
-    found = losses.sampled_softmax(torch.zeros(1), rows, logits, hit, torch.full((4,), -math.log(10)), torch.ones(1))
-    assert float(found) == pytest.approx(math.log(41), rel=1e-6)
+    actual = losses.sampled_softmax(torch.zeros(1), rows, logits, hit, torch.full((4,), -math.log(10)), torch.ones(1))
+    assert float(actual) == pytest.approx(math.log(41), rel=1e-6)
 
 
 def test_gbce_without_calibration_is_bce_over_all_negatives() -> None:
     positive, negative = torch.tensor([1.0, -0.5]), torch.tensor([[0.3, -2.0], [1.0, 0.0]])
-    found = losses.gbce(positive, negative, torch.ones(2), n_items=21, calibration=0.0)
+    actual = losses.gbce(positive, negative, torch.ones(2), n_items=21, calibration=0.0)
     expected = sum(
         float(F.softplus(-p)) + sum(float(F.softplus(n)) for n in row)
         for p, row in zip(positive, negative, strict=True)
     )
-    assert float(found) == pytest.approx(expected / 2, rel=1e-6)
+    assert float(actual) == pytest.approx(expected / 2, rel=1e-6)
 
 
 def test_gbce_at_full_calibration_weighs_a_positive_by_the_share_drawn() -> None:
-    found = losses.gbce(torch.tensor([1.0]), torch.full((1, 2), -1e9), torch.ones(1), n_items=21, calibration=1.0)
-    assert float(found) == pytest.approx(0.1 * math.log1p(math.exp(-1)), rel=1e-6)  # 2 of 20
+    actual = losses.gbce(torch.tensor([1.0]), torch.full((1, 2), -1e9), torch.ones(1), n_items=21, calibration=1.0)
+    assert float(actual) == pytest.approx(0.1 * math.log1p(math.exp(-1)), rel=1e-6)  # 2 of 20
 
 
 def some_targets(rng: np.random.Generator, n_users: int, n_items: int) -> Targets:
-    """Targets that may repeat, some lifted, and what was told, which may be a target too."""
-    n, told = int(rng.integers(1, 15)), int(rng.integers(0, 6))
+    """Targets that may repeat, some with offsets, and given pairs, which may be targets too."""
+    n, n_given = int(rng.integers(1, 15)), int(rng.integers(0, 6))
 
     def pairs(count: int) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.from_numpy(rng.integers(0, n_users, count)), torch.from_numpy(rng.integers(0, n_items, count))
 
     weight = torch.from_numpy(rng.uniform(0.1, 2, n))
     offset = torch.from_numpy(rng.normal(0, 1, n)) if rng.random() < 0.5 else None
-    return Targets(*pairs(n), weight, float(weight.sum()), offset, *pairs(told), torch.full((told,), -3.0).double())
+    return Targets(
+        *pairs(n), weight, float(weight.sum()), offset, *pairs(n_given), torch.full((n_given,), -3.0).double()
+    )
 
 
 def one_softmax_an_interaction(logits: torch.Tensor, targets: Targets) -> torch.Tensor:
@@ -83,8 +85,8 @@ def one_softmax_an_interaction(logits: torch.Tensor, targets: Targets) -> torch.
     offset[targets.rows, targets.columns] = 0.0
     if targets.offset is not None:
         offset.index_put_((targets.rows, targets.columns), targets.offset, accumulate=True)
-    found = F.cross_entropy((logits + offset)[targets.rows], targets.columns, reduction="none")
-    return (found * targets.weight).sum() / targets.total
+    actual = F.cross_entropy((logits + offset)[targets.rows], targets.columns, reduction="none")
+    return (actual * targets.weight).sum() / targets.total
 
 
 @settings(max_examples=examples(40), deadline=None)
@@ -121,5 +123,5 @@ def test_softmax_of_products_is_the_same_however_many_users_at_a_time(
         fast = losses.softmax_of_products(*fast_in, targets)
         fast.backward()
     assert float(fast.detach()) == pytest.approx(float(slow.detach()), rel=1e-9, abs=1e-9)
-    for one, other in zip(fast_in, slow_in, strict=True):
-        np.testing.assert_allclose(one.grad, other.grad, atol=1e-9)
+    for own, reference in zip(fast_in, slow_in, strict=True):
+        np.testing.assert_allclose(own.grad, reference.grad, atol=1e-9)

@@ -1,4 +1,4 @@
-"""Negatives: never known positives unless asked, drawn as often as said, for batches of any size."""
+"""Negatives: never known positives unless allowed, drawn at the stated rate, for batches of any size."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_negatives_are_never_known_positives(sampling: str) -> None:
 
 
 @pytest.mark.parametrize("sampling", EVERY)
-def test_known_positives_come_where_they_are_asked_for(sampling: str) -> None:
+def test_known_positives_are_drawn_where_they_are_allowed(sampling: str) -> None:
     drawn = Sampler(sampling, LIKES).per_positive(
         np.zeros(4, np.int64), np.array([0, 1, 2, 0]), 50, None, np.random.default_rng(0)
     )
@@ -38,7 +38,7 @@ def test_any_exponent_gives_a_distribution(exponent: float) -> None:
 
 
 @pytest.mark.parametrize("sampling", EVERY)
-def test_a_user_who_knows_everything_still_gets_negatives(sampling: str) -> None:
+def test_a_user_with_the_whole_catalogue_still_gets_negatives(sampling: str) -> None:
     known = KnownPairs(Histories.of([[0, 1]]).matrix(2))
     drawn = Sampler(sampling, np.array([1, 1])).per_positive(
         np.array([0]), np.array([1]), 3, known, np.random.default_rng(0)
@@ -48,7 +48,7 @@ def test_a_user_who_knows_everything_still_gets_negatives(sampling: str) -> None
 
 @pytest.mark.parametrize("sampling", EVERY)
 @pytest.mark.parametrize("liked", [[], [2], [0, 0, 1, 4]])
-def test_shared_negatives_never_outnumber_what_was_asked(sampling: str, liked: list[int]) -> None:
+def test_shared_negatives_never_exceed_the_requested_number(sampling: str, liked: list[int]) -> None:
     drawn, log_expected = Sampler(sampling, LIKES).shared(np.array(liked, np.int64), 5, np.random.default_rng(0))
     assert len(drawn) == len(log_expected) <= 5
     assert np.isfinite(log_expected).all()
@@ -76,12 +76,12 @@ def test_popularity_sampling_follows_the_exponent() -> None:
     np.testing.assert_allclose(np.bincount(drawn, minlength=6) / 100_000, expected, atol=0.01)
 
 
-def test_a_log_without_likes_is_drawn_from_evenly() -> None:
+def test_a_log_without_positives_is_drawn_from_evenly() -> None:
     drawn, _ = Sampler("popularity", np.zeros(3, np.int64)).shared(NOTHING, 300, np.random.default_rng(0))
     assert set(drawn) == {0, 1, 2}
 
 
-def test_a_grid_of_pairs_says_the_same_as_asking_one_by_one() -> None:
+def test_a_grid_of_pairs_equals_single_look_ups() -> None:
     known = KnownPairs(sp.csr_matrix(([2.0, 0.5, 1.0], ([0, 0, 2], [1, 3, 0])), shape=(3, 4)))
     users, items = np.array([2, 0, 0]), np.array([3, 0, 3, 1])
     expected = known.contains(users[:, None], items[None, :])

@@ -1,4 +1,4 @@
-"""Evidence: of a stranger with few likes, popularity counts too; of known users it does not."""
+"""Popularity counts for new users with few positives, and not for known users."""
 
 import numpy as np
 import pytest
@@ -22,45 +22,45 @@ from tests.models.small import scores, small
 PERSONAL = sorted(set(models.names()) - {"popularity", "recent_popularity"})
 
 
-def asked(*lists: list[int], user: int = -1) -> Queries:
+def queries_of(*lists: list[int], user: int = -1) -> Queries:
     return Queries(np.full(len(lists), user), Histories.of(list(lists)))
 
 
-def test_one_like_leaves_as_much_to_everybody_as_it_tells_and_many_leave_little() -> None:
-    assert popularity_weight(asked([], [3], [3, 4], list(range(10)))).tolist() == pytest.approx([1, 1, 0.5, 0.1])
+def test_popularity_weighs_as_much_as_one_positive_and_little_after_many() -> None:
+    assert popularity_weight(queries_of([], [3], [3, 4], list(range(10)))).tolist() == pytest.approx([1, 1, 0.5, 0.1])
 
 
-def test_dislikes_are_no_likes() -> None:
+def test_dislikes_are_not_counted() -> None:
     history = Histories.of([[1, 2, 3]], [[1, 0, -1]])
     assert popularity_weight(Queries.of_histories(history)).tolist() == [1.0]
 
 
-def test_an_item_that_comes_up_again_is_no_more_evidence() -> None:
-    assert popularity_weight(asked([5, 5, 5], [5, 6, 5, 6])).tolist() == [1.0, 0.5]
+def test_a_repeated_item_counts_once() -> None:
+    assert popularity_weight(queries_of([5, 5, 5], [5, 6, 5, 6])).tolist() == [1.0, 0.5]
     assert n_distinct_positives(Histories.of([[5, 5], [], [1, 0]], [[1, -1], [], [1, 2]])).tolist() == [1, 0, 2]
 
 
-def test_known_users_are_not_mixed_with_everybody_unless_they_like_nothing() -> None:
-    assert popularity_weight(asked([], [3], user=0)).tolist() == [1.0, 0.0]
+def test_known_users_get_popularity_only_without_positives() -> None:
+    assert popularity_weight(queries_of([], [3], user=0)).tolist() == [1.0, 0.0]
     scores = np.ones((2, 3), np.float32)
-    assert add_popularity(scores, asked([0], [1], user=0), np.arange(3, dtype=np.float32)) is scores
+    assert add_popularity(scores, queries_of([0], [1], user=0), np.arange(3, dtype=np.float32)) is scores
 
 
-def test_popularity_is_as_spread_out_as_the_scores_of_one_like() -> None:
+def test_popularity_has_the_spread_of_the_scores_of_one_positive() -> None:
     likes = np.array([5, 1, 0, 10])
-    found = popularity_scores(likes, lambda queries: np.tile(np.float32([2, 0, 2, 0]), (len(queries), 1)))
-    assert found.mean() == pytest.approx(0, abs=1e-6)
-    assert found.std() == pytest.approx(1)
-    assert np.argsort(found).tolist() == np.argsort(likes).tolist()
+    popular = popularity_scores(likes, lambda queries: np.tile(np.float32([2, 0, 2, 0]), (len(queries), 1)))
+    assert popular.mean() == pytest.approx(0, abs=1e-6)
+    assert popular.std() == pytest.approx(1)
+    assert np.argsort(popular).tolist() == np.argsort(likes).tolist()
 
 
 @pytest.mark.parametrize("likes", [np.zeros(3, int), np.full(3, 4), np.zeros(0, int)])
-def test_where_nothing_is_liked_more_than_the_rest_popularity_says_nothing(likes: np.ndarray) -> None:
+def test_equal_counts_give_no_popularity_scores(likes: np.ndarray) -> None:
     assert not popularity_scores(likes, lambda queries: np.ones((len(queries), len(likes)), np.float32)).any()
 
 
 @pytest.mark.parametrize("name", PERSONAL)
-def test_a_stranger_of_one_like_gets_more_of_what_is_popular(name: str) -> None:
+def test_a_new_user_with_one_positive_gets_more_popular_items(name: str) -> None:
     rng = np.random.default_rng(0)
     share = 0.7 ** np.arange(12)
     rows = [(u, i) for u in range(60) for i in rng.choice(12, 4, replace=False, p=share / share.sum()).tolist()]
@@ -71,8 +71,8 @@ def test_a_stranger_of_one_like_gets_more_of_what_is_popular(name: str) -> None:
     if name == "two_tower":  # so that the user's own vector says nothing
         torch.nn.init.zeros_(model.user)
     with torch.no_grad():
-        stranger, known = (model.score(asked([2], user=user)).numpy()[0] for user in (-1, 0))
-    more = stranger - known
+        new_user, known = (model.score(queries_of([2], user=user)).numpy()[0] for user in (-1, 0))
+    more = new_user - known
     assert more @ (likes - likes.mean()) > 0
     assert np.corrcoef(more, likes)[0, 1] > 0.8
 

@@ -23,35 +23,35 @@ def lists_of(history: Histories) -> list[list[int]]:
 
 
 @given(history=ragged)
-def test_places_count_from_the_end(history: Histories) -> None:
-    expected = [place for one in lists_of(history) for place in reversed(range(len(one)))]
+def test_positions_count_from_the_end(history: Histories) -> None:
+    expected = [position for items in lists_of(history) for position in reversed(range(len(items)))]
     assert transformer.from_end(history).tolist() == expected
 
 
 @given(history=ragged, length=st.integers(1, 7), skip=st.integers(0, 3))
 def test_crop_keeps_the_newest(history: Histories, length: int, skip: int) -> None:
-    found = transformer.crop(history, length, np.full(len(history), skip))
-    assert lists_of(found) == [one[: max(0, len(one) - skip)][-length:] for one in lists_of(history)]
+    actual = transformer.crop(history, length, np.full(len(history), skip))
+    assert lists_of(actual) == [items[: max(0, len(items) - skip)][-length:] for items in lists_of(history)]
 
 
 @given(history=ragged, length=st.integers(1, 7), seed=st.integers(0, 9))
 def test_crop_anywhere_is_a_run_as_long_as_may_be(history: Histories, length: int, seed: int) -> None:
-    found = lists_of(transformer.crop_anywhere(history, length, np.random.default_rng(seed)))
-    for whole_list, part in zip(lists_of(history), found, strict=True):
+    actual = lists_of(transformer.crop_anywhere(history, length, np.random.default_rng(seed)))
+    for whole_list, part in zip(lists_of(history), actual, strict=True):
         assert len(part) == min(length, len(whole_list))
         assert any(whole_list[i : i + len(part)] == part for i in range(len(whole_list) - len(part) + 1))
 
 
 @given(history=ragged, seed=st.integers(0, 9))
 def test_shuffled_lists_hold_what_they_held(history: Histories, seed: int) -> None:
-    found = transformer.shuffled(history, np.random.default_rng(seed))
-    assert [sorted(one) for one in lists_of(found)] == [sorted(one) for one in lists_of(history)]
+    actual = transformer.shuffled(history, np.random.default_rng(seed))
+    assert [sorted(items) for items in lists_of(actual)] == [sorted(items) for items in lists_of(history)]
 
 
 @given(history=ragged)
 def test_before_and_from_each_item_make_up_its_list(history: Histories) -> None:
     before, after = lists_of(transformer.prefixes(history)), lists_of(transformer.suffixes(history))
-    expected = [(one[:i], one[i:]) for one in lists_of(history) for i in range(len(one))]
+    expected = [(items[:i], items[i:]) for items in lists_of(history) for i in range(len(items))]
     if expected:
         assert list(zip(before, after, strict=True)) == expected
 
@@ -59,14 +59,14 @@ def test_before_and_from_each_item_make_up_its_list(history: Histories) -> None:
 @given(history=ragged)
 def test_a_table_holds_each_list_at_its_right_end(history: Histories) -> None:
     table = transformer.to_table(history, transformer.from_end(history))
-    for row, one in enumerate(lists_of(history)):
-        pad = table.items.shape[1] - len(one)
-        assert table.valid[row].tolist() == [False] * pad + [True] * len(one)
-        assert table.items[row, pad:].tolist() == one
-        assert table.positions[row, pad:].tolist() == list(reversed(range(len(one))))
+    for row, items in enumerate(lists_of(history)):
+        pad = table.items.shape[1] - len(items)
+        assert table.valid[row].tolist() == [False] * pad + [True] * len(items)
+        assert table.items[row, pad:].tolist() == items
+        assert table.positions[row, pad:].tolist() == list(reversed(range(len(items))))
 
 
-def test_a_tables_attitude_is_the_weights_sign() -> None:
+def test_feedback_is_the_sign_of_the_weight() -> None:
     history = Histories.of([[3, 1, 2]], [[-0.5, 0, 2]])
     assert transformer.to_table(history, transformer.from_end(history)).feedback.tolist() == [[0, 1, 2]]
 
@@ -101,31 +101,31 @@ def test_nothing_of_pad_is_attended_to_or_added() -> None:
 def test_a_block_does_not_see_what_is_not_allowed() -> None:
     torch.manual_seed(0)
     block = Block(Sequence(dim=4)).eval()
-    asking, offered = torch.randn(1, 1, 4), torch.randn(1, 3, 4)
-    other = offered.clone()
+    queries, keys = torch.randn(1, 1, 4), torch.randn(1, 3, 4)
+    other = keys.clone()
     other[0, 1] = 7.0
     allowed = torch.tensor([True, False, True])[None, None, None]
-    torch.testing.assert_close(block(asking, offered, allowed), block(asking, other, allowed))
-    assert not torch.allclose(block(asking, offered, ~allowed), block(asking, other, ~allowed))
+    torch.testing.assert_close(block(queries, keys, allowed), block(queries, other, allowed))
+    assert not torch.allclose(block(queries, keys, ~allowed), block(queries, other, ~allowed))
 
 
-def test_attitudes_that_training_never_showed_are_not_read() -> None:
+def test_feedback_unseen_in_training_is_not_read() -> None:
     model, rows = tokens(), log([(0, 0, 1), (0, 1, 1), (1, 1, -1)], n_items=10)
     model.prepare(rows, torch.zeros(10))
     history = Histories.of([[1, 2, 3]], [[1, 0, -1]])
     assert lists_of(model.with_known_feedback(history)) == [[1, 3]]
 
 
-def test_a_batch_is_answered_in_its_own_order() -> None:
+def test_a_batch_keeps_its_order() -> None:
     model, history = tokens(), Histories.of([[1, 2, 3], [], [4], [5, 6]])
-    asked = Queries(np.array([0, -1, -1, -1]), history)
-    found = model.query_vectors(asked, lambda part: torch.from_numpy(part.lengths).float()[:, None].expand(-1, 4))
-    torch.testing.assert_close(found[:, 0] > 0, torch.tensor([True, False, True, True]))
-    assert found.shape == (4, 5)
-    assert found[:, -1].tolist() == [1.0, 2.0, 2.0, 1.5]  # 1, and for strangers what is left to everybody
+    queries = Queries(np.array([0, -1, -1, -1]), history)
+    actual = model.query_vectors(queries, lambda part: torch.from_numpy(part.lengths).float()[:, None].expand(-1, 4))
+    torch.testing.assert_close(actual[:, 0] > 0, torch.tensor([True, False, True, True]))
+    assert actual.shape == (4, 5)
+    assert actual[:, -1].tolist() == [1.0, 2.0, 2.0, 1.5]  # 1, and the popularity weight for new users
 
 
-def test_long_batches_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_batches_are_encoded_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transformer, "_TOKENS_PER_QUERY_BATCH", 4)
     sizes: list[int] = []
 
@@ -133,8 +133,8 @@ def test_long_batches_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
         sizes.append(len(part))
         return torch.ones(len(part), 4) * torch.from_numpy(part.items[part.offsets[:-1]])[:, None]
 
-    found = tokens(loss="bpr").query_vectors(Queries.of_histories(Histories.of([[i, i] for i in range(10)])), encode)
-    assert found[:, 0].tolist() == list(range(10))
+    actual = tokens(loss="bpr").query_vectors(Queries.of_histories(Histories.of([[i, i] for i in range(10)])), encode)
+    assert actual[:, 0].tolist() == list(range(10))
     assert len(sizes) > 1
 
 
@@ -143,13 +143,13 @@ def test_heads_that_cannot_share_the_width_are_refused() -> None:
         Sequence(dim=6, heads=4)
 
 
-@pytest.mark.parametrize(("protocol", "ask"), [("leave-last-out", "next"), ("article", "anywhere")])
-def test_what_is_asked_is_what_validation_rows_ask(protocol: str, ask: str) -> None:
-    assert Sequence().resolve(split(ring_walk(), protocol)).predict == ask
+@pytest.mark.parametrize(("protocol", "predict"), [("leave-last-out", "next"), ("article", "anywhere")])
+def test_targets_are_those_of_the_validation_rows(protocol: str, predict: str) -> None:
+    assert Sequence().resolve(split(ring_walk(), protocol)).predict == predict
     assert Sequence(predict="next").resolve(split(ring_walk(), protocol)).predict == "next"
 
 
-def test_where_nothing_is_tested_what_follows_is_asked() -> None:
+def test_without_test_rows_the_next_item_is_predicted() -> None:
     on: Split = whole(dataset([(0, 0), (0, 1), (1, 0), (1, 1)]))
     assert on.validates_on_newest()
     assert Sequence().resolve(on).predict == "next"
