@@ -16,7 +16,7 @@ Point = tuple[float, float]  # seconds of fit, NDCG
 
 
 def points(contender: Found) -> list[Point]:
-    """What a contender reaches in which time: its shortened runs, and its final runs as one; shortest first."""
+    """Quality by training time: the shortened runs of a contender, and its final runs as one; shortest first."""
     if contender["failed"] is not None:
         return []
     final = (contender["fit_seconds"], contender["ndcg"])
@@ -29,7 +29,7 @@ def time_to_reach(reached: Sequence[Point], target: float) -> float | None:
 
 
 def best_within(contenders: Sequence[Found], budget: float) -> tuple[str, float] | None:
-    """Name and NDCG of the best point of at most so many seconds; None where there is none."""
+    """Name and NDCG of the best point within `budget` seconds; None where there is none."""
     allowed = [(ndcg, one["name"]) for one in contenders for seconds, ndcg in points(one) if seconds <= budget]
     if not allowed:
         return None
@@ -44,22 +44,23 @@ def page(document: Found) -> list[str]:
         lines += [f"## {name}", "", *introduction(found, document["machine"]), "", *quality(found), ""]
         lines += [*remarks(found), "", *budgets(found), "", *evaluators(found), ""]
         if picture_of := [one for one in found["contenders"] if points(one)]:
-            told = f"NDCG@{found['k']} against seconds of fitting and memory, {len(picture_of)} contenders"
-            lines += [f"![{told}]({picture_file(name)})", ""]
+            title = f"NDCG@{found['k']} against seconds of fitting and memory, {len(picture_of)} contenders"
+            lines += [f"![{title}]({picture_file(name)})", ""]
     return lines
 
 
 def introduction(found: Found, machine: str) -> list[str]:
-    """What was measured, and how."""
+    """Data, machine, procedure and versions of the libraries."""
     versions = ", ".join(
-        told if isinstance(told, str) else f"{name} {told[name]}" for name, told in found["environments"].items()
+        version if isinstance(version, str) else f"{name} {version[name]}"
+        for name, version in found["environments"].items()
     )
-    judge = f"judged by NDCG@{found['k']} on validation rows"
+    criterion = f"evaluated by NDCG@{found['k']} on validation rows"
     return [
         f"{found['about']}.",
         f"Measured {found['measured']} on {machine}, {found['threads']} thread(s) a process, by benchmarks/peers.py.",
-        f"{found['trials']} trial(s) each, of at most {found['limit']:g} s, {judge}; the best setting trained on all "
-        f"training rows with {found['seeds']} seed(s) and judged on the test rows.",
+        f"{found['trials']} trial(s) each, of at most {found['limit']:g} s, {criterion}; the best setting trained on "
+        f"all training rows with {found['seeds']} seed(s) and evaluated on the test rows.",
         f"Libraries: {versions}.",
     ]
 
@@ -86,10 +87,10 @@ def quality(found: Found) -> list[str]:
     for one in found["contenders"]:
         if one["failed"] is not None:
             reasons = sorted({trial["failed"] for trial in one["trials"] if trial["failed"]})
-            told = "; ".join([one["failed"], *reasons])
+            reason = "; ".join([one["failed"], *reasons])
             failed = sum(trial["failed"] is not None for trial in one["trials"])
-            lines.append(f"| {one['name']} |" + " – |" * 9 + f" {failed} of {len(one['trials'])} | {told} |")
-    lines += [f"| {name} |" + " – |" * 10 + f" not asked: {why} |" for name, why in found["not_asked"].items()]
+            lines.append(f"| {one['name']} |" + " – |" * 9 + f" {failed} of {len(one['trials'])} | {reason} |")
+    lines += [f"| {name} |" + " – |" * 10 + f" not run: {why} |" for name, why in found["not_asked"].items()]
     return lines
 
 
@@ -105,22 +106,22 @@ def best_peer(contenders: Sequence[Found]) -> Found | None:
 
 
 def ratio(one: Found, reference: Found | None, figure: str) -> str:
-    """A figure as so many times the reference's."""
+    """A figure as a multiple of the reference's."""
     if reference is None or not reference[figure]:
         return "–"
     return f"{one[figure] / reference[figure]:.2g}×"
 
 
 def remarks(found: Found) -> list[str]:
-    """Who reaches what when, whether the metrics agree, and how to read the columns."""
+    """Time to reach the best peer, agreement of the metrics, and how to read the columns."""
     lines = []
     peer, reference = best_peer(found["contenders"]), reference_of(found["contenders"])
     if peer is not None and reference is not None:
         taken = time_to_reach(points(reference), peer["ndcg"])
-        told = "does not reach it" if taken is None else f"reaches it in {taken:.2f} s of fitting"
+        outcome = "does not reach it" if taken is None else f"reaches it in {taken:.2f} s of fitting"
         lines.append(
             f"Best peer: {peer['name']}, NDCG@{found['k']} {peer['ndcg']:.4f} after {peer['fit_seconds']:.2f} s; "
-            f"{reference['name']} {told}."
+            f"{reference['name']} {outcome}."
         )
     checked = found["cross_check"]
     if checked["lists"]:
@@ -137,7 +138,7 @@ def remarks(found: Found) -> list[str]:
 
 
 def budgets(found: Found) -> list[str]:
-    """The best quality within so many seconds of fitting, ours and theirs."""
+    """Table of the best quality within each budget of fitting time, ours and theirs."""
     ours = [one for one in found["contenders"] if one["ours"]]
     peers = [one for one in found["contenders"] if not one["ours"]]
     lines = [f"| seconds of fitting | ours, NDCG@{found['k']} | best peer |", "|---|---|---|"]
@@ -202,26 +203,26 @@ def picture(name: str, found: Found) -> str | None:
             of_time.plot(*zip(*points(one), strict=True), **look, linestyle=line, label=drawing.label(one["name"]))
             memory = (max(1.0, one["fit_mib"]), one["whole_mib"])
             of_memory.plot(memory, (one["ndcg"], one["ndcg"]), **look, linestyle=line)
-        for axes, told in ((of_time, "seconds of fitting"), (of_memory, "MiB: fitting alone to whole process")):
+        for axes, label in ((of_time, "seconds of fitting"), (of_memory, "MiB: fitting alone to whole process")):
             axes.set_xscale("log")
-            axes.set_xlabel(told)
+            axes.set_xlabel(label)
             axes.set_ylabel(f"NDCG@{found['k']}")
             axes.grid(True)
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.minorticks_off()
         legend = drawing.figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=MUTED)
         legend.set_in_layout(True)
-        told = "; ".join(
+        description = "; ".join(
             f"{one['name']}: {one['ndcg']:.4f} after {one['fit_seconds']:.2f} s in {one['whole_mib']:.0f} MiB"
             for one in drawn
         )
         title = f"{name}: NDCG@{found['k']} against seconds of fitting and memory"
-        inside = drawing.svg("peers", title, told)
-    return standing_alone(inside)
+        inside = drawing.svg("peers", title, description)
+    return standalone(inside)
 
 
-def standing_alone(svg: str) -> str:
-    """An element of our page as a file of its own, with the page's colours on paper."""
+def standalone(svg: str) -> str:
+    """An `svg` element of the report page as a file of its own, with the light colours of the page."""
     style = (Path(tastespace.__file__).parent / "experiments" / "report" / "templates" / "style.css").read_text()
     colours = " ".join(re.findall(r"--[\w-]+: #\w+;", style.split("@media")[0]))
     css = f"svg {{ {colours} color: #1b1f24; background: var(--paper); font-family: sans-serif; }}"

@@ -336,7 +336,7 @@ def test_the_page_tells_ratios_failures_and_who_reaches_what() -> None:
     assert "implicit ALS, NDCG@10 0.3000 after 1.50 s; mf reaches it in 1.00 s" in page
     assert re.search(r"\| implicit ALS \| 0.2000 \| 0.3000 ± 0.0010 \| 1.50 \| 0.5× \|", page)
     assert "not installed: no wheel" in page
-    assert "not asked: no order" in page
+    assert "not run: no order" in page
     assert "| implicit ALS | theirs | 2.000 | 0.500 | 4.0 |" in page
 
 
