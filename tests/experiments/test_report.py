@@ -19,9 +19,9 @@ from jinja2 import UndefinedError
 
 from tastespace.errors import OptionError
 from tastespace.experiments.report import check_can_write_page, markup, write_page
+from tastespace.experiments.report.figures import Figures
 from tastespace.experiments.report.page import render
 from tastespace.experiments.report.plots import ModelStyles, spread_out
-from tastespace.experiments.report.reading import Figures
 
 VOID = {"meta", "br", "wbr", "link", "img", "input", "hr", "base"}
 HOSTILE = [
@@ -397,7 +397,7 @@ def test_a_collapsed_model_is_named_in_words(warnings: list[str]) -> None:
 def test_other_warnings_and_skipped_models_are_told() -> None:
     sick = {"items": space(), "users": None, "warnings": ["7 of 60 item vectors are dead"]}
     text = Parsed(render([document(row("alpha", 0.3, health=sick))])).text
-    assert "Worth a look alpha: 7 of 60 item vectors are dead" in text
+    assert "Warnings alpha: 7 of 60 item vectors are dead" in text
     assert "Skipped ease: 12 GB are needed, but 8 are free" in text
     assert "11.2 of 16" in text
 

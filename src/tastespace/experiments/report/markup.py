@@ -1,4 +1,4 @@
-"""Markup: escape untrusted text, format numbers, and render the templates of the page."""
+"""Escape untrusted text, format numbers, and render the templates of the page."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Page: gather what the report says of each protocol and render it through the templates."""
+"""Gather the content of the page, a section for each protocol, and render it through the templates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tastespace.experiments.report import markup, plots, tables, words
+from tastespace.experiments.report import markup, plots, summary, tables
+from tastespace.experiments.report.figures import Figures, mapping, number
 from tastespace.experiments.report.markup import Table, text
-from tastespace.experiments.report.reading import Figures, mapping, number
-from tastespace.experiments.report.repeat import Repetition, repetition
+from tastespace.experiments.report.reproduce import Reproduction, reproduction
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Section:
     pictures: Sequence[Picture]
     tests: Table
     health: Table
-    repeat: Repetition
+    reproduce: Reproduction
 
 
 def render(documents: Sequence[Mapping[str, Any]]) -> str:
@@ -67,8 +67,8 @@ def _section(figures: Figures, ident: str) -> Section:
     return Section(
         ident=ident,
         protocol=text(figures.protocol),
-        summary=words.in_short(figures),
-        verdict=words.verdict(figures),
+        summary=summary.in_short(figures),
+        verdict=summary.verdict(figures),
         boxes=_boxes(figures),
         facts=_facts(figures),
         protocol_line=text(figures.document.get("protocol_line") or "not recorded", 2000),
@@ -77,22 +77,22 @@ def _section(figures: Figures, ident: str) -> Section:
         pictures=_pictures(figures, ident),
         tests=tables.tests(figures, f"{ident}-tests"),
         health=tables.health(figures, f"{ident}-health"),
-        repeat=repetition(figures),
+        reproduce=reproduction(figures),
     )
 
 
 def _boxes(figures: Figures) -> list[Box]:
-    collapsed = [(words.name(row), _sentences(row.warnings)) for row in figures.rows if row.collapsed]
+    collapsed = [(summary.name(row), _sentences(row.warnings)) for row in figures.rows if row.collapsed]
     suspect = [
-        (words.name(row), _sentences(row.warnings)) for row in figures.rows if row.warnings and not row.collapsed
+        (summary.name(row), _sentences(row.warnings)) for row in figures.rows if row.warnings and not row.collapsed
     ]
     skipped = [
-        (words.name(str(model)), text(reason, 500))
+        (summary.name(str(model)), text(reason, 500))
         for model, reason in mapping(figures.document.get("skipped")).items()
     ]
     boxes = [
         Box("bad", "Collapsed: do not use", collapsed),
-        Box("warning", "Worth a look", suspect),
+        Box("warning", "Warnings", suspect),
         Box("skipped", "Skipped", skipped),
     ]
     return [box for box in boxes if box.entries]

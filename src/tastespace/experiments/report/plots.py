@@ -1,4 +1,4 @@
-"""Plots: each function returns an `svg` element, or None where there is nothing to show."""
+"""Draw the plots; each function returns an `svg` element, or None where there is nothing to show."""
 
 from collections.abc import Sequence
 from math import ceil, floor, log10
@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.optimize import isotonic_regression
 
 from tastespace.experiments.report import markup
-from tastespace.experiments.report.reading import Epoch, Figures, Row
+from tastespace.experiments.report.figures import Epoch, Figures, Row
 from tastespace.experiments.report.svg import INK, MUTED, PAPER, RULE, SERIES, Drawing
 
 _MARKERS = "osD^vPX"  # 7 markers and 8 colours: 56 distinct pairs

@@ -1,4 +1,4 @@
-"""SVG: a matplotlib figure as an element of the page, in the page's colours, with ids of its own."""
+"""Turn a matplotlib figure into an `svg` element with the colours of the page and unique ids."""
 
 import io
 import unicodedata

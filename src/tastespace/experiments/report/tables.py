@@ -1,13 +1,13 @@
-"""Tables: the figures themselves, the pairwise tests and the embedding health."""
+"""Lay out the tables: quality, cost, paired tests, embedding health and overview."""
 
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from tastespace.experiments.report import markup
+from tastespace.experiments.report.figures import SIGNIFICANT, Figures, Row, number
 from tastespace.experiments.report.markup import DASH, Cell, Column, Table, text
-from tastespace.experiments.report.reading import SIGNIFICANT, Figures, Row, number
-from tastespace.experiments.report.words import name
+from tastespace.experiments.report.summary import name
 
 _QUALITY = {"ndcg": "NDCG", "recall": "Recall", "hit": "Hit", "mrr": "MRR", "map": "MAP", "precision": "Precision"}
 

@@ -1,10 +1,10 @@
-"""Words: the result of a comparison in sentences (of HTML)."""
+"""Summarise the result of a comparison in sentences (of HTML)."""
 
 from markupsafe import Markup
 
 from tastespace.experiments.report import markup
+from tastespace.experiments.report.figures import Figures, Margin, Row
 from tastespace.experiments.report.markup import text
-from tastespace.experiments.report.reading import Figures, Margin, Row
 
 _MOST_NAMED = 4  # in one sentence
 

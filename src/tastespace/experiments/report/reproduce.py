@@ -1,4 +1,4 @@
-"""Repeat: the command and the Python code that repeat a comparison, and every option of each model."""
+"""Write the command and the Python code that reproduce a comparison, and every option of each model."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from tastespace.experiments.report import markup
-from tastespace.experiments.report.reading import Figures, Row, mapping
-from tastespace.experiments.report.words import name
+from tastespace.experiments.report.figures import Figures, Row, mapping
+from tastespace.experiments.report.summary import name
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
-class Repetition:
+class Reproduction:
     """Everything that repeats a comparison: `ready` where the split was given as two files."""
 
     ready: bool
@@ -31,10 +31,10 @@ class Repetition:
     models: Sequence[ModelSettings]
 
 
-def repetition(figures: Figures) -> Repetition:
+def reproduction(figures: Figures) -> Reproduction:
     """Return the command, the Python code, and the settings of every model."""
     models = [ModelSettings(name(row), ", ".join(map(str, row.seeds)), _settings(row)) for row in figures.rows]
-    return Repetition(figures.protocol == "ready", _command(figures), _python(figures), models)
+    return Reproduction(figures.protocol == "ready", _command(figures), _python(figures), models)
 
 
 def _command(figures: Figures) -> str:

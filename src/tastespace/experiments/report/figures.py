@@ -1,4 +1,4 @@
-"""Reading: a comparison's JSON as values to show; what is absent, not finite or of another kind is None or empty."""
+"""Read the figures of a comparison's JSON; an entry that is absent, not finite or of another kind is None or empty."""
 
 import math
 from collections.abc import Mapping, Sequence
