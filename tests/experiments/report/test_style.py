@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tastespace.experiments.report.page import render
-from tests.experiments.test_report import document, row
+from tests.experiments.report.examples import document, row
 
 WIDTHS = (390, 1024, 1300, 1440)
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
