@@ -30,7 +30,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """`value` as it can stand in an error message: quoted, control characters escaped, cut when long.
+    """`value` as shown in an error message: quoted, control characters escaped, cut when long.
 
     >>> shown("x" * 1000)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…' (1000 characters)"

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 
 class Ticker(Protocol):
-    """What a long job tells while it runs."""
+    """Callback with which a long job reports its progress."""
 
     def __call__(self, done: float, note: str = "") -> None: ...
 

@@ -106,7 +106,7 @@ def from_text(cls: type, name: str, text: str) -> Any:
 
 
 def describe_type(cls: type, name: str) -> str:
-    """What field `name` takes, in words."""
+    """Describe in words the values that field `name` takes."""
     return _describe(_fields(cls)[name][1])
 
 

@@ -35,8 +35,8 @@ for command in (
     app.command(command.__name__.replace("_", "-"))(guarded(command))
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         import tastespace
 
         typer.echo(f"tastespace {tastespace.__version__}")

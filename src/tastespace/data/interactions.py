@@ -72,7 +72,7 @@ class Interactions:
         )
 
     def weighted(self, weight: NDArray[np.float32]) -> "Interactions":
-        """The same rows with other weights."""
+        """Return the rows with other weights."""
         return replace(self, weight=weight)
 
     def positives(self) -> "Interactions":

@@ -13,7 +13,7 @@ Format = Literal["csv", "tsv", "parquet", "jsonl", "lines"]
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a log is read, the same for `read`, `open_data` and the command line.
+    """Reading options of a log, shared by `read`, `open_data` and the command line.
 
     >>> ReadOptions(user_column="visitor", duplicates="last").format is None
     True

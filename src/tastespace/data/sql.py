@@ -1,4 +1,4 @@
-"""Names, texts and files as they may stand in a DuckDB query, and its columns as plain arrays."""
+"""Names, texts and files quoted for a DuckDB query, and its columns as plain arrays."""
 
 import re
 from collections.abc import Iterable
@@ -20,12 +20,12 @@ def text(value: str) -> str:
 
 
 def file(path: str | Path) -> str:
-    """A path as DuckDB's first reader arguments: this very file, no pattern, no columns from folder names."""
+    """Path as DuckDB's first reader arguments: this very file, no pattern, no columns from folder names."""
     return _literal(path) + ", hive_partitioning = false"
 
 
 def files(paths: Iterable[Path]) -> str:
-    """The same for several files."""
+    """Paths as DuckDB's first reader arguments: these very files, as in `file`."""
     return f"[{', '.join(map(_literal, paths))}], hive_partitioning = false"
 
 

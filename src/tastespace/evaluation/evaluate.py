@@ -18,7 +18,7 @@ from tastespace.evaluation.significance import Estimate, bootstrap
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What an evaluation found: one value a user for each ranking metric, and figures of the lists as a whole.
+    """Results of an evaluation: one value a user for each ranking metric, and figures of the lists as a whole.
 
     Users without a relevant item are not in it. Keys carry the cut-off: "recall@10".
     """

@@ -37,7 +37,7 @@ class Space:
     collapsed: bool
 
     def warnings(self, noun: str) -> list[str]:
-        """What is bad about it, a sentence each."""
+        """Warnings, a sentence each."""
         messages = []
         rank = f"effective rank {self.effective_rank:.1f} of {self.dim}"
         if self.collapsed and self.spread < _ALIKE:
@@ -61,7 +61,7 @@ class Health:
     users: Space | None = None
 
     def warnings(self) -> list[str]:
-        """What is bad, a sentence each; empty where all is well."""
+        """Warnings of both, a sentence each; empty where all is well."""
         return self.items.warnings("item") + (self.users.warnings("user") if self.users else [])
 
     def to_json(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Health:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Health":
-        """The same health again; `TypeError` or `KeyError` for another shape."""
+        """Read what `to_json` gave; `TypeError` or `KeyError` for another shape."""
         return cls(Space(**values["items"]), None if values["users"] is None else Space(**values["users"]))
 
 

@@ -21,7 +21,7 @@ class Finding:
 
 
 def find_leaks(split: Split) -> list[Finding]:
-    """What to know before believing a figure on this split; empty where there is nothing."""
+    """Find leaks and other facts that bear on any figure of this split; empty where there are none."""
     known, observed, test = split.known, split.observed, split.test
     where = "in train" if split.given is None else "in train or among the rows given"
     left_out = "" if PROTOCOLS[split.protocol].cold_users else "; they are left out"

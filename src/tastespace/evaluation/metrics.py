@@ -69,9 +69,9 @@ PER_USER: dict[str, Callable[[Hits, Counts], Values]] = {
 def find_hits(items: NDArray[np.int64], relevant: Histories, n_items: int) -> Hits:
     """(R, K) which of the recommended `items` (R, K; -1 for none) are among the R lists of relevant ones."""
     keys = np.sort(relevant.pairs(n_items))
-    asked = np.arange(len(items))[:, None] * n_items + items
-    place = np.minimum(np.searchsorted(keys, asked), max(len(keys) - 1, 0))
-    return (items >= 0) & (keys[place] == asked) if len(keys) else np.zeros(items.shape, dtype=bool)
+    pairs = np.arange(len(items))[:, None] * n_items + items
+    position = np.minimum(np.searchsorted(keys, pairs), max(len(keys) - 1, 0))
+    return (items >= 0) & (keys[position] == pairs) if len(keys) else np.zeros(items.shape, dtype=bool)
 
 
 def coverage(items: NDArray[np.int64], n_items: int) -> float:
@@ -97,7 +97,7 @@ def average_popularity(items: NDArray[np.int64], popularity: Counts) -> float:
 
 
 def gini(items: NDArray[np.int64], n_items: int) -> float:
-    """How unevenly the lists spread over the catalogue: 0 all items alike, near 1 a few items everywhere."""
+    """Gini index of how the lists spread over the catalogue: 0 all items alike, near 1 a few items everywhere."""
     shown = np.sort(np.bincount(items[items >= 0], minlength=n_items)).astype(np.float64)
     if shown.sum() == 0:
         return 0.0

@@ -88,7 +88,7 @@ def _lowest_of_ties(scores: Tensor, values: Tensor, columns: Tensor) -> tuple[Te
 
 
 def _in_order(values: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Both (B, k) sorted by falling value, equal ones by rising column."""
+    """Sort both (B, k) by falling value, equal ones by rising column."""
     by_column = torch.argsort(columns, dim=1)
     values, columns = values.gather(1, by_column), columns.gather(1, by_column)
     by_value = torch.argsort(values, dim=1, descending=True, stable=True)

@@ -40,12 +40,12 @@ class Row:
 
     @property
     def epochs(self) -> int:
-        """Of the last seed; 0 for a model without epochs."""
+        """Epochs of the last seed; 0 for a model without epochs."""
         return self.results[-1].epochs
 
     @property
     def health(self) -> Health | None:
-        """Of the last seed's vectors."""
+        """Embedding health of the last seed."""
         return self.results[-1].health
 
 

@@ -38,7 +38,7 @@ class QuantisedIndex(InvertedIndex):
 
     @property
     def settings(self) -> SearchSettings:
-        """Those of lists, and the number of candidates that are rescored beyond those requested."""
+        """Settings of the lists, and the number of candidates that are rescored beyond those requested."""
         return replace(super().settings, n_rescored=self.n_rescored)
 
     def widen(self) -> bool:

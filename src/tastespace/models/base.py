@@ -28,7 +28,7 @@ from tastespace.models.parts.user_rows import UserRows
 
 @dataclass(frozen=True)
 class Options:
-    """How a gradient model is trained. A model's `OPTIONS` are the defaults that suit it."""
+    """Training options of gradient models. A model's `OPTIONS` are its own defaults."""
 
     epochs: int = option(100, "maximum number of passes over the training rows", usual=(10, 100), at_least=1)
     batch_size: int = option(1024, "interactions per step", usual=(256, 8192), at_least=1)

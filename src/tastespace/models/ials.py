@@ -69,7 +69,7 @@ class IALS(Factored):
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
-        """Both tables, the log from both sides, and the systems of a chunk."""
+        """Forecast both tables, the log from both sides, and the linear systems of a chunk."""
         tables = 2 * 4 * config.dim * (shapes.n_users + shapes.n_items)
         return tables + 2 * 24 * n_rows + 4 * 4 * max(_CELLS, config.dim**2)
 
