@@ -41,3 +41,11 @@ def test_a_reader_that_left_is_no_error() -> None:
         process.stdout.close()
         errors = process.stderr.read()
     assert (process.returncode, errors) == (0, "")
+
+
+def test_every_error_has_an_exit_code_of_its_own() -> None:
+    from tastespace import errors
+    from tastespace.cli.errors import _code
+
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    assert {_code(kind("x")) for kind in kinds} == {1, 2, 3, 4, 5, 6, 7, 8, 9}
