@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tastespace.data.vocabulary import Vocabulary
     from tastespace.evaluation.evaluate import Report
     from tastespace.evaluation.leaks import find_leaks
+    from tastespace.experiments.bundle_evaluation import evaluate_bundle
     from tastespace.experiments.cold_start import ColdStartReport, measure_cold_start
     from tastespace.experiments.comparison import Comparison, compare, evaluate
     from tastespace.experiments.rule_impact import measure_rule_impact
@@ -55,6 +56,7 @@ _HOME = {
     "Vocabulary": "data.vocabulary",
     "compare": "experiments.comparison",
     "evaluate": "experiments.comparison",
+    "evaluate_bundle": "experiments.bundle_evaluation",
     "fetch": "data.sources",
     "find_leaks": "evaluation.leaks",
     "fit": "training.fit",
@@ -89,6 +91,7 @@ __all__ = [
     "Vocabulary",
     "compare",
     "evaluate",
+    "evaluate_bundle",
     "fetch",
     "find_leaks",
     "fit",
