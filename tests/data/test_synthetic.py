@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tastespace.data.dataset import Dataset
-from tastespace.data.synthetic import checkerboard, power_law, ring_walk
+from tastespace.data.synthetic import checkerboard, planted_taste, power_law, ring_walk
 from tests.build import pairs
 
 
@@ -69,3 +69,61 @@ def test_power_law_users_mostly_keep_to_one_shelf() -> None:
 def test_equal_seeds_make_equal_logs_and_others_do_not(make: Callable[..., Dataset]) -> None:
     assert make(seed=1).interactions.fingerprint() == make(seed=1).interactions.fingerprint()
     assert make(seed=1).interactions.fingerprint() != make(seed=2).interactions.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("n_users", "n_items", "rows"), [(1, 1, 2.0), (3, 500, 4.0), (400, 30, 12.0), (300, 4000, 60.0)]
+)
+def test_planted_taste_makes_distinct_pairs_the_same_for_a_seed(n_users: int, n_items: int, rows: float) -> None:
+    made, again, other = (planted_taste(n_users, n_items, rows, order=0.3, seed=seed) for seed in (1, 1, 2))
+    assert made.interactions.fingerprint() == again.interactions.fingerprint()
+    assert len(set(pairs(made.interactions))) == len(made.interactions)
+    assert [made.interactions.n_users, made.interactions.n_items] == [n_users, n_items]
+    if n_users > 1:
+        assert made.interactions.fingerprint() != other.interactions.fingerprint()
+
+
+def test_planted_taste_has_about_the_rows_that_were_asked_for() -> None:
+    made = planted_taste(2000, 20_000, 40.0, skew=0.0, n_tastes=200).interactions
+    assert len(made) / 2000 == pytest.approx(38, rel=0.1)
+
+
+def _largest_share(made: Dataset) -> float:
+    counts = np.bincount(made.interactions.item, minlength=made.interactions.n_items)
+    return float(counts.max() / counts.sum())
+
+
+def test_planted_taste_is_more_skewed_the_steeper_popularity_falls() -> None:
+    flat, steep = (_largest_share(planted_taste(1000, 1000, 10.0, skew=skew)) for skew in (0.0, 1.2))
+    assert steep > 10 * flat
+
+
+def _repeated_steps(made: Dataset) -> float:
+    """Share of the steps from a row to the next of its user that some other user takes too."""
+    rows = made.interactions
+    steps = (rows.item[:-1] * rows.n_items + rows.item[1:])[rows.user[:-1] == rows.user[1:]]
+    _, place, counts = np.unique(steps, return_inverse=True, return_counts=True)
+    return float((counts > 1)[place].mean())
+
+
+def test_planted_taste_repeats_steps_where_order_is_planted() -> None:
+    settings = {"n_tastes": 20, "skew": 0.2}
+    without, planted = (
+        _repeated_steps(planted_taste(800, 3000, 15.0, order=order, **settings)) for order in (0.0, 0.6)
+    )
+    assert without < 0.05
+    assert planted > 0.3
+
+
+def _overlap(made: Dataset) -> float:
+    """Mean cosine of the histories of users with their nearest other user."""
+    liked = made.interactions.matrix().astype(np.float64)
+    lengths = np.sqrt(np.asarray(liked.sum(axis=1)).ravel())
+    cosine = (liked @ liked.T).toarray() / np.maximum(lengths[:, None] * lengths[None, :], 1e-9)
+    np.fill_diagonal(cosine, 0.0)
+    return float(cosine.max(axis=1).mean())
+
+
+def test_planted_taste_makes_users_alike_and_noise_hides_it() -> None:
+    clear, noisy = (_overlap(planted_taste(500, 2000, 30.0, n_tastes=40, noise=noise)) for noise in (0.0, 0.9))
+    assert clear > 1.5 * noisy
