@@ -110,7 +110,7 @@ def judge(model: str, settings: dict[str, object], parts: dict[str, Split]) -> d
     figures: dict[str, list[tuple[float, float]]] = {}
     seconds, epochs = [], []
     for name, part in parts.items():
-        fit = ts.train(model, part, **settings)
+        fit = ts.train(model, part, baselines=False, **settings)
         report = ts.evaluate(fit)
         seconds.append(fit.seconds)
         epochs.append(fit.best_epoch)

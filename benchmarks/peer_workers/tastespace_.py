@@ -45,7 +45,7 @@ def fit(job: Job) -> Fit:
     on = split(job, job.train.likes() if settings.pop("likes_only", False) else job.train)
     if not settings.pop("search", True):
         on = replace(on, validation=on.test)  # it has no rows, so that there is nothing to choose by
-    return ts.train(name, on, seed=job.seed, **settings)
+    return ts.train(name, on, seed=job.seed, baselines=False, **settings)
 
 
 def top(job: Job, fitted: Fit) -> np.ndarray:

@@ -99,7 +99,7 @@ def machine() -> str:
 
 def train_once(claim: Claim, split: Split, config: Any, options: Options, checkpoint: Path) -> Fit:
     """A trained model, going on where an interrupted run stopped."""
-    train = partial(fit, claim.model, split, config=config, options=options, checkpoint=checkpoint)
+    train = partial(fit, claim.model, split, config=config, options=options, checkpoint=checkpoint, baselines=False)
     try:
         return train(resume=checkpoint.exists())
     except ts.OptionError:  # a checkpoint of other settings or other code

@@ -24,7 +24,7 @@ FILE = RESULTS.parent / "published_tuning.json"
 def judge(data: str, model: str, k: int, settings: dict[str, str], folder: Path) -> dict[str, Any]:
     """Recall@k and NDCG@k of a candidate on the validation rows, with its epochs and seconds."""
     on = DATA[data](folder).for_validation()
-    fit = ts.train(model, on, **{"refit": False, **settings})
+    fit = ts.train(model, on, baselines=False, **{"refit": False, **settings})
     report = ts.evaluate(fit, k=k)
     means = [round(report.mean(f"{metric}@{k}"), 4) for metric in ("recall", "ndcg")]
     found = {"data": data, "model": model, "k": k, "settings": settings, "figures": means}

@@ -29,6 +29,27 @@ def test_models_lists_every_model_with_its_options() -> None:
     assert "--set dim=64" in run("models").output
 
 
+def test_info_tells_a_model_and_its_figures(bundle: Path) -> None:
+    told = run("info", bundle).stdout
+    assert told.startswith("mf, trained on log.csv (80 users, 60 items, ")
+    assert "protocol article\n  recall@10" in told
+    found = json.loads(run("info", bundle, "--json").stdout)
+    assert (found["model"], found["config"]["dim"], found["counts"]["items"]) == ("mf", 8, 60)
+    assert found["baselines"]["values"].keys() == {"mf", "item_knn", "popularity"}
+
+
+def test_info_of_a_forged_manifest_is_safe(bundle: Path, tmp_path: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    forged = {"data": {"name": "\x1b[2J"}, "counts": {"users": "many"}, "metrics": {"\x1b[2J": 1.0, "x": "y"}}
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **forged}))
+    told = run("info", tmp_path)
+    assert told.exit_code == 0
+    assert "\x1b" not in told.output
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "metrics": {"x": float("inf")}}))
+    assert "holds numbers that are not finite" in run("info", tmp_path, "--json").stderr
+    assert run("info", tmp_path / "nowhere").exit_code == 5
+
+
 def test_doctor_tells_versions_and_where_data_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASTESPACE_CACHE", str(tmp_path / "cache"))
     found = json.loads(run("doctor", "--json").stdout)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tastespace.data.synthetic import checkerboard
-from tests.cli.conftest import run
+from tastespace.data.synthetic import checkerboard, planted_taste
+from tests.cli.conftest import run, write_log
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -36,6 +37,38 @@ def test_train_tells_the_health_of_its_vectors(log_file: Path, tmp_path: Path) -
     found = json.loads(run(*words, "--force", "--json").stdout)
     assert found["health"] == json.loads((tmp_path / "m" / "manifest.json").read_text())["health"]
     assert found["health"]["users"]["rows"] == 80
+
+
+def test_a_model_that_loses_to_counting_ends_with_the_command_that_trains_the_better_one(
+    tmp_path: Path,
+) -> None:
+    log, out = write_log(tmp_path / "my log.csv", planted_taste(300, 200, 20, n_tastes=10, skew=0.3)), tmp_path / "m"
+    words = ("train", "--data", log, "--protocol", "article", "--model", "popularity", "--out", out)
+    done = run(*words, "--set", "days=9")
+    assert "  validation NDCG@10: popularity 0." in done.stdout
+    better = f"tastespace train --model item_knn --data '{log}' --out {out} --protocol article --force"
+    assert done.stderr.strip().endswith(f"train it with: {better}")
+    found = json.loads(run(*words, "--force", "--json").stdout)["baselines"]
+    assert found["better"] == "item_knn"
+    assert found == json.loads((out / "manifest.json").read_text())["baselines"]
+    told = run("info", out)
+    assert told.stdout.startswith("popularity, trained on my log.csv (300 users, 200 items, ")
+    assert "validation NDCG@10: popularity" in told.stdout
+    evaluated = run("evaluate", out, "--data", log, "--protocol", "article")
+    explained = run("explain", out, "3", "--user", "u1")
+    for repeated in (told, evaluated, explained):
+        assert "warning: item_knn, which only counts co-occurrences, is significantly better" in repeated.stderr
+    for command in (("info", out), ("evaluate", out, *words[1:5]), ("explain", out, "3", "--user", "u1")):
+        assert json.loads(run(*command, "--json").stdout)["baselines"] == found
+    repaired = shlex.split(better)[1:]
+    assert run(*repaired).exit_code == 0
+    assert "warning" not in run("info", out).stderr
+
+
+def test_no_baselines_no_comparison(log_file: Path, tmp_path: Path) -> None:
+    words = ("train", "--data", log_file, "--out", tmp_path / "m", "--model", "popularity", "--no-baselines", "--json")
+    assert json.loads(run(*words).stdout)["baselines"] is None
+    assert run("info", tmp_path / "m").stderr == ""
 
 
 def test_a_ready_split_is_compared_and_trained(tmp_path: Path) -> None:

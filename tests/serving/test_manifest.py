@@ -27,6 +27,8 @@ from tests.serving.forging import forge
         ({"fold_in": {"blocks": [], "bias_query": [1], "unseen_bias_query": [1e308]}}, "no valid entry 'fold_in'"),
         ({"fold_in": {"blocks": [], "bias_query": [1], "unseen_bias_query": [1, 1]}}, "no valid entry 'fold_in'"),
         ({"fold_in": {"blocks": [], "bias_query": [1], "likelihood_step": 1}}, "no valid entry 'fold_in'"),
+        ({"baselines": 3}, "no valid entry 'baselines'"),
+        ({"baselines": {"model": "mf", "users": 1, "values": {"mf": {"ndcg@10": 2}}}}, "no valid entry 'baselines'"),
         ({"files": {}}, "is damaged: its checksum"),
         ({"model": 3}, "no valid entry 'model'"),
     ],

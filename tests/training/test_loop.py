@@ -119,6 +119,8 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     resumed = ts.fit("mf", on, options=options, checkpoint=place, resume=True)
     assert same(straight, resumed)
     assert resumed.best_epoch == straight.best_epoch
+    assert resumed.baselines == straight.baselines
+    assert resumed.baselines is not None
     assert not place.exists()
 
 

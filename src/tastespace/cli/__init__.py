@@ -27,6 +27,7 @@ for command in (
     recommend.explain,
     recommend.similar_items,
     recommend.similar_users,
+    info.info,
     bundle.index,
     bundle.add_items,
     info.models,

@@ -67,6 +67,7 @@ def evaluate(
                 "k": k,
                 "users": len(report.users),
                 **figures,
+                "baselines": None if recommender.baselines is None else recommender.baselines.to_json(),
                 "findings": [{"kind": f.kind, "name": f.name, "rows": f.rows, "message": f.message} for f in findings],
             }
         )
@@ -82,6 +83,7 @@ def evaluate(
         output.say(f"  {group}: {text}")
     for finding in findings:
         output.say(f"  {finding.kind}: {finding.message}")
+    output.baselines(recommender.baselines)
 
 
 def _show_rule_impact(recommender: "Recommender", split: "Split", file: Path, k: int, json: bool) -> None:

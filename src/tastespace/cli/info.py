@@ -1,12 +1,30 @@
-"""Commands about what there is: data, models, the installation."""
+"""Commands about what there is: data, models, saved models, the installation."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tastespace._messages import shown
 from tastespace.cli import output
-from tastespace.cli.options import AsJson
+from tastespace.cli.options import AsJson, Bundle
+from tastespace.errors import BundleError
+
+_DESCRIPTION = (
+    "model",
+    "created",
+    "config",
+    "options",
+    "counts",
+    "data",
+    "split",
+    "best_epoch",
+    "train_seconds",
+    "metrics",
+    "health",
+    "baselines",
+    "index",
+)
 
 
 def fetch(
@@ -74,6 +92,40 @@ def models(json: AsJson = False) -> None:
         for option, about in entry["options"].items():
             usual = f", usual {about['usual'][0]:g} to {about['usual'][1]:g}" if about["usual"] else ""
             output.say(f"    --set {option}={about['default']}  {about['about']}{usual}")
+
+
+def info(bundle: Bundle, json: AsJson = False) -> None:
+    """Show what a saved model is, and how it did when it was trained.
+
+    Example: tastespace info models/films
+    """
+    from tastespace.serving.manifest import read_baselines, read_manifest
+
+    manifest = read_manifest(bundle)
+    if json:
+        try:
+            output.as_json({"bundle": str(bundle), **{key: manifest.get(key) for key in _DESCRIPTION}})
+        except ValueError as error:
+            raise BundleError(f"{bundle} is damaged: its manifest holds numbers that are not finite") from error
+        return
+    data, counts, metrics = manifest.get("data"), manifest["counts"], manifest.get("metrics")
+    name = data.get("name") if isinstance(data, dict) else None
+    sizes = ", ".join(f"{counts[noun]:,} {noun}" for noun in ("users", "items", "rows") if _is_number(counts.get(noun)))
+    protocol = _plain(manifest["split"].get("protocol"))
+    output.say(f"{_plain(manifest['model'])}, trained on {_plain(name)} ({sizes}), protocol {protocol}")
+    for metric, value in metrics.items() if isinstance(metrics, dict) else ():
+        if _is_number(value):
+            output.say(f"  {_plain(metric):14} {value:.4f}")
+    output.baselines(read_baselines(manifest))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> str:
+    """Show a text of a manifest as it is, if a terminal shows it too."""
+    return value if isinstance(value, str) and value.isprintable() else shown(value)
 
 
 def doctor(json: AsJson = False) -> None:

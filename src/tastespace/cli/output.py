@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tastespace.experiments.comparison import Comparison
     from tastespace.serving.answer import Answer, Explanation, Reason
     from tastespace.serving.recommender import Recommender
+    from tastespace.training.baselines import BaselineComparison
 
 
 _REASONS = 2  # shown beside an item
@@ -124,6 +125,25 @@ def health(found: "Health") -> None:
                 f"  {noun} embeddings: effective rank {space.effective_rank:.1f} of {space.dim}, "
                 f"{space.dead_rows} dead rows, correlation of norm and popularity {length}{sample}"
             )
+
+
+def baselines(found: "BaselineComparison | None") -> None:
+    """Print how a model compared with the baselines at training, a line or two, and a warning if it lost."""
+    if found is not None:
+        say(indented(str(found)))
+        baseline_warning(found)
+
+
+def baseline_warning(found: "BaselineComparison", command: str | None = None) -> None:
+    """Print on standard error which baseline is better, and the `command` that trains it; nothing if none is."""
+    warning = found.warning(command)
+    if warning is not None:
+        hint(f"warning: {warning}")
+
+
+def indented(text: str) -> str:
+    """Indent every line of a text by two spaces."""
+    return "\n".join(f"  {line}" for line in text.splitlines())
 
 
 def _effective_rank(found: Mapping[str, Any] | None) -> str:

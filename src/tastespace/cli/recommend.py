@@ -157,9 +157,12 @@ def explain(
     for note in found.notes:
         output.hint(note)
     if json:
-        output.as_json(output.explanation_to_json(found))
+        baselines = recommender.baselines
+        compared = None if baselines is None else baselines.to_json()
+        output.as_json({**output.explanation_to_json(found), "baselines": compared})
         return
     output.explanation(recommender, found, k)
+    output.baselines(recommender.baselines)
 
 
 def similar_items(

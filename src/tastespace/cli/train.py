@@ -1,5 +1,6 @@
 """The command that trains a model and saves it."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +13,12 @@ from tastespace.data.read_options import ReadOptions
 if TYPE_CHECKING:
     from tastespace.training.forecast import Forecast
 
+_NOT_REPEATED = ("model", "settings", "force", "resume", "baselines", "json")  # where another model is advised
+
 
 @o.with_read_options
 def train(
+    context: typer.Context,
     data: o.Data = None,
     model: Annotated[str, typer.Option(help="Name of the model; `tastespace models` lists them.")] = "mf",
     out: Annotated[Path, typer.Option(help="Directory to save the model to.")] = Path("models/default"),
@@ -22,6 +26,9 @@ def train(
     settings: o.Settings = None,
     force: Annotated[bool, typer.Option(help="Replace a model that is there already.")] = False,
     resume: Annotated[bool, typer.Option(help="Resume an interrupted training.")] = False,
+    baselines: Annotated[
+        bool, typer.Option(help="Compare with item_knn and popularity on the validation rows.")
+    ] = True,
     train_file: o.TrainFile = None,
     test_file: o.TestFile = None,
     reading: ReadOptions = o.READING,
@@ -30,7 +37,7 @@ def train(
     """Train a model and save it.
 
     Without --protocol the model is trained on every row; with one, it is trained on the training rows and tested on the
-    test rows.
+    test rows. A model that loses to counting, on validation rows, is warned of.
 
     Example: tastespace train --data ml-100k --model mf --out models/films
     """
@@ -61,6 +68,7 @@ def train(
             checkpoint=checkpoint,
             resume=resume,
             on_forecast=None if json else lambda forecast: _show_forecast(model, forecast),
+            baselines=baselines,
         )
     except KeyboardInterrupt:
         advice = "the same command with --resume goes on from there" if checkpoint.exists() else "start it again"
@@ -79,6 +87,7 @@ def train(
                 "metrics": metrics,
                 "neighbourhood_overlap": recommender.bundle.manifest["neighbourhood_overlap"],
                 "health": None if fitted.health is None else fitted.health.to_json(),
+                "baselines": None if fitted.baselines is None else fitted.baselines.to_json(),
             }
         )
         return
@@ -88,6 +97,8 @@ def train(
         output.say(
             f"  Recall@10 {output.interval(metrics, 'recall@10')}  NDCG@10 {output.interval(metrics, 'ndcg@10')}"
         )
+    if fitted.baselines is not None:
+        output.say(output.indented(str(fitted.baselines)))
     if fitted.health is not None:
         output.health(fitted.health)
     overlap = recommender.bundle.manifest["neighbourhood_overlap"]
@@ -98,6 +109,19 @@ def train(
     output.say(f"model saved to {out}")
     user = recommender.bundle.users.ids[0]
     output.say(f"try: tastespace recommend {out} --user {user}")
+    if fitted.baselines is not None and fitted.baselines.better is not None:
+        output.baseline_warning(fitted.baselines, _command_for(fitted.baselines.better, context))
+
+
+def _command_for(model: str, context: typer.Context) -> str:
+    """Write the command that trains another model as this one was trained, in its place."""
+    words = ["tastespace", "train", "--model", model]
+    for option in context.command.params:
+        name = option.name or ""
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and name not in _NOT_REPEATED:
+            words += [option.opts[0], str(context.params[name])]
+    return shlex.join([*words, "--force"])
 
 
 def _show_forecast(model: str, forecast: "Forecast") -> None:

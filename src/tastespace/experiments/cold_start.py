@@ -178,7 +178,9 @@ class _Run:
         yield "random", "at another item, drawn at random", np.mean(draws, axis=0)
 
     def _scorer(self, on: Split) -> Scorer:
-        scorer = fit(self.name, on, config=self.config, options=self.options, progress=False).model.scorer()
+        scorer = fit(
+            self.name, on, config=self.config, options=self.options, progress=False, baselines=False
+        ).model.scorer()
         self.done()
         return scorer
 

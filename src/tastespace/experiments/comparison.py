@@ -222,7 +222,7 @@ class _Runner:
         return result
 
     def run(self, name: str, config: Any, options: Options) -> Result:
-        fitted = fit(name, self.split, config=config, options=options, progress=self.progress)
+        fitted = fit(name, self.split, config=config, options=options, progress=self.progress, baselines=False)
         return Result(
             seed=options.seed,
             report=evaluate(fitted, k=self.k, progress=self.progress),

@@ -60,6 +60,7 @@ def bundle_of(fit: "Fit", metrics: dict[str, Any]) -> Bundle:
         "train_seconds": round(fit.seconds, 3),
         "metrics": metrics,
         "health": None if fit.health is None else fit.health.to_json(),
+        "baselines": None if fit.baselines is None else fit.baselines.to_json(),
         "features": {
             "users": fit.features.user_encoder.to_json(),
             "items": fit.features.item_encoder.to_json(),

@@ -12,6 +12,7 @@ from tastespace.data.dataset import Dataset
 from tastespace.errors import BundleError
 from tastespace.index.files import FILES, KINDS
 from tastespace.serving import format_1
+from tastespace.training.baselines import BaselineComparison
 
 FORMAT, VERSION = "tastespace-bundle", 2
 INDEX_VERSION = 2
@@ -50,7 +51,20 @@ def read_manifest(path: Path) -> dict[str, Any]:
             raise BundleError(f"{file} has no valid entry {key!r}")
     if manifest.get("fold_in") is not None and not _is_fold_in(manifest["fold_in"]):
         raise BundleError(f"{file} has no valid entry 'fold_in'")
+    try:
+        read_baselines(manifest)
+    except ValueError as error:
+        raise BundleError(f"{file} has no valid entry 'baselines'") from error
     return manifest
+
+
+def read_baselines(manifest: Mapping[str, Any]) -> BaselineComparison | None:
+    """Read how the model compared with the baselines at training; None where the manifest does not say.
+
+    `ValueError` for an entry of another shape.
+    """
+    entry = manifest.get("baselines")
+    return None if entry is None else BaselineComparison.from_json(entry)
 
 
 def describe_run(

@@ -22,9 +22,11 @@ from tastespace.serving.bundle import Bundle, read_bundle
 from tastespace.serving.explanations import explain_score
 from tastespace.serving.export import bundle_of, overlap_with
 from tastespace.serving.loaded_model import LoadedModel
+from tastespace.serving.manifest import read_baselines
 from tastespace.serving.questions import question_of_split, resolve_filter, resolve_question
 from tastespace.serving.ranking import rank, score_item
 from tastespace.serving.rules import Rules
+from tastespace.training.baselines import BaselineComparison
 
 if TYPE_CHECKING:
     from tastespace.training.fit import Fit
@@ -75,6 +77,11 @@ class Recommender:
         """
         report = updates.reindex(Path(path), kind=kind, recall=recall, k=k)
         return cls.load(path), report
+
+    @property
+    def baselines(self) -> BaselineComparison | None:
+        """How the model compared with `item_knn` and `popularity` at training; None where that was not asked for."""
+        return read_baselines(self.bundle.manifest)
 
     @property
     def user_vectors(self) -> NDArray[np.float32]:

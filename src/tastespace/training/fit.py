@@ -4,8 +4,10 @@ fit("mf", split)            one call from a split to a trained model
   build_model               parameters, and everything derived from the training rows (`build`)
   TrainingRun               gradient models: epochs, validation, refit (`loop`)
   check_health              health of the embeddings (`health`)
+  compare_with_baselines    item_knn and popularity on the validation rows (`validation`)
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,12 +27,16 @@ from tastespace.data.split import Split
 from tastespace.errors import OptionError, TooLittleDataError
 from tastespace.evaluation import Health
 from tastespace.models.base import Model, Options
+from tastespace.training.baselines import BaselineComparison
 from tastespace.training.build import build_model, shapes_of
 from tastespace.training.checkpoint import load_checkpoint, remove_checkpoint
 from tastespace.training.forecast import Forecast, forecast_memory
 from tastespace.training.health import check_health
 from tastespace.training.loop import Epoch, TrainingRun
+from tastespace.training.validation import can_validate, compare_with_baselines, not_compared
 
+_log = logging.getLogger("tastespace")
+_LONG = 30.0  # seconds that a second fit, for the comparison with the baselines, may take
 _SMALL_MODEL = 1_000_000  # trained parameters
 
 
@@ -48,16 +54,24 @@ class Fit:
     forecast: Forecast | None = None
     health: Health | None = None
     features: Features | None = None
+    baselines: BaselineComparison | None = None  # None where it was not requested
 
     def queries(self, users: np.ndarray) -> Queries:
         """Queries of known users, with their histories."""
         return self.split.queries(users)
 
 
-def train(name: str, split: Split, **settings: Any) -> Fit:
-    """Train a model by name; keywords set fields of its config (`dim=128`) or of `Options` (`epochs=40`)."""
+def train(name: str, split: Split, *, baselines: bool = True, **settings: Any) -> Fit:
+    """Train a model by name; keywords set fields of its config (`dim=128`) or of `Options` (`epochs=40`).
+
+    A model that loses to one of the baselines (see `fit`) is warned of by the logger "tastespace".
+    """
     config, options = configure(name, settings)
-    return fit(name, split, config=config, options=options)
+    fitted = fit(name, split, config=config, options=options, baselines=baselines)
+    warning = None if fitted.baselines is None else fitted.baselines.warning()
+    if warning is not None:
+        _log.warning("%s", warning)
+    return fitted
 
 
 def configure(name: str, settings: Mapping[str, Any]) -> tuple[Any, Options]:
@@ -86,6 +100,7 @@ def fit(
     resume: bool = False,
     progress: bool | None = None,
     on_forecast: Callable[[Forecast], None] | None = None,
+    baselines: bool = True,
 ) -> Fit:
     """Train a model on a split.
 
@@ -94,6 +109,10 @@ def fit(
     the run can be resumed after an interruption and ends as if there had been none. `on_forecast` is called once with
     the `Forecast` before the start. Raises `MemoryLimitError` for a run that would not fit, `TrainingError` for a loss
     that is not finite.
+
+    With `baselines`, the model is compared with `item_knn` and `popularity` on the validation rows, all fitted without
+    them (`Fit.baselines`); `Fit.seconds` leave that out. A closed-form model is fitted once more for it where the
+    protocol brings no validation rows, unless its fit took more than 30 s.
     """
     if not isinstance(split, Split):
         raise OptionError(f"a split is expected, not {type(split).__name__}: cut a log with tastespace.split first")
@@ -114,19 +133,44 @@ def fit(
             model = build_model(name, config, shapes, options, split.train, features)
             seconds = time.perf_counter() - started
             health = check_health(model.eval(), split)
+            compared = _compare_closed_form(name, model, options, split, features, seconds) if baselines else None
             return Fit(
-                name, model, split, options, seconds=seconds, forecast=forecast, health=health, features=features
+                name,
+                model,
+                split,
+                options,
+                seconds=seconds,
+                forecast=forecast,
+                health=health,
+                features=features,
+                baselines=compared,
             )
-        run = TrainingRun(name, config, options, split, shapes, features, checkpoint, forecast, on_forecast)
+        run = TrainingRun(name, config, options, split, shapes, features, checkpoint, forecast, on_forecast, baselines)
         if resume and checkpoint is not None:
             run.restore(load_checkpoint(checkpoint))
         model = run.execute(progress).eval()
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started - run.comparison_seconds
         health = check_health(model, split)
     if checkpoint is not None:
         remove_checkpoint(checkpoint)
     epochs = tuple(run.epochs)
-    return Fit(name, model, split, options, epochs, run.best_epoch, seconds, run.forecast, health, features)
+    return Fit(
+        name, model, split, options, epochs, run.best_epoch, seconds, run.forecast, health, features, run.baselines
+    )
+
+
+def _compare_closed_form(
+    name: str, model: Model, options: Options, split: Split, features: Features | None, seconds: float
+) -> BaselineComparison:
+    """Compare a closed-form model, or where it has seen the validation rows one fitted without them, with baselines."""
+    inner = split.for_validation()
+    if split.validation is None and can_validate(inner):
+        if seconds > _LONG:
+            return not_compared(
+                name, f"a second fit, without the validation rows, would take {seconds:.0f} s; see tastespace compare"
+            )
+        model = build_model(name, model.config, model.shapes, options, inner.train, features)
+    return compare_with_baselines(name, model, inner)
 
 
 def _check_device(name: str) -> None:

@@ -28,10 +28,12 @@ from tastespace.errors import OptionError, TrainingError
 from tastespace.evaluation import Evaluator, parse_metric
 from tastespace.evaluation.ranking import Scorer
 from tastespace.models.base import Model, Options, Shapes
+from tastespace.training.baselines import BaselineComparison
 from tastespace.training.build import build_model
 from tastespace.training.checkpoint import Checkpoint, save_checkpoint
 from tastespace.training.forecast import Forecast, longest_seconds
 from tastespace.training.optimizer import Adam
+from tastespace.training.validation import can_validate, compare_with_baselines, not_compared
 
 _DAMAGED = "the checkpoint is damaged; delete it and train again"
 _CHECKPOINT_EVERY = 10.0  # seconds
@@ -63,6 +65,9 @@ class TrainingRun:
     checkpoint: Path | None
     forecast: Forecast
     on_forecast: Callable[[Forecast], None] | None
+    with_baselines: bool = False
+    baselines: BaselineComparison | None = None  # of the search, if `with_baselines`
+    comparison_seconds: float = 0.0
     epochs: list[Epoch] = field(default_factory=list)  # of the search; the refit repeats its learning rates
     best_epoch: int = 0
     best_value: float = -math.inf
@@ -74,13 +79,15 @@ class TrainingRun:
 
     def execute(self, progress: bool | None) -> Model:
         inner = self.split.for_validation()
-        can_validate = len(inner.targets()) > 0 and len(inner.train.positives()) > 0
         with track(f"training {self.name}", total=self.options.epochs, enabled=progress) as tick:
             try:
-                if not can_validate:
+                if not can_validate(inner):
                     self.best_epoch = self.options.epochs
+                    if self.with_baselines:
+                        self.baselines = not_compared(self.name, "there are no validation rows")
                     return self._refit(tick)
                 model = self._search(inner, tick)
+                self._compare_with_baselines(model, inner)
                 if self.split.validation is not None or not self.options.refit:
                     return model
                 return self._refit(tick)
@@ -116,6 +123,13 @@ class TrainingRun:
             model.load_state_dict(self._best)
         model.on_train_end(inner.train)
         return model
+
+    def _compare_with_baselines(self, model: Model, inner: Split) -> None:
+        if not self.with_baselines or self.refitted:  # a resumed refit has the comparison of the run before
+            return
+        started = time.perf_counter()
+        self.baselines = compare_with_baselines(self.name, model, inner)
+        self.comparison_seconds = time.perf_counter() - started
 
     @torch.no_grad()
     def _validate(self, model: Model, evaluator: Evaluator, metric: str) -> float:
@@ -202,6 +216,7 @@ class TrainingRun:
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
             "refitted": self.refitted,
+            "baselines": None if self.baselines is None else self.baselines.to_json(),
         }
         self._snapshot = Checkpoint(tensors, state)
         if time.monotonic() - self._last_saved > _CHECKPOINT_EVERY:
@@ -237,6 +252,8 @@ class TrainingRun:
             self.best_epoch = int(checkpoint.state["best_epoch"])
             self.best_value = float(checkpoint.state["best_value"])
             self.refitted = int(checkpoint.state["refitted"])
+            compared = checkpoint.state["baselines"]
+            self.baselines = None if compared is None else BaselineComparison.from_json(compared)
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError(_DAMAGED) from error
         self._best = _with_prefix(checkpoint.tensors, "best.")
