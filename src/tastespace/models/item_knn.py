@@ -1,15 +1,17 @@
 """ItemKNN: items liked by the same users as those in the history.
 
 Sarwar, Karypis, Konstan and Riedl 2001, "Item-based collaborative filtering recommendation algorithms"; cosine with
-a shrinkage term that discounts similarities resting on few users.
+a shrinkage term that discounts similarities resting on few users, over users weighted by TF-IDF or BM25: an item is the
+document and its users are the terms, so that a user who likes everything says little about what belongs together.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tastespace.config import check, option
@@ -20,15 +22,24 @@ from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.popularity_prior import add_popularity, popularity_scores, popularity_weight
 
 _ITEMS_AT_ONCE = 1024
+_DENSE_FROM = 0.1  # share of pairs that co-occur; from here on sorting them one by one is slower
+_K1, _B = 1.2, 0.75  # of BM25: saturation, and how far a long list of users is discounted
 
 
 @dataclass(frozen=True)
 class ItemKNNConfig:
-    """Size of the neighbourhood, and shrinkage of similarities of rare items."""
+    """Size of the neighbourhood, weighting of users, and shrinkage of similarities of rare items."""
 
     neighbours: int = option(100, "K: nearest items of each item", usual=(10, 1000), at_least=1)
+    weighting: Literal["tf-idf", "bm25", "none"] = option(
+        "tf-idf", "weight of each user in a similarity: inverse frequency (tf-idf cosine, or bm25), or equal (cosine)"
+    )
     shrink: float = option(
-        10.0, "shrinkage, added to the denominator of the cosine", usual=(0, 100), at_least=0, at_most=1e9
+        10.0,
+        "shrinkage of cosines: so many users of average weight are added to the denominator (tf-idf, none)",
+        usual=(0, 100),
+        at_least=0,
+        at_most=1e9,
     )
 
     def __post_init__(self) -> None:
@@ -60,21 +71,36 @@ class ItemKNN(Model):
         return lists + 3 * 12 * n_rows + block
 
     def prepare(self, train: Interactions) -> None:
-        """Cosines of all pairs of items, a block of items at a time; the K nearest of each are stored."""
-        users_by_item = train.positives().matrix().tocsc()  # (U, N)
-        norms = np.sqrt(np.asarray(users_by_item.multiply(users_by_item).sum(axis=0)).ravel())
-        by_item = users_by_item.T.tocsr()  # (N, U)
+        """Similarities of all pairs of items, a block of items at a time; the K nearest of each are stored."""
+        liked = train.positives().matrix().tocsc()  # (U, N)
+        weighted, norms, shrink = self._weighted(liked)
+        by_item = weighted.T.tocsr()  # (N, U)
         n_items, n_neighbours = self.near.shape
         for start in range(0, n_items, _ITEMS_AT_ONCE):
             block = slice(start, min(start + _ITEMS_AT_ONCE, n_items))
-            shared = (by_item[block] @ users_by_item).toarray()  # (b, N)
-            cosine = shared / (norms[block, None] * norms[None, :] + self.config.shrink + 1e-12)
-            rows = np.arange(cosine.shape[0])
-            cosine[rows, rows + start] = 0.0
-            values, columns = torch.from_numpy(cosine.astype(np.float32)).topk(n_neighbours, dim=1)
-            self.similarity[block], self.near[block] = values, columns.int()
-        likes = np.diff(users_by_item.indptr).astype(np.int64)
+            similar = (by_item[block] @ weighted).tocsr()  # (b, N)
+            rows = np.repeat(np.arange(start, block.stop), np.diff(similar.indptr))
+            similar.data /= norms[rows] * norms[similar.indices] + shrink + 1e-12
+            similar.data[rows == similar.indices] = 0.0
+            nearest = _nearest_dense if similar.nnz > _DENSE_FROM * similar.shape[0] * n_items else _nearest_sparse
+            self.similarity[block], self.near[block] = nearest(similar, n_neighbours)
+        likes = np.diff(liked.indptr).astype(np.int64)
         self.popular = torch.from_numpy(popularity_scores(likes, lambda queries: self.score(queries).numpy()))
+
+    def _weighted(self, liked: sp.csc_matrix) -> tuple[sp.csc_matrix, NDArray[np.float64], float]:
+        """Likes (U, N) times their user's weight, norms (N,) of the columns, and what is added to products of norms."""
+        per_user = np.diff(liked.tocsr().indptr)  # (U,)
+        users = np.ones(liked.shape[0])
+        if self.config.weighting != "none":
+            users = np.log((1.0 + liked.shape[1]) / (1.0 + per_user))
+        weighted = (sp.diags_array(users) @ liked).tocsc()
+        if self.config.weighting == "bm25":
+            per_item = np.diff(liked.indptr)  # (N,)
+            length = (1 - _B) + _B * per_item / max(float(per_item.mean()), 1e-12)
+            return (weighted @ sp.diags_array((_K1 + 1) / (_K1 * length + 1))).tocsc(), np.ones(liked.shape[1]), 0.0
+        norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=0)).ravel())
+        active = users[per_user > 0]
+        return weighted, norms, self.config.shrink * float(np.mean(active**2)) if len(active) else self.config.shrink
 
     def weights(self) -> sp.csr_matrix:
         """(N, N) similarities, row by row."""
@@ -103,6 +129,26 @@ class ItemKNN(Model):
     def query_embeddings(self, queries: Queries) -> Tensor:
         """(B, N) summed similarities, as a user's coordinates over the items."""
         return self.score(queries)
+
+
+def _nearest_dense(similar: sp.csr_matrix, n_neighbours: int) -> tuple[Tensor, Tensor]:
+    """The K greatest of each row of `similar` (b, N) and their columns, (b, K) each."""
+    values, columns = torch.from_numpy(similar.toarray().astype(np.float32)).topk(n_neighbours, dim=1)
+    return values, columns.int()
+
+
+def _nearest_sparse(similar: sp.csr_matrix, n_neighbours: int) -> tuple[Tensor, Tensor]:
+    """The same for rows with few entries, which alone are sorted; where there are fewer than K, zeros follow."""
+    lengths = np.diff(similar.indptr)
+    rows = np.repeat(np.arange(similar.shape[0]), lengths)
+    order = np.lexsort((-similar.data, rows))
+    rank = np.arange(len(order)) - np.repeat(similar.indptr[:-1], lengths)
+    chosen, kept = order[rank < n_neighbours], rank < n_neighbours
+    values = np.zeros((similar.shape[0], n_neighbours), dtype=np.float32)
+    columns = np.zeros((similar.shape[0], n_neighbours), dtype=np.int32)
+    values[rows[kept], rank[kept]] = similar.data[chosen]
+    columns[rows[kept], rank[kept]] = similar.indices[chosen]
+    return torch.from_numpy(values), torch.from_numpy(columns)
 
 
 MODEL = ItemKNN
