@@ -11,12 +11,20 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tastespace._messages import did_you_mean, shown
 from tastespace.errors import OptionError
 
 T = TypeVar("T")
+AUTO = "auto"
+
+if TYPE_CHECKING:  # code that reads an option does so after it was resolved
+    AutoInt = int
+    AutoFloat = float
+else:
+    AutoInt = int | Literal["auto"]
+    AutoFloat = float | Literal["auto"]
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -69,6 +77,11 @@ def check(config: Any) -> None:
 def names(cls: type) -> list[str]:
     """Field names of a config class, in order."""
     return list(_fields(cls))
+
+
+def unresolved(config: Any) -> list[str]:
+    """Names of the options that are still "auto"."""
+    return [name for name in names(type(config)) if getattr(config, name) == AUTO]
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

@@ -394,5 +394,10 @@ def test_the_guide_names_every_member_that_a_model_may_write() -> None:
     text = GUIDE.read_text(encoding="utf-8")
     own = {*vars(Model), *vars(Factored), *Model.__annotations__}
     members = {name for name in own if not name.startswith("_") and name not in torch.nn.Module.__dict__}
-    given = {"learns_by_gradient", "resolve_config", "user_rows"}  # read by the library, not written by a model
+    given = {
+        "learns_by_gradient",
+        "resolve_config",
+        "settle_config",
+        "user_rows",
+    }  # read by the library, not written by a model
     assert {name for name in members - given if f"`{name}" not in text} == set()

@@ -31,7 +31,7 @@ def shop() -> Dataset:
 @pytest.mark.parametrize("name", ["mf", "spectral"])
 def test_every_model_is_fitted_without_the_validation_rows(shop: Dataset, protocol: str, name: str) -> None:
     on = split(shop, protocol)
-    settings = {"epochs": 4, "dim": 8} if name == "mf" else {"dim": 8}
+    settings = {"epochs": 4, "dim": 8} if name == "mf" else {"dim": 8, "smoothing": 3.0, "degree_exponent": 0.5}
     found = ts.train(name, on, **settings).baselines
     assert found is not None
     inner = on.for_validation()

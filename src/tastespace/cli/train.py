@@ -82,6 +82,7 @@ def train(
                 "model": model,
                 "out": str(out),
                 "protocol": split.protocol,
+                "settings": dict(fitted.search.settings) if fitted.search is not None else {},
                 "epochs": fitted.best_epoch,
                 "train_seconds": fitted.seconds,
                 "metrics": metrics,
@@ -91,6 +92,8 @@ def train(
             }
         )
         return
+    if fitted.search is not None:
+        output.say(str(fitted.search))
     epochs = f", {fitted.best_epoch} epochs" if fitted.best_epoch else ""
     output.say(f"trained {model} in {fitted.seconds:.1f} s{epochs}")
     if report is not None:

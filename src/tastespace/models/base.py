@@ -4,7 +4,7 @@ Letters in shapes: U users, N items, B queries, D dimension, C candidates.
 """
 
 import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar, Literal
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tastespace.config import check, option
+from tastespace.config import check, option, unresolved
 from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
@@ -44,6 +44,7 @@ class Options:
     device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps")
     threads: int = option(0, "CPU threads; 0: one for small models, all for large ones", at_least=0, at_most=1024)
     refit: bool = option(True, "fit again on all training rows, for the best number of epochs")
+    search: bool = option(True, "choose options that are auto on validation rows; false: by rule, from the log's sizes")
     init: Literal["default", "features", "svd"] = option(
         "default", "initial vectors: the model's own, with directions of the features, or from an SVD of the positives"
     )
@@ -60,6 +61,14 @@ class Shapes:
     n_items: int
     user_features: int = 0
     item_features: int = 0
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values of an option that are worth trying, in ascending order, and the one to start from."""
+
+    values: tuple[Any, ...]
+    start: Any
 
 
 class Model(nn.Module, abc.ABC):
@@ -82,6 +91,8 @@ class Model(nn.Module, abc.ABC):
     """Names of parameters that hold one row per user; such rows can be initialised from features."""
     item_tables: ClassVar[tuple[str, ...]] = ()
     """Names of parameters that hold one row per item."""
+    search_with: ClassVar[Mapping[str, Any]] = {}
+    """Settings of the candidates of a search (see `ranges`), where they can be cheaper than what is trained at last."""
     in_order: ClassVar[bool] = False
     """Whether the order of a history matters: such a model predicts the next item."""
     sigmoid: bool = False
@@ -89,7 +100,7 @@ class Model(nn.Module, abc.ABC):
 
     def __init__(self, config: Any, shapes: Shapes) -> None:
         super().__init__()
-        self.config = config
+        self.config = self.settle_config(config, shapes)
         self.shapes = shapes
 
     @classmethod
@@ -102,6 +113,23 @@ class Model(nn.Module, abc.ABC):
         """Return the config with its "auto" options resolved for the split; called before the constructor."""
         resolve = getattr(config, "resolve", None)
         return config if resolve is None else resolve(split)
+
+    @classmethod
+    def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
+        """Return what is tried on validation rows for each option that may be "auto", the most important first.
+
+        Without validation rows, or with `search=False`, the start of the range is taken.
+        """
+        return {}
+
+    @classmethod
+    def settle_config(cls, config: Any, shapes: Shapes) -> Any:
+        """Return the config with the start of its range for each option that is still "auto".
+
+        `fit` searches before that; a model that is built without it gets the start.
+        """
+        ranges = cls.ranges(shapes)
+        return replace(config, **{name: ranges[name].start for name in unresolved(config) if name in ranges})
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:

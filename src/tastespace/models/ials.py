@@ -6,9 +6,9 @@ a zero of little weight. Regularisation is scaled by the frequency of a row, as 
 a zero of more weight than an unobserved pair. Any user, known or new, is the exact solution for their history.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tastespace._progress import track
-from tastespace.config import check, option
+from tastespace.config import AutoFloat, AutoInt, check, option
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import TrainingError
-from tastespace.models.base import Factored, Shapes
+from tastespace.models.base import Factored, Range, Shapes
 from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.popularity_prior import popularity_scores, popularity_weight
 
@@ -32,12 +32,12 @@ _CELLS = 2**22  # floats of the vectors, and of the matrices, that are gathered 
 class IALSConfig:
     """Dimension, weights and regularisation."""
 
-    dim: int = option(64, "embedding dimension", usual=(16, 512), at_least=1)
-    unobserved_weight: float = option(
-        0.1, "α₀: weight of an unobserved pair; a positive has 1", usual=(0.01, 1), above=0, at_most=1000
+    dim: AutoInt = option("auto", "embedding dimension", usual=(16, 512), at_least=1)
+    unobserved_weight: AutoFloat = option(
+        "auto", "α₀: weight of an unobserved pair; a positive has 1", usual=(0.01, 1), above=0, at_most=1000
     )
     disliked_weight: float = option(0.0, "additional weight of a disliked pair", usual=(0, 2), at_least=0, at_most=1000)
-    l2: float = option(0.4, "regularisation λ", usual=(1e-2, 10), above=0, at_most=1e6)
+    l2: AutoFloat = option("auto", "regularisation λ", usual=(1e-2, 10), above=0, at_most=1e6)
     l2_exponent: float = option(
         0.5, "ν: exponent of frequency-scaled regularisation; 0: equal for all rows", at_least=0, at_most=2
     )
@@ -61,17 +61,36 @@ class IALS(Factored):
 
     def __init__(self, config: IALSConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
-        self.register_buffer("items", torch.zeros(shapes.n_items, config.dim))  # (N, D)
+        self.register_buffer("items", torch.zeros(shapes.n_items, self.config.dim))  # (N, D)
         self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) for queries with a short history
         self.register_buffer(
             "has_dislikes", torch.zeros((), dtype=torch.bool)
         )  # whether the training rows have any dislike
 
+    search_with: ClassVar[Mapping[str, Any]] = {"dim": 32, "iterations": 3}
+
+    @classmethod
+    def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
+        """Return ranges of the weight of unobserved pairs and of the regularisation, and a dimension by rule.
+
+        All unobserved pairs of a user together start at the weight of some 160 positives: a constant for each pair
+        would bury the few positives of a user under a large catalogue.
+        """
+        weights = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+        nearest = min(weights, key=lambda weight: abs(np.log(weight * max(1, shapes.n_items) / 160)))
+        dim = 64 if shapes.n_items < 2500 else 128
+        return {
+            "unobserved_weight": Range(weights, nearest),
+            "l2": Range((0.05, 0.1, 0.2, 0.4, 0.8, 1.6), 0.4),
+            "dim": Range((dim,), dim),
+        }
+
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Forecast both tables, the log from both sides, and the linear systems of a chunk."""
-        tables = 2 * 4 * config.dim * (shapes.n_users + shapes.n_items)
-        return tables + 2 * 24 * n_rows + 4 * 4 * max(_CELLS, config.dim**2)
+        dim = cls.settle_config(config, shapes).dim
+        tables = 2 * 4 * dim * (shapes.n_users + shapes.n_items)
+        return tables + 2 * 24 * n_rows + 4 * 4 * max(_CELLS, dim**2)
 
     def prepare(self, train: Interactions) -> None:
         """Solve users and items in turn."""

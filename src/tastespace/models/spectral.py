@@ -5,6 +5,7 @@ convolution for recommendation?" (GF-CF), its ideal-filter part. Unlike GF-CF th
 degree exponent is an option, and degrees are smoothed before they normalise (Peng et al. 2022, "SVD-GCN").
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,9 @@ import torch
 from scipy.sparse.linalg import svds
 from torch import Tensor
 
-from tastespace.config import check, option
+from tastespace.config import AutoFloat, AutoInt, check, option
 from tastespace.data.interactions import Interactions
-from tastespace.models.base import Factored, Shapes
+from tastespace.models.base import Factored, Range, Shapes
 from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.popularity_prior import popularity_scores
 
@@ -27,15 +28,15 @@ _DENSE_UP_TO = 500  # rows or columns; a full decomposition is faster than itera
 class SpectralConfig:
     """Dimension, degree normalisation and decomposition."""
 
-    dim: int = option(64, "number of singular vectors", usual=(16, 512), at_least=1)
-    smoothing: float = option(
-        0.0, "added to the degrees before normalisation, so that rare items count less", usual=(0, 20), at_least=0
+    dim: AutoInt = option("auto", "number of singular vectors", usual=(16, 512), at_least=1)
+    smoothing: AutoFloat = option(
+        "auto", "added to the degrees before normalisation, so that rare items count less", usual=(0, 20), at_least=0
     )
     power_iterations: int = option(
-        0, "power iterations of a randomised SVD, for a large dim on a large log; 0: exact", usual=(3, 8), at_least=0
+        4, "power iterations of a randomised SVD of a large log; 0: exact", usual=(3, 8), at_least=0
     )
-    degree_exponent: float = option(
-        0.5, "exponent of the degree that scales each item vector", usual=(0, 1), at_least=0, at_most=10
+    degree_exponent: AutoFloat = option(
+        "auto", "exponent of the degree that scales each item vector", usual=(0, 1), at_least=0, at_most=10
     )
 
     def __post_init__(self) -> None:
@@ -55,9 +56,23 @@ class Spectral(Factored):
 
     def __init__(self, config: SpectralConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
-        self.register_buffer("into", torch.zeros(shapes.n_items, config.dim))  # (N, D) history -> vector
-        self.register_buffer("out", torch.zeros(shapes.n_items, config.dim))  # (N, D) vector -> scores
+        self.register_buffer("into", torch.zeros(shapes.n_items, self.config.dim))  # (N, D) history -> vector
+        self.register_buffer("out", torch.zeros(shapes.n_items, self.config.dim))  # (N, D) vector -> scores
         self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) for queries with a short history
+
+    @classmethod
+    def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
+        """Return ranges of all three: how many directions carry taste is no function of a log's sizes.
+
+        Logs of equal shape want 32 directions or 512, as tastes are few and broad or many and narrow, and flat
+        item vectors where popularity says little; only the start follows the size of the catalogue.
+        """
+        start = 64 if shapes.n_items < 2500 else 128 if shapes.n_items < 5000 else 256
+        return {
+            "dim": Range((16, 32, 64, 128, 256, 512), start),
+            "smoothing": Range((0.0, 3.0, 10.0), 3.0),
+            "degree_exponent": Range((0.0, 0.25, 0.5, 0.75, 1.0), 0.5),
+        }
 
     def prepare(self, train: Interactions) -> None:
         """Decompose once; coordinates beyond a quarter of the smaller side stay zero.

@@ -90,7 +90,7 @@ class BaselineComparison:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and value.isidentifier() and len(value) <= _LONGEST
+    return _is_sentence(value) and bool(value)
 
 
 def _is_share(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Training: from a split to a trained model.
 
 fit("mf", split)            one call from a split to a trained model
+  choose_settings           options that are "auto", on validation rows (`search`)
   build_model               parameters, and everything derived from the training rows (`build`)
   TrainingRun               gradient models: epochs, validation, refit (`loop`)
   check_health              health of the embeddings (`health`)
@@ -33,6 +34,7 @@ from tastespace.training.checkpoint import load_checkpoint, remove_checkpoint
 from tastespace.training.forecast import Forecast, forecast_memory
 from tastespace.training.health import check_health
 from tastespace.training.loop import Epoch, TrainingRun
+from tastespace.training.search import Search, choose_settings
 from tastespace.training.validation import can_validate, compare_with_baselines, not_compared
 
 _log = logging.getLogger("tastespace")
@@ -55,6 +57,7 @@ class Fit:
     health: Health | None = None
     features: Features | None = None
     baselines: BaselineComparison | None = None  # None where it was not requested
+    search: Search | None = None  # None where no option was "auto"
 
     def queries(self, users: np.ndarray) -> Queries:
         """Queries of known users, with their histories."""
@@ -110,6 +113,7 @@ def fit(
     the `Forecast` before the start. Raises `MemoryLimitError` for a run that would not fit, `TrainingError` for a loss
     that is not finite.
 
+    Options that are "auto" are settled first, by rule or by a short search on the validation rows (`Fit.search`).
     With `baselines`, the model is compared with `item_knn` and `popularity` on the validation rows, all fitted without
     them (`Fit.baselines`); `Fit.seconds` leave that out. A closed-form model is fitted once more for it where the
     protocol brings no validation rows, unless its fit took more than 30 s.
@@ -124,8 +128,9 @@ def fit(
         raise TooLittleDataError(f"{split.dataset.name}: there is no positive row to train on")
     features = Features.of(split.dataset) if cls.reads_features or options.init == "features" else None
     shapes = shapes_of(cls, split, features)
-    forecast = forecast_memory(cls, name, config, shapes, split.train, options.batch_size)
     started = time.perf_counter()
+    config, search = choose_settings(name, config, options, split, shapes, features)
+    forecast = forecast_memory(cls, name, config, shapes, split.train, options.batch_size)
     with torch.random.fork_rng(devices=[]), _threads(options.threads, forecast.parameters):
         if not cls.learns_by_gradient():
             if on_forecast is not None:
@@ -144,6 +149,7 @@ def fit(
                 health=health,
                 features=features,
                 baselines=compared,
+                search=search,
             )
         run = TrainingRun(name, config, options, split, shapes, features, checkpoint, forecast, on_forecast, baselines)
         if resume and checkpoint is not None:
@@ -155,7 +161,18 @@ def fit(
         remove_checkpoint(checkpoint)
     epochs = tuple(run.epochs)
     return Fit(
-        name, model, split, options, epochs, run.best_epoch, seconds, run.forecast, health, features, run.baselines
+        name,
+        model,
+        split,
+        options,
+        epochs,
+        run.best_epoch,
+        seconds,
+        run.forecast,
+        health,
+        features,
+        run.baselines,
+        search,
     )
 
 

@@ -41,7 +41,7 @@ def compare_with_baselines(name: str, model: Model, inner: Split) -> BaselineCom
     """
     if not can_validate(inner):
         return not_compared(name, "there are no validation rows")
-    evaluator, wrap = Evaluator(_sample_users(inner), parse_metric(METRICS[0])[1]), scorer_wrapper(inner)
+    evaluator, wrap = Evaluator(sample_users(inner, _MOST_USERS), parse_metric(METRICS[0])[1]), scorer_wrapper(inner)
 
     def measure(candidate: Model) -> dict[str, NDArray[np.float64]]:
         found = evaluator.rank(wrap(candidate.eval().scorer()))
@@ -82,10 +82,10 @@ def _fit_baseline(name: str, inner: Split) -> Model:
     return build_model(name, config, shapes, options, inner.train, None)
 
 
-def _sample_users(inner: Split) -> Split:
-    """Leave out the test rows of all but 5,000 random users."""
+def sample_users(inner: Split, most: int) -> Split:
+    """Leave out the test rows of all but a fixed random sample of `most` users."""
     users = np.unique(inner.targets().user)
-    if len(users) <= _MOST_USERS:
+    if len(users) <= most:
         return inner
-    drawn = np.random.default_rng(0).choice(users, _MOST_USERS, replace=False)
+    drawn = np.random.default_rng(0).choice(users, most, replace=False)
     return replace(inner, test=inner.test.take(np.isin(inner.test.user, drawn)))

@@ -1,0 +1,102 @@
+"""Options that are "auto", settled by rule or on validation rows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import tastespace as ts
+from tastespace import models
+from tastespace.config import unresolved
+from tastespace.data.dataset import Dataset
+from tastespace.data.split import Split, split, whole
+from tastespace.data.synthetic import planted_taste
+from tastespace.models.base import Shapes
+from tastespace.training.search import _climb
+
+SEARCHED = [name for name in models.names() if models.get(name).ranges(Shapes(100, 100))]
+
+
+@pytest.fixture(scope="module")
+def shop() -> Dataset:
+    return planted_taste(400, 250, 12, n_tastes=20, skew=0.5)
+
+
+def without_test_rows(on: Split) -> Split:
+    """Return the split with its test rows replaced by others."""
+    moved = (on.test.item + 1) % on.test.n_items
+    return replace(on, test=replace(on.test, item=moved))
+
+
+@pytest.mark.parametrize(
+    ("heights", "start", "best"),
+    [([1, 2, 3, 2], 0, 2), ([1, 2, 3, 2], 3, 2), ([3, 2, 1], 2, 0), ([1, 2, 1], 1, 1), ([5], 0, 0), ([2, 1, 3], 0, 0)],
+)
+def test_climbing_stops_at_the_top_next_to_the_start(heights: list[int], start: int, best: int) -> None:
+    places = range(len(heights))
+    assert _climb(places, start, lambda place: heights[place]) == best
+
+
+def test_climbing_measures_no_more_than_it_must() -> None:
+    measured = []
+
+    def height(place: int) -> float:
+        measured.append(place)
+        return -abs(place - 6)
+
+    assert _climb(range(10), 5, height) == 6
+    assert set(measured) == {5, 6, 7}
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_nothing_is_left_at_auto(shop: Dataset, name: str) -> None:
+    for on, options in (
+        (whole(shop), {"search": True}),
+        (split(shop), {"search": True}),
+        (split(shop), {"search": False}),
+    ):
+        fit = ts.train(name, on, baselines=False, **options)
+        assert unresolved(fit.model.config) == []
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_a_search_is_at_least_as_good_as_its_start_and_reads_no_test_row(shop: Dataset, name: str) -> None:
+    on = split(shop)
+    found, blind = (ts.train(name, each, baselines=False).search for each in (on, without_test_rows(on)))
+    assert found is not None
+    assert blind is not None
+    assert found.value >= found.start
+    assert found.candidates > 1
+    assert dict(found.settings) == dict(blind.settings)
+    assert found.value == blind.value
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_what_is_set_by_hand_is_not_searched(shop: Dataset, name: str) -> None:
+    on = split(shop)
+    chosen = ts.train(name, on, baselines=False).search
+    assert chosen is not None
+    again = ts.train(name, on, baselines=False, **chosen.settings)
+    assert again.search is None
+    assert {option: getattr(again.model.config, option) for option in chosen.settings} == dict(chosen.settings)
+
+
+def test_a_search_finds_the_planted_number_of_tastes_where_the_rule_does_not() -> None:
+    on = split(planted_taste(1500, 6000, 60, n_tastes=12, noise=0.1, skew=0.2))  # as many items as a shop, few tastes
+    found = ts.train("spectral", on, baselines=False)
+    by_rule = ts.train("spectral", on, baselines=False, search=False)
+    assert found.model.config.dim < by_rule.model.config.dim
+    searched, ruled = (ts.evaluate(fit).estimate("ndcg@10").value for fit in (found, by_rule))
+    assert searched > 1.1 * ruled
+
+
+@pytest.mark.parametrize("name", [name for name in models.names() if not models.get(name).learns_by_gradient()])
+@pytest.mark.parametrize(("n_users", "n_items", "rows"), [(1500, 900, 3), (150, 200, 40), (300, 5000, 25)])
+def test_no_default_collapses(name: str, n_users: int, n_items: int, rows: int) -> None:
+    fit = ts.train(name, split(planted_taste(n_users, n_items, rows, n_tastes=30)), baselines=False)
+    if fit.health is not None:
+        assert [
+            warning for warning in fit.health.warnings() if "collapsed" in warning or "effective rank" in warning
+        ] == []
+    found = fit.model.scorer()(fit.queries(np.arange(10)))
+    assert bool(np.isfinite(np.asarray(found)).all())
