@@ -9,6 +9,7 @@
     ├── BundleError        a model directory that is missing, damaged, foreign or in the way
     ├── FetchError         a public data set that no place could serve
     ├── MemoryLimitError   a run that would not fit this machine
+    ├── TimeLimitError     a run that would take longer than it may
     └── TrainingError      a training that went wrong (a loss that is not finite)
 
 Each message is one sentence or two: what was found, what was expected, where, and what to do.
@@ -49,6 +50,10 @@ class FetchError(TastespaceError):
 
 class MemoryLimitError(TastespaceError):
     """A run would need more memory than this machine has free."""
+
+
+class TimeLimitError(TastespaceError):
+    """A run would take longer than it may."""
 
 
 class TrainingError(TastespaceError):

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -58,6 +59,22 @@ def test_compare_takes_settings_of_each_model(log_file: Path) -> None:
     rows = {row["model"]: row for row in json.loads(done.stdout)["rows"]}
     assert (rows["mf"]["options"]["epochs"], rows["mf"]["config"]["dim"]) == (2, 8)
     assert rows["ease"]["config"]["l2"] == 7.0
+
+
+def test_compare_without_references_runs_the_named_models_alone(log_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    words = ("compare", "--data", log_file, "--models", "item_knn,ease", "--no-references")
+    done = run(*words, "--json", "--html", file)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert ([row["model"] for row in found["rows"]], found["references"]) == (["item_knn", "ease"], [])
+    page = file.read_text()
+    assert re.search(r"--models (ease,item_knn|item_knn,ease) --no-references --seeds", page)
+    assert "settings=settings, references=False)" in page
+    one = run(*words[:4], "ease", "--no-references")
+    assert one.exit_code == 0, one.output
+    assert "item_knn" not in one.stdout
+    assert "Holm" not in one.stdout
 
 
 def test_compare_writes_a_page(log_file: Path, tmp_path: Path) -> None:

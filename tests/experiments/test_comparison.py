@@ -12,7 +12,7 @@ from tastespace.data.dataset import Dataset
 from tastespace.data.interactions import Interactions
 from tastespace.data.split import Split, ready_split
 from tastespace.data.synthetic import checkerboard
-from tastespace.errors import OptionError, TooLittleDataError
+from tastespace.errors import DataError, OptionError, TooLittleDataError, TrainingError
 from tastespace.experiments import comparison, results
 from tastespace.experiments.comparison import REFERENCES
 from tastespace.training.fit import configure
@@ -85,6 +85,33 @@ def test_without_times_recent_popularity_is_skipped_with_its_reason(board: Datas
     found = ts.compare(["popularity"], ts.split(board, "article"))
     assert [row.model for row in found.rows] == ["popularity", "item_knn", "ease"]
     assert "needs a log with times" in found.skipped["recent_popularity"]
+
+
+def test_references_can_be_left_out(split: Split) -> None:
+    found = ts.compare(["popularity", "item_knn"], split, references=False)
+    assert [row.model for row in found.rows] == ["popularity", "item_knn"]
+    assert found.to_json()["references"] == []
+    assert len(found.tests) == 1
+    assert found.skipped == {}
+    alone = ts.compare(["popularity"], split, references=False)
+    assert ([row.model for row in alone.rows], alone.tests) == (["popularity"], ())
+    with pytest.raises(OptionError, match="settings for 'ease', which is not compared"):
+        ts.compare(["popularity"], split, references=False, settings={"ease": {"l2": 5.0}})
+    with pytest.raises(OptionError, match="no model is named, and references=False leaves out all others; name at"):
+        ts.compare([], split, references=False)
+
+
+def test_without_references_a_model_that_cannot_run_is_an_error(board: Dataset) -> None:
+    with pytest.raises(DataError, match="needs a log with times"):
+        ts.compare(["recent_popularity"], ts.split(board, "article"), references=False)
+
+
+def test_a_reference_that_fails_is_skipped_unless_it_is_named() -> None:
+    split = ts.split(checkerboard(n_users=12), "article")  # more items than users
+    settings = {"ease": {"l2": 1e-300}}
+    assert "l2=1e-300; raise it" in ts.compare(["popularity"], split, settings=settings).skipped["ease"]
+    with pytest.raises(TrainingError, match="l2=1e-300; raise it"):
+        ts.compare(["ease"], split, settings=settings)
 
 
 def test_too_little_to_test_is_no_reason_to_skip(board: Dataset) -> None:

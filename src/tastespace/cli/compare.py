@@ -23,6 +23,12 @@ def compare(
         ),
     ] = None,
     models: Annotated[str, typer.Option(help="Comma-separated names; the reference models are added.")] = "mf",
+    references: Annotated[
+        bool,
+        typer.Option(
+            "--references/--no-references", help="Add the reference models, or compare those of --models alone."
+        ),
+    ] = True,
     seeds: Annotated[int, typer.Option(help="Number of model seeds (0, 1, ...), averaged.")] = 1,
     k: o.K = 10,
     settings: Annotated[
@@ -43,7 +49,8 @@ def compare(
 ) -> None:
     """Train and test models side by side.
 
-    All under the same protocols, beside the reference models popularity, recent_popularity, item_knn and ease.
+    All under the same protocols, beside the reference models popularity, recent_popularity, item_knn and ease; one that
+    does not fit the memory, or may take longer than ten minutes, is skipped unless --models names it.
 
     Example: tastespace compare --data ml-100k --protocol article,leave-last-out --models mf,spectral --seeds 3
     """
@@ -81,6 +88,7 @@ def compare(
                 seeds=seeds,
                 k=k,
                 settings=model_settings,
+                references=references,
                 results_folder=cache_folder() / "comparisons",
                 resume=resume,
             )

@@ -1,7 +1,8 @@
-"""Comparison: several models, one protocol, the references always beside them."""
+"""Comparison: several models, one protocol, the references beside them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,23 @@ from tastespace._messages import did_you_mean, shown
 from tastespace.cold_start import scorer_wrapper
 from tastespace.data.queries import check_k
 from tastespace.data.split import Split
-from tastespace.errors import DataError, MemoryLimitError, OptionError, TooLittleDataError
+from tastespace.errors import (
+    DataError,
+    MemoryLimitError,
+    OptionError,
+    TimeLimitError,
+    TooLittleDataError,
+    TrainingError,
+)
 from tastespace.evaluation import Health, Report, Test, average, compare_pairs
 from tastespace.evaluation import evaluate as evaluate_scorer
 from tastespace.experiments.results import Result, identify, load_result, save_result
 from tastespace.models.base import Options
 from tastespace.training.fit import Fit, configure, fit
+from tastespace.training.forecast import Forecast
 
 REFERENCES = ("popularity", "recent_popularity", "item_knn", "ease")
+_LONGEST_REFERENCE = 600  # seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +69,7 @@ class Comparison:
     rows: tuple[Row, ...]
     tests: tuple[Test, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    references: bool = True
 
     def row(self, model: str) -> Row:
         """The result of one model."""
@@ -77,7 +88,7 @@ class Comparison:
             "users": len(self.rows[0].report.users) if self.rows else 0,
             "items": self.split.train.n_items,
             "protocol_line": self.split.describe(),
-            "references": [row.model for row in self.rows if row.model in REFERENCES],
+            "references": [row.model for row in self.rows if self.references and row.model in REFERENCES],
             "rows": [row_to_json(row) for row in self.rows],
             "tests": [
                 {
@@ -149,15 +160,17 @@ def compare(
     seeds: int = 1,
     k: int = 10,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    references: bool = True,
     progress: bool | None = None,
     results_folder: str | Path | None = None,
     resume: bool = True,
 ) -> Comparison:
-    """Train and test models on one split; the references (`REFERENCES`) are always in the table.
+    """Train and test models on one split, with the references (`REFERENCES`) beside them.
 
     Gradient models run with `seeds` seeds from that of their options on (0); `settings` maps a model to config or
-    option fields. A reference that cannot run here (too little memory, no times) is skipped with its reason. Pairs are
-    tested on NDCG@k, Holm-corrected.
+    option fields. A reference that cannot run here (too little memory, no times) is skipped with its reason, and so is
+    one that may take longer than ten minutes unless `names` holds it. With `references=False` the models of `names`
+    alone are compared. Pairs are tested on NDCG@k, Holm-corrected.
 
     Every finished result is saved in `results_folder` at once. With `resume`, results of the very same runs that are
     saved there are loaded instead of training again: metrics, seconds and all.
@@ -165,7 +178,9 @@ def compare(
     if seeds < 1:
         raise OptionError(f"seeds is {seeds}, but at least 1 is expected")
     check_k(k, split.train.n_items)
-    compared = list(dict.fromkeys([*names, *REFERENCES]))
+    compared = list(dict.fromkeys([*names, *(REFERENCES if references else ())]))
+    if not compared:
+        raise OptionError("no model is named, and references=False leaves out all others; name at least one")
     for name in compared:
         models.get(name)  # raises for a misspelt name before anything is trained
     settings = settings or {}
@@ -179,18 +194,18 @@ def compare(
     rows, skipped = [], {}
     for name, (config, options) in setups.items():
         try:
-            rows.append(runner.row(name, config, options, seeds))
+            rows.append(runner.row(name, config, options, seeds, None if name in names else _LONGEST_REFERENCE))
         except TooLittleDataError:
             raise
-        except (MemoryLimitError, DataError) as error:
-            if name not in REFERENCES:
+        except (MemoryLimitError, TimeLimitError, TrainingError, DataError) as error:
+            if name not in REFERENCES or not references or (name in names and isinstance(error, TrainingError)):
                 raise
             skipped[name] = str(error)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(runner.interrupted()) from None
     metric = f"ndcg@{k}"
     tests = compare_pairs({row.model: row.report.per_user[metric] for row in rows}, metric)
-    return Comparison(split, k, seeds, tuple(rows), tuple(tests), skipped)
+    return Comparison(split, k, seeds, tuple(rows), tuple(tests), skipped, references)
 
 
 @dataclass
@@ -204,25 +219,34 @@ class _Runner:
     resume: bool
     finished: int = 0
 
-    def row(self, name: str, config: Any, options: Options, seeds: int) -> Row:
+    def row(self, name: str, config: Any, options: Options, seeds: int, longest: float | None) -> Row:
         repeats = seeds if models.get(name).learns_by_gradient() else 1
         runs = [replace(options, seed=options.seed + number) for number in range(repeats)]
-        results = tuple(self.result(name, config, run) for run in runs)
+        results = tuple(self.result(name, config, run, longest) for run in runs)
         return Row(name, config, options, results, average([result.report for result in results]))
 
-    def result(self, name: str, config: Any, options: Options) -> Result:
-        """Load the saved result of a run, or train and save it."""
+    def result(self, name: str, config: Any, options: Options, longest: float | None) -> Result:
+        """Load the saved result of a run, or train and save it; `TimeLimitError` for more than `longest` seconds."""
         identity = identify(name, self.split, config, options, self.k) if self.folder is not None else {}
         result = load_result(self.folder, identity) if self.folder is not None and self.resume else None
         if result is None:
-            result = self.run(name, config, options)
+            result = self.run(name, config, options, longest)
             if self.folder is not None:
                 save_result(self.folder, identity, result)
         self.finished += 1
         return result
 
-    def run(self, name: str, config: Any, options: Options) -> Result:
-        fitted = fit(name, self.split, config=config, options=options, progress=self.progress, baselines=False)
+    def run(self, name: str, config: Any, options: Options, longest: float | None) -> Result:
+        check = None if longest is None else partial(_check_seconds, name, longest)
+        fitted = fit(
+            name,
+            self.split,
+            config=config,
+            options=options,
+            progress=self.progress,
+            on_forecast=check,
+            baselines=False,
+        )
         return Result(
             seed=options.seed,
             report=evaluate(fitted, k=self.k, progress=self.progress),
@@ -236,3 +260,11 @@ class _Runner:
     def interrupted(self) -> str:
         saved = f", saved in {self.folder}" if self.folder is not None else ", not saved"
         return f"interrupted under protocol {self.split.protocol} with {self.finished} results finished{saved}"
+
+
+def _check_seconds(name: str, longest: float, forecast: Forecast) -> None:
+    if (forecast.seconds or 0.0) > longest:
+        raise TimeLimitError(
+            f"it may take longer than {longest / 60:.0f} minutes ({forecast}); "
+            f"list {name} among the models to run it all the same"
+        )

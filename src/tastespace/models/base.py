@@ -140,6 +140,11 @@ class Model(nn.Module, abc.ABC):
         buffers = sum(b.numel() * b.element_size() for b in model.buffers())
         return 4 * parameters + buffers  # weight, gradient and Adam's two moments
 
+    @classmethod
+    def operations(cls, config: Any, shapes: Shapes, n_rows: int) -> float:
+        """Forecast the floating-point operations of `prepare`, as of dense products; 0 where they take no time."""
+        return 0.0
+
     def set_features(self, features: Features) -> None:
         """Store the attributes of users and items; called before `prepare`, and again at load."""
 

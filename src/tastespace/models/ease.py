@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -18,6 +18,11 @@ from tastespace.errors import TrainingError
 from tastespace.models.base import Model, Shapes
 from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.popularity_prior import add_popularity, popularity_scores, popularity_weight
+from tastespace.models.parts.sweep import sweep, working_bytes
+
+_ROWS_AT_ONCE = 128
+_SPARSE_COST = 50  # of an operation in a sparse product, against one in a dense product
+_LEAST_PRECISION = 1e-10  # of a difference from 1 in double precision
 
 
 @dataclass(frozen=True)
@@ -49,23 +54,28 @@ class Ease(Model):
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
-        """Inverse, its mirrored half and their sum in double precision; weights, computed and stored, in single."""
-        return shapes.n_items**2 * (8 + 8 + 8 + 4 + 4 + 4)
+        """Weights, solved in place; the users' matrix in double precision where it is the one inverted; blocks."""
+        n = shapes.n_items
+        fixed = 4 * n**2 + _ROWS_AT_ONCE * n * (8 + 8 + 8 + 4) + 3 * 12 * n_rows
+        if _by_users(shapes, n_rows):
+            return fixed + 8 * shapes.n_users**2 + working_bytes(shapes.n_users, 8)
+        return fixed + working_bytes(n, 4)
 
+    @classmethod
+    def operations(cls, config: Any, shapes: Shapes, n_rows: int) -> float:
+        """Operations of the inversion, and of the products around it."""
+        n = shapes.n_items
+        return _operations_by_users(shapes, n_rows) if _by_users(shapes, n_rows) else float(n**3)
+
+    @torch.no_grad()
     def prepare(self, train: Interactions) -> None:
         """B = I - P diag(P)^-1 with P = (X'X + lambda I)^-1; X is the matrix of likes (U, N)."""
-        liked = train.positives().matrix()
-        gram = np.asfortranarray((liked.T @ liked).toarray(), dtype=np.float64)
-        gram[np.diag_indices_from(gram)] += self.config.l2
-        factor, failed = scipy.linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
-        if failed:
+        liked = train.positives().matrix().astype(np.float64)
+        fill = _fill_by_users if _by_users(self.shapes, len(train)) else _fill_by_items
+        if not fill(self.weights, liked, self.config.l2):
             raise TrainingError(f"ease cannot invert its matrix with l2={self.config.l2:g}; raise it")
-        inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)  # lower triangle only
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
-        weights = -inverse / np.diag(inverse)[None, :]
-        np.fill_diagonal(weights, 0.0)
-        self.weights = torch.from_numpy(weights.astype(np.float32))
-        likes = np.diff(liked.tocsc().indptr).astype(np.int64)
+        self.weights.fill_diagonal_(0.0)
+        likes = np.bincount(liked.indices, minlength=self.shapes.n_items).astype(np.int64)
         self.popular = torch.from_numpy(popularity_scores(likes, lambda queries: self.score(queries).numpy()))
 
     def score(self, queries: Queries) -> Tensor:
@@ -87,6 +97,63 @@ class Ease(Model):
     def query_embeddings(self, queries: Queries) -> Tensor:
         """(B, N) scores, as a user's coordinates over the items."""
         return self.score(queries)
+
+
+def _by_users(shapes: Shapes, n_rows: int) -> bool:
+    """Whether it is cheaper to invert a matrix of the users than one of the items."""
+    return _operations_by_users(shapes, n_rows) < shapes.n_items**3
+
+
+def _operations_by_users(shapes: Shapes, n_rows: int) -> float:
+    """Operations of `_fill_by_users`, in those of a dense product in single precision."""
+    return 2 * shapes.n_users**3 + _SPARSE_COST * 2 * n_rows * (shapes.n_users + shapes.n_items)
+
+
+def _fill_by_items(weights: Tensor, liked: sp.csr_matrix, l2: float) -> bool:
+    """Write B, but for its diagonal, into `weights` (N, N), by inverting X'X + lambda I there; False if it cannot be.
+
+    Scaled to a diagonal of ones, the matrix shows by the diagonal of its inverse how precise single precision is.
+    """
+    norms = np.bincount(liked.indices, liked.data**2, liked.shape[1])
+    scale = 1 / np.sqrt(np.where(norms > 0, norms + l2, 1.0))  # (N,)
+    scaled = sp.csr_matrix((liked.data * scale[liked.indices], liked.indices, liked.indptr), liked.shape)
+    by_item = scaled.T.tocsr()  # (N, U)
+    for start in range(0, len(weights), _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        weights[block] = torch.from_numpy((by_item[block] @ scaled).toarray())  # (b, N)
+    weights.fill_diagonal_(1.0)
+    if not sweep(weights):
+        return False
+    weights *= torch.from_numpy(scale[:, None]).float()
+    weights /= -weights.diagonal().clone()
+    return True
+
+
+def _fill_by_users(weights: Tensor, liked: sp.csr_matrix, l2: float) -> bool:
+    """Write B, but for its diagonal, into `weights` (N, N), by inverting XX' + lambda I (U, U); False if it cannot be.
+
+    lambda P = I - X'(XX' + lambda I)^-1 X (Woodbury's identity), in double precision, a block of columns at a time.
+    """
+    liked = liked[np.diff(liked.indptr) > 0]
+    scale = 1 / np.sqrt(liked.multiply(liked).sum(axis=1).A1 + l2)  # (U,)
+    scaled = sp.diags(scale) @ liked
+    by_item = scaled.T.tocsr()  # (N, U)
+    inverse = torch.empty(len(scale), len(scale), dtype=torch.float64)
+    for start in range(0, len(inverse), _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        inverse[block] = torch.from_numpy((scaled[block] @ by_item).toarray())  # (b, U)
+    inverse.fill_diagonal_(1.0)
+    if not sweep(inverse):
+        return False
+    for start in range(0, len(weights), _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        half = by_item[block] @ inverse.numpy()  # (b, U)
+        columns = by_item @ np.ascontiguousarray(half.T)  # (N, b), lambda P but for the I
+        own = 1 + columns[start + np.arange(len(half)), np.arange(len(half))]  # (b,)
+        if not own.min() > _LEAST_PRECISION:
+            return False
+        weights[:, block] = torch.from_numpy(columns / -own)
+    return True
 
 
 MODEL = Ease

@@ -31,7 +31,7 @@ from tastespace.models.base import Model, Options
 from tastespace.training.baselines import BaselineComparison
 from tastespace.training.build import build_model, shapes_of
 from tastespace.training.checkpoint import load_checkpoint, remove_checkpoint
-from tastespace.training.forecast import Forecast, forecast_memory
+from tastespace.training.forecast import Forecast, forecast_run
 from tastespace.training.health import check_health
 from tastespace.training.loop import Epoch, TrainingRun
 from tastespace.training.search import Search, choose_settings
@@ -39,7 +39,6 @@ from tastespace.training.validation import can_validate, compare_with_baselines,
 
 _log = logging.getLogger("tastespace")
 _LONG = 30.0  # seconds that a second fit, for the comparison with the baselines, may take
-_SMALL_MODEL = 1_000_000  # trained parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +129,8 @@ def fit(
     shapes = shapes_of(cls, split, features)
     started = time.perf_counter()
     config, search = choose_settings(name, config, options, split, shapes, features)
-    forecast = forecast_memory(cls, name, config, shapes, split.train, options.batch_size)
-    with torch.random.fork_rng(devices=[]), _threads(options.threads, forecast.parameters):
+    forecast = forecast_run(cls, name, config, shapes, split.train, options.batch_size)
+    with torch.random.fork_rng(devices=[]), _threads(options.threads, forecast):
         if not cls.learns_by_gradient():
             if on_forecast is not None:
                 on_forecast(forecast)
@@ -199,14 +198,14 @@ def _check_device(name: str) -> None:
 
 
 @contextmanager
-def _threads(requested: int, parameters: int) -> Iterator[None]:
+def _threads(requested: int, forecast: Forecast) -> Iterator[None]:
     """Set the number of torch threads for the training of a model.
 
     Steps of a small model are too short to share: on two idle cores a second thread brings nothing (MovieLens 100K,
     `mf`: 2.6 s with one, 2.8 s with two), and on busy ones the two wait for each other (4.9 s against 14 to 120 s).
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(requested or (1 if parameters < _SMALL_MODEL else before))
+    torch.set_num_threads(requested or (before if forecast.shares_threads else 1))
     try:
         yield
     finally:

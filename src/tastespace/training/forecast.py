@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from tastespace.data.interactions import Interactions
 from tastespace.errors import MemoryLimitError
 from tastespace.models.base import Model, Options, Shapes
 from tastespace.models.parts.meta_device import shapes_only
 from tastespace.training.memory import free_memory
+
+_SMALL_MODEL = 1_000_000  # trained parameters
+_SMALL_CLOSED_FORM = 3e11  # operations: a few seconds
+_MARGIN = 2.0  # how much slower than a plain product a closed form may be
 
 
 @dataclass(frozen=True)
@@ -21,16 +26,25 @@ class Forecast:
     parameters: int
     memory_bytes: int
     seconds: float | None
+    operations: float = 0.0  # of a closed form, floating-point
+
+    @property
+    def shares_threads(self) -> bool:
+        """Whether its steps are long enough for several threads to share."""
+        return self.parameters >= _SMALL_MODEL or self.operations >= _SMALL_CLOSED_FORM
 
     def __str__(self) -> str:
         duration = "" if self.seconds is None else f", at most {_duration(self.seconds)}"
         return f"{self.parameters:,} parameters, about {self.memory_bytes / 2**20:,.0f} MiB{duration}"
 
 
-def forecast_memory(
+def forecast_run(
     cls: type[Model], name: str, config: Any, shapes: Shapes, rows: Interactions, batch_size: int
 ) -> Forecast:
-    """Forecast parameters and memory of a run; raise `MemoryLimitError` where the machine has less memory free."""
+    """Forecast parameters and memory of a run, and the seconds of a closed form that may take some.
+
+    Raises `MemoryLimitError` where the machine has less memory free.
+    """
     needed = cls.memory_bytes(config, shapes, len(rows), batch_size)
     free = free_memory()
     if free is not None and needed > free:
@@ -40,7 +54,22 @@ def forecast_memory(
         )
     with shapes_only():
         parameters = sum(parameter.numel() for parameter in cls(config, shapes).parameters())
-    return Forecast(parameters, needed, None)
+    operations = cls.operations(config, shapes, len(rows))
+    seconds = None
+    if operations >= _SMALL_CLOSED_FORM:
+        seconds = _MARGIN * operations / _operations_per_second()
+    return Forecast(parameters, needed, seconds, operations)
+
+
+def _operations_per_second() -> float:
+    """Floating-point operations that a product of matrices in single precision does in a second, here and now."""
+    matrix = torch.ones(1024, 1024)
+    best = math.inf
+    for _ in range(3):
+        started = time.perf_counter()
+        torch.mm(matrix, matrix)
+        best = min(best, time.perf_counter() - started)
+    return float(2 * len(matrix) ** 3 / best)
 
 
 def longest_seconds(model: Model, rows: Interactions, options: Options) -> float:

@@ -16,7 +16,7 @@ from tastespace.evaluation.significance import holm, wilcoxon
 from tastespace.models.base import Model, Options
 from tastespace.training.baselines import BASELINES, METRICS, BaselineComparison
 from tastespace.training.build import build_model, shapes_of
-from tastespace.training.forecast import forecast_memory
+from tastespace.training.forecast import forecast_run
 
 _MOST_USERS = 5_000
 _MOST_ITEMS = 50_000  # item_knn takes 20 s on Gowalla, 40,981 items, and four times as long on twice as many
@@ -78,7 +78,7 @@ def _fit_baseline(name: str, inner: Split) -> Model:
     """Fit a baseline with its defaults; `MemoryLimitError` where it would not fit this machine."""
     cls, options = models.get(name), Options()
     config, shapes = cls.resolve_config(cls.Config(), inner), shapes_of(cls, inner, None)
-    forecast_memory(cls, name, config, shapes, inner.train, options.batch_size)
+    forecast_run(cls, name, config, shapes, inner.train, options.batch_size)
     return build_model(name, config, shapes, options, inner.train, None)
 
 

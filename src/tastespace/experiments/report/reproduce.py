@@ -43,13 +43,14 @@ def _command(figures: Figures) -> str:
     if figures.protocol != "ready":
         source = ["--data", figures.data, "--protocol", figures.protocol]
     seeds = ["--seeds", str(figures.document.get("seeds", 1)), "--k", figures.k]
+    alone = [] if _has_references(figures) else ["--no-references"]
     first_seeds = [
         word
         for row in figures.rows
         if row.seeds and row.seeds[0] != 0
         for word in ("--set", f"{row.name}.seed={row.seeds[0]}")
     ]
-    return shlex.join(["tastespace", "compare", *source, "--models", ",".join(models), *seeds, *first_seeds])
+    return shlex.join(["tastespace", "compare", *source, "--models", ",".join(models), *alone, *seeds, *first_seeds])
 
 
 def _python(figures: Figures) -> list[str]:
@@ -64,12 +65,18 @@ def _python(figures: Figures) -> list[str]:
     split = f"split = ts.split(ts.open_data({literal(figures.data)}), {literal(figures.protocol)})"
     if figures.protocol == "ready":
         split = "split = ...  # your own split"
+    alone = "" if _has_references(figures) else ", references=False"
     return [
         *lines,
         "}",
         split,
-        f"comparison = ts.compare({literal(models)}, split, seeds={seeds}, k={figures.k}, settings=settings)",
+        f"comparison = ts.compare({literal(models)}, split, seeds={seeds}, k={figures.k}, settings=settings{alone})",
     ]
+
+
+def _has_references(figures: Figures) -> bool:
+    """Whether the references were compared too."""
+    return figures.document.get("references") != []
 
 
 def _settings(row: Row) -> dict[str, Any]:
