@@ -1,5 +1,7 @@
 """EASE against its closed form in dense numpy."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -78,6 +80,35 @@ def test_the_smaller_matrix_is_inverted() -> None:
     cost = ts.train("ease", whole(small())).model.operations
     assert cost(None, few_users, 93_000) < 0.2 * cost(None, few_items, 170_000)
     assert cost(None, few_items, 170_000) == 12_000**3
+
+
+MEASURE = """
+import resource, sys
+from tastespace.data.synthetic import planted_taste
+from tastespace.models import ease
+from tastespace.models.base import Shapes
+
+def prepare(n_users, n_items):
+    log = planted_taste(n_users, n_items, 20.0).interactions
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model = ease.Ease(ease.EaseConfig(), Shapes(n_users, n_items))
+    model.prepare(log)
+    used = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return used, model.memory_bytes(model.config, model.shapes, len(log), 0)
+
+ease._by_users = lambda *_: sys.argv[1] == "users"
+prepare(400, 400)
+print(*prepare(1500, 4000))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
+@pytest.mark.parametrize("by", ["items", "users"])
+def test_the_forecast_of_memory_is_what_training_takes(by: str) -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE, by], capture_output=True, text=True, check=True)
+    used, forecast = map(int, done.stdout.split())
+    assert 0.7 * forecast < used < 1.2 * forecast
+    assert forecast < 3 * 4 * 4000**2
 
 
 def test_weights_are_solved_in_the_memory_of_the_model() -> None:

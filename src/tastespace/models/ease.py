@@ -38,7 +38,7 @@ class EaseConfig:
 class Ease(Model):
     """Score of an item: a weighted sum over the history, with weights from one matrix inversion.
 
-    Costs N x N numbers of memory and about N^3 operations.
+    Costs N x N numbers of memory, and about N^3 operations, far fewer where there are few users: benchmarks/ease.py.
     """
 
     about = "linear item-item weights in closed form"

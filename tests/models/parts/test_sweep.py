@@ -48,6 +48,20 @@ def test_a_matrix_that_cannot_be_inverted_to_precision_is_refused(
     assert not sweep(matrix)
 
 
+def test_the_number_of_threads_changes_nothing() -> None:
+    before = torch.get_num_threads()
+    swept = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            swept.append(correlations(1000, torch.float32))
+            assert sweep(swept[-1])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*swept)
+
+
 def test_precision_is_that_of_the_numbers() -> None:
     matrix = torch.eye(5, dtype=torch.float64)
     matrix[0, 4] = matrix[4, 0] = 1 - 1e-7
