@@ -22,7 +22,7 @@ from tastespace.errors import MemoryLimitError, TrainingError
 from tastespace.evaluation import Evaluator, parse_metric
 from tastespace.models.base import Options, Shapes
 from tastespace.training.build import build_model
-from tastespace.training.forecast import forecast_memory
+from tastespace.training.forecast import forecast_run
 from tastespace.training.validation import can_validate, sample_users
 
 _METRIC = "ndcg@10"
@@ -68,7 +68,7 @@ def choose_settings(
     def measure(candidate: Any, tick: Ticker) -> float:
         if candidate not in known:
             try:
-                forecast_memory(cls, name, candidate, shapes, inner.train, options.batch_size)
+                forecast_run(cls, name, candidate, shapes, inner.train, options.batch_size)
                 cheap = replace(candidate, **cls.search_with)
                 model = build_model(name, cheap, shapes, options, inner.train, features).eval()
                 known[candidate] = evaluator.mean(wrap(model.scorer()), parse_metric(_METRIC)[0])
