@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tastespace.experiments.cold_start import ColdStartReport, measure_cold_start
     from tastespace.experiments.comparison import Comparison, compare, evaluate
     from tastespace.experiments.rule_impact import measure_rule_impact
+    from tastespace.experiments.tuning import tune
+    from tastespace.experiments.tuning.result import Trial, Tuning
     from tastespace.serving.answer import Answer, Explanation, Reason
     from tastespace.serving.batch import recommend_all
     from tastespace.serving.recommender import Recommender
@@ -53,6 +55,8 @@ _HOME = {
     "Rules": "serving.rules",
     "Split": "data.split",
     "Table": "data.dataset",
+    "Trial": "experiments.tuning.result",
+    "Tuning": "experiments.tuning.result",
     "Vocabulary": "data.vocabulary",
     "compare": "experiments.comparison",
     "evaluate": "experiments.comparison",
@@ -69,6 +73,7 @@ _HOME = {
     "recommend_all": "serving.batch",
     "split": "data.split",
     "train": "training.fit",
+    "tune": "experiments.tuning",
 }
 
 __all__ = [
@@ -88,6 +93,8 @@ __all__ = [
     "Split",
     "Table",
     "TastespaceError",
+    "Trial",
+    "Tuning",
     "Vocabulary",
     "compare",
     "evaluate",
@@ -104,6 +111,7 @@ __all__ = [
     "recommend_all",
     "split",
     "train",
+    "tune",
 ]
 
 

@@ -26,6 +26,9 @@ else:
     AutoInt = int | Literal["auto"]
     AutoFloat = float | Literal["auto"]
 
+RelevantWith = Mapping[str, tuple[str, tuple[Any, ...]]]
+"""Option to (another option, the values of it under which the first has an effect): a config's `RELEVANT_WITH`."""
+
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

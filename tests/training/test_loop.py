@@ -140,3 +140,20 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch(board: Dataset, monkeyp
     monkeypatch.setattr(models.get("mf"), "loss", lambda self, batch: self.user.sum() * float("nan"))
     with pytest.raises(TrainingError, match=r"loss of mf became nan in epoch 1, batch 1, at learning rate 0\.06"):
         ts.train("mf", split(board, "article"))
+
+
+def test_each_epoch_of_the_search_is_told_and_what_it_raises_ends_the_training(board: Dataset) -> None:
+    told: list[loop.Epoch] = []
+    fit = training.fit("mf", split(board, "article"), options=Options(epochs=3, batch_size=500), on_epoch=told.append)
+    assert tuple(told) == fit.history  # those of the refit are not told
+
+    class EnoughError(Exception):
+        pass
+
+    def stop(epoch: loop.Epoch) -> None:
+        told.append(epoch)
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        training.fit("mf", split(board, "article"), options=Options(epochs=3), on_epoch=stop)
+    assert told[-1].epoch == 1

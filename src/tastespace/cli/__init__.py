@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tastespace.cli import bundle, cold_start, compare, demo, evaluate, info, recommend, train
+from tastespace.cli import bundle, cold_start, compare, demo, evaluate, info, recommend, train, tune
 from tastespace.cli.errors import guarded
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ for command in (
     demo.demo,
     info.fetch,
     train.train,
+    tune.tune,
     evaluate.evaluate,
     compare.compare,
     cold_start.cold_start,

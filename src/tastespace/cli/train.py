@@ -2,13 +2,14 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tastespace.cli import options as o
 from tastespace.cli import output
 from tastespace.data.read_options import ReadOptions
+from tastespace.errors import OptionError
 
 if TYPE_CHECKING:
     from tastespace.training.forecast import Forecast
@@ -20,10 +21,25 @@ _NOT_REPEATED = ("model", "settings", "force", "resume", "baselines", "json")  #
 def train(
     context: typer.Context,
     data: o.Data = None,
-    model: Annotated[str, typer.Option(help="Name of the model; `tastespace models` lists them.")] = "mf",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the model; `tastespace models` lists them. Default: mf, or that of --config.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory to save the model to.")] = Path("models/default"),
     protocol: o.Protocol = None,
     settings: o.Settings = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Model and options in TOML, as `tastespace tune --out` writes them; --set overrides them.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace a model that is there already.")] = False,
     resume: Annotated[bool, typer.Option(help="Resume an interrupted training.")] = False,
     baselines: Annotated[
@@ -47,7 +63,8 @@ def train(
     from tastespace.serving.recommender import Recommender
     from tastespace.training.fit import configure, fit
 
-    config, options = configure(model, o.parse_settings(settings))
+    model, chosen = _model_and_settings(model, config_file, o.parse_settings(settings))
+    config, options = configure(model, chosen)
     check_can_write(out, force=force)
     split = o.open_split(
         protocol,
@@ -125,6 +142,20 @@ def _command_for(model: str, context: typer.Context) -> str:
         if source is not None and source.name == "COMMANDLINE" and name not in _NOT_REPEATED:
             words += [option.opts[0], str(context.params[name])]
     return shlex.join([*words, "--force"])
+
+
+def _model_and_settings(
+    model: str | None, config_file: Path | None, settings: dict[str, str]
+) -> tuple[str, dict[str, Any]]:
+    """The model and its options: from the config file where there is one, overridden by --set."""
+    from tastespace.training.config_file import read_config
+
+    if config_file is None:
+        return model or "mf", dict(settings)
+    found = read_config(config_file)
+    if model not in (None, found.model):
+        raise OptionError(f"{config_file} is for {found.model}, not for {model}; leave --model out")
+    return found.model, {**found.settings, **settings}
 
 
 def _show_forecast(model: str, forecast: "Forecast") -> None:

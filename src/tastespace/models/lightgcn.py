@@ -9,14 +9,14 @@ falls on layer 0 under softmax alone (`layer_l2`): under the other losses on the
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from tastespace.config import option
+from tastespace.config import RelevantWith, option
 from tastespace.data.interactions import Interactions
 from tastespace.models.base import Factored, Options, Shapes
 from tastespace.models.parts import batches, objective
@@ -33,6 +33,11 @@ class LightGCNConfig(Objective):
 
     layers: int = option(3, "K: graph convolution layers", usual=(1, 4), at_least=0)
     layer_l2: float = option(1e-4, "L2 regularisation λ of the layer-0 vectors (softmax)", usual=(0, 1e-2), at_least=0)
+
+    RELEVANT_WITH: ClassVar[RelevantWith] = {
+        **Objective.RELEVANT_WITH,
+        "layer_l2": ("loss", ("softmax", "sampled-softmax")),
+    }
 
 
 class LightGCN(Factored):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tastespace.config import option
+from tastespace.config import RelevantWith, option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Model, Options, Shapes
@@ -53,6 +53,13 @@ class NCFConfig(Objective):
     shortlist: int = option(
         0, "length of a shortlist by the GMF path that is re-ranked; 0: score every item", at_least=0
     )
+
+    RELEVANT_WITH: ClassVar[RelevantWith] = {
+        **Objective.RELEVANT_WITH,
+        "pretrain_epochs": ("pretrain", (True,)),
+        "mlp_weight": ("paths", ("both",)),
+        "dropout": ("paths", ("both", "mlp")),
+    }
 
 
 class NCF(Model):

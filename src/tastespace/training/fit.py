@@ -102,6 +102,7 @@ def fit(
     resume: bool = False,
     progress: bool | None = None,
     on_forecast: Callable[[Forecast], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
     baselines: bool = True,
 ) -> Fit:
     """Train a model on a split.
@@ -109,8 +110,9 @@ def fit(
     Where the protocol brings validation rows, the best epoch's weights are kept; where it brings none, part of the
     training rows picks the epoch and (`options.refit`) the model is fitted again on all of them. With `checkpoint`
     the run can be resumed after an interruption and ends as if there had been none. `on_forecast` is called once with
-    the `Forecast` before the start. Raises `MemoryLimitError` for a run that would not fit, `TrainingError` for a loss
-    that is not finite.
+    the `Forecast` before the start, `on_epoch` after each epoch but those of the refit; an exception that it raises
+    ends the training. Raises `MemoryLimitError` for a run that would not fit, `TrainingError` for a loss that is not
+    finite.
 
     Options that are "auto" are settled first, by rule or by a short search on the validation rows (`Fit.search`).
     With `baselines`, the model is compared with `item_knn` and `popularity` on the validation rows, all fitted without
@@ -150,7 +152,9 @@ def fit(
                 baselines=compared,
                 search=search,
             )
-        run = TrainingRun(name, config, options, split, shapes, features, checkpoint, forecast, on_forecast, baselines)
+        run = TrainingRun(
+            name, config, options, split, shapes, features, checkpoint, forecast, on_forecast, baselines, on_epoch
+        )
         if resume and checkpoint is not None:
             run.restore(load_checkpoint(checkpoint))
         model = run.execute(progress).eval()

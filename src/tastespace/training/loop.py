@@ -66,6 +66,7 @@ class TrainingRun:
     forecast: Forecast
     on_forecast: Callable[[Forecast], None] | None
     with_baselines: bool = False
+    on_epoch: Callable[[Epoch], None] | None = None
     baselines: BaselineComparison | None = None  # of the search, if `with_baselines`
     comparison_seconds: float = 0.0
     epochs: list[Epoch] = field(default_factory=list)  # of the search; the refit repeats its learning rates
@@ -119,6 +120,8 @@ class TrainingRun:
             note = f"loss {loss:.4f}  {self.options.metric} {self.best_value:.4f} at {self.best_epoch}  rate {rate:.2g}"
             tick(number, note)
             self._take_snapshot("search", model, optimizer)
+            if self.on_epoch is not None:
+                self.on_epoch(self.epochs[-1])
         if self._best:
             model.load_state_dict(self._best)
         model.on_train_end(inner.train)

@@ -1,11 +1,14 @@
-"""Report page: comparisons as one HTML file, to choose a model by."""
+"""Report pages: comparisons as one HTML file, to choose a model by, and a tuning as another."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tastespace._atomic import write_text
 from tastespace.errors import OptionError
+
+if TYPE_CHECKING:
+    from tastespace.experiments.tuning.result import Tuning
 
 
 def check_can_write_page() -> None:
@@ -30,3 +33,11 @@ def write_page(path: str | Path, figures: Sequence[Mapping[str, Any]]) -> None:
     from tastespace.experiments.report.page import render
 
     write_text(Path(path), render(figures))
+
+
+def write_tuning_page(path: str | Path, tuning: "Tuning") -> None:
+    """Write a tuning as one page with plots, as `write_page` does a comparison."""
+    check_can_write_page()
+    from tastespace.experiments.report.tuning_page import render
+
+    write_text(Path(path), render(tuning))

@@ -9,13 +9,13 @@ in the log it is plain softmax.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tastespace.config import check, option
+from tastespace.config import RelevantWith, check, option
 from tastespace.data.split import Split
 from tastespace.models.base import Shapes
 from tastespace.models.parts import losses
@@ -66,6 +66,23 @@ class Objective:
     l2: float = option(
         0.01, "L2 regularisation λ of the vectors of a step (bpr, bce, gbce)", usual=(0, 0.1), at_least=0
     )
+
+    RELEVANT_WITH: ClassVar[RelevantWith] = {
+        "temperature": ("loss", ("softmax", "sampled-softmax")),
+        "interaction_temperature": ("loss", ("softmax", "sampled-softmax")),
+        "interaction_weight": ("loss", ("softmax",)),
+        "neutral_weight": ("loss", ("softmax",)),
+        "low_rated": ("loss", ("softmax",)),
+        "hard_negative_weight": ("loss", ("softmax",)),
+        "sampling": ("loss", ("sampled-softmax", "bpr", "bce", "gbce")),
+        "sampling_exponent": ("sampling", ("popularity", "mixed")),
+        "allow_false_negatives": ("loss", ("sampled-softmax", "bpr", "bce", "gbce")),
+        "shared_negatives": ("loss", ("sampled-softmax",)),
+        "negatives": ("loss", ("bpr", "bce", "gbce")),
+        "calibration": ("loss", ("gbce",)),
+        "l2": ("loss", ("bpr", "bce", "gbce")),
+    }
+    """Options without effect unless another has one of the values given; a search leaves them out then."""
 
     def __post_init__(self) -> None:
         check(self)
