@@ -1,9 +1,9 @@
 """A study: trials in a SQLite file or in memory, their sampling and pruning, through Optuna.
 
 Options are sampled by a tree-structured Parzen estimator (Bergstra et al. 2011, "Algorithms for hyper-parameter
-optimization"), whose seed follows from the study's seed and the trial's number: a resumed study goes on as if it had
-not been interrupted, and processes that share one do not repeat each other. A trial is stopped early where its best
-epoch so far is below the median of the earlier trials at that epoch.
+optimization") after ten random trials near the defaults. The seed of each trial follows from the study's seed and the
+trial's number: a resumed study goes on as if it had not been interrupted, and processes that share one do not repeat
+each other. A trial is stopped early where its best epoch so far is below the median of the earlier ones then.
 """
 
 import math
@@ -30,7 +30,7 @@ from tastespace.training.search_space import Domain, SearchSpace
 RECORDED_ERRORS = (TastespaceError, MemoryError)
 _STORAGE_ERRORS: tuple[type[Exception], ...] = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 _RANDOM_TRIALS = 10  # before the sampler learns from the earlier ones
-_WARM_UP_TRIALS, _WARM_UP_EPOCHS = 5, 4  # before trials are stopped early
+_WARM_UP_TRIALS, _WARM_UP_EPOCHS = 3, 4  # before trials are stopped early
 _FEWEST_FOR_IMPORTANCE, _BEST_FOR_IMPORTANCE = 10, 5  # trials: at all, and that count as the best
 _HEARTBEAT, _STALE_AFTER = 10, 40  # seconds; a process that is silent for longer has died
 _LOCKED_FOR = 60  # seconds to wait for another process that writes
@@ -91,8 +91,13 @@ class Study:
     def run_trial(self, objective: Callable[[optuna.Trial], float], default_params: Mapping[str, Any]) -> None:
         """Run one trial: that of the defaults where there is none yet, else one that the sampler proposes."""
         with self._guarded():
-            if not any(_is_default(trial) and not _is_lost(trial) for trial in self._trials()):
+            trials = self._trials()
+            if not any(_is_default(trial) and not _is_lost(trial) for trial in trials):
                 self._study.enqueue_trial(dict(default_params), user_attrs={"defaults": True})
+            elif len(trials) < _RANDOM_TRIALS:
+                names = np.random.default_rng([self.seed, len(trials)]).permutation(list(default_params))
+                kept = names[: len(names) // 2]  # a random trial leaves half of the options at their defaults
+                self._study.enqueue_trial({name: default_params[name] for name in kept})
 
         def seeded(trial: optuna.Trial) -> float:
             trial.study.sampler = optuna.samplers.TPESampler(
