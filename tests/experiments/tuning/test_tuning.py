@@ -71,6 +71,22 @@ def test_drawn_options_lie_in_their_ranges_and_reach_the_model(on: Split, monkey
         assert not trial.settings["dim"] & (trial.settings["dim"] - 1)
 
 
+def test_what_the_defaults_settled_is_not_settled_again(on: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = tuning_module.defaults
+    monkeypatch.setattr(tuning_module, "defaults", lambda name: {**real(name), "temperature": "auto"})
+    tuning = ts.tune("mf", on, trials=2, only=["dim"], settings={"epochs": 1})
+    assert tuning.trials[0].settings == {}
+    assert tuning.trials[1].settings == {"temperature": 1.2, "dim": tuning.trials[1].settings["dim"]}
+
+
+def test_the_sampler_knows_where_the_defaults_are(on: Split) -> None:
+    only = ["dim", "batch_size", "learning_rate", "negatives", "loss"]
+    tuner = Tuner.open("mf", on, metric="ndcg@10", only=only, settings={"epochs": 1})
+    tuner.run(trials=1)
+    (trial,) = tuner.study._study.trials
+    assert trial.params == {"log2(dim)": 6, "log2(batch_size)": 12, "learning_rate": 0.06, "loss": "softmax"}
+
+
 def test_heads_always_divide_the_dimension(ring: Dataset) -> None:
     rows = split(ring, "leave-last-out")
     only = ["dim", "heads"]

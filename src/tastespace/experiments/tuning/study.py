@@ -88,16 +88,19 @@ class Study:
                 "go on with the same command, or name another file with --study"
             )
 
-    def run_trial(self, objective: Callable[[optuna.Trial], float], default_params: Mapping[str, Any]) -> None:
-        """Run one trial: that of the defaults where there is none yet, else one that the sampler proposes."""
+    def run_trial(self, objective: Callable[[optuna.Trial], float]) -> None:
+        """Run one trial: that of the defaults where there is none yet, else one that the sampler proposes.
+
+        The first random trials leave half of the options at their defaults, which are rarely bad.
+        """
         with self._guarded():
             trials = self._trials()
             if not any(_is_default(trial) and not _is_lost(trial) for trial in trials):
-                self._study.enqueue_trial(dict(default_params), user_attrs={"defaults": True})
+                self._study.enqueue_trial({}, user_attrs={"defaults": True})
             elif len(trials) < _RANDOM_TRIALS:
-                names = np.random.default_rng([self.seed, len(trials)]).permutation(list(default_params))
-                kept = names[: len(names) // 2]  # a random trial leaves half of the options at their defaults
-                self._study.enqueue_trial({name: default_params[name] for name in kept})
+                params = next((trial.params for trial in trials if _is_default(trial)), {})
+                names = np.random.default_rng([self.seed, len(trials)]).permutation(sorted(params))
+                self._study.enqueue_trial({name: params[name] for name in names[: len(names) // 2]})
 
         def seeded(trial: optuna.Trial) -> float:
             trial.study.sampler = optuna.samplers.TPESampler(
@@ -116,6 +119,10 @@ class Study:
     def per_user(self, number: int) -> Any:
         """What was kept of the users' values of a trial, or None."""
         return self._trials()[number].user_attrs.get("per_user")
+
+    def settled(self) -> dict[str, Any]:
+        """Values of the options that are "auto", as the trial of the defaults settled them."""
+        return next((dict(trial.user_attrs.get("settled", {})) for trial in self._trials() if _is_default(trial)), {})
 
     def importance(self) -> dict[str, float]:
         """Importance of each option, largest first, adding up to 1, of those with an effect in 10 trials or more.
@@ -154,17 +161,30 @@ def suggest(trial: optuna.Trial, space: SearchSpace, values: Mapping[str, Any]) 
     return drawn
 
 
-def suggest_defaults(trial: optuna.Trial, space: SearchSpace, params: Mapping[str, Any]) -> None:
-    """Tell the sampler where the defaults are, as far as `params` says."""
+def suggest_defaults(trial: optuna.Trial, space: SearchSpace, values: Mapping[str, Any]) -> None:
+    """Tell the sampler where the defaults are: at these `values` of the options."""
+    params = _params_of(space, values)
+    trial.study.sampler = _Given(params)
     for domain in space.domains.values():
-        if param_of(domain) in params:
+        if _param(domain) in params:
             _draw(trial, domain)
 
 
-def params_of(space: SearchSpace, values: Mapping[str, Any]) -> dict[str, Any]:
+class _Given(optuna.samplers.TPESampler):
+    """Returns given values in place of drawn ones."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        super().__init__(seed=0)
+        self._params = params
+
+    def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: Any) -> Any:
+        return self._params[name]
+
+
+def _params_of(space: SearchSpace, values: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of the sampler at these values of the options, moved into their ranges.
 
-    Those of options without effect, and of values that are known only when the training has begun, are left out.
+    Those of options without effect, and of values that are no numbers, are left out.
     """
     params = {}
     for name, domain in space.domains.items():
@@ -172,15 +192,15 @@ def params_of(space: SearchSpace, values: Mapping[str, Any]) -> dict[str, Any]:
         if not space.is_relevant(name, values):
             continue
         if domain.choices and value in domain.choices:
-            params[param_of(domain)] = value
+            params[_param(domain)] = value
         elif not domain.choices and isinstance(value, int | float):
             inside = min(max(value, domain.low), domain.high)
             power = domain.scale == "powers of two"
-            params[param_of(domain)] = round(math.log2(inside) if power else inside) if domain.whole else inside
+            params[_param(domain)] = round(math.log2(inside) if power else inside) if domain.whole else inside
     return params
 
 
-def param_of(domain: Domain) -> str:
+def _param(domain: Domain) -> str:
     """Name of the sampler's parameter for an option: powers of two are drawn as whole exponents."""
     return f"log2({domain.name})" if domain.scale == "powers of two" else domain.name
 
@@ -194,7 +214,7 @@ def _draw(trial: optuna.Trial, domain: Domain) -> Any:
     if domain.choices:
         return trial.suggest_categorical(domain.name, domain.choices)
     if domain.scale == "powers of two":
-        return 2 ** trial.suggest_int(param_of(domain), round(math.log2(domain.low)), round(math.log2(domain.high)))
+        return 2 ** trial.suggest_int(_param(domain), round(math.log2(domain.low)), round(math.log2(domain.high)))
     log = domain.scale == "logarithmic"
     if domain.whole:
         return trial.suggest_int(domain.name, int(domain.low), int(domain.high), log=log)

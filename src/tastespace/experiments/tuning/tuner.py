@@ -24,7 +24,7 @@ from tastespace.evaluation import Evaluator, parse_metric
 from tastespace.evaluation.significance import Estimate, bootstrap
 from tastespace.experiments.tuning import DEFAULT_TRIALS
 from tastespace.experiments.tuning.result import Trial, Tuning
-from tastespace.experiments.tuning.study import RECORDED_ERRORS, Study, params_of, suggest, suggest_defaults
+from tastespace.experiments.tuning.study import RECORDED_ERRORS, Study, suggest, suggest_defaults
 from tastespace.training.fit import Fit, configure, fit
 from tastespace.training.loop import Epoch
 from tastespace.training.search_space import SearchSpace, defaults, search_space
@@ -96,10 +96,9 @@ class Tuner:
             raise OptionError(f"budget is {budget}, but a positive number of seconds is expected")
         most = DEFAULT_TRIALS if trials is None and budget is None else trials
         ends = float("inf") if budget is None else time.monotonic() + budget
-        default_params = params_of(self.space, self._default_values())
         while (most is None or len(self.study.trials()) < most) and time.monotonic() < ends:
-            run = _Run(self, default_params, ends, progress)
-            self.study.run_trial(run.objective, default_params)
+            run = _Run(self, ends, progress)
+            self.study.run_trial(run.objective)
             if run.refused is not None:
                 raise run.refused
             if on_trial is not None:
@@ -107,7 +106,7 @@ class Tuner:
 
     def result(self) -> Tuning:
         """Gather what the study holds."""
-        initial = {**defaults(self.name), **self.fixed}
+        initial = {**defaults(self.name), **self.fixed, **self.study.settled()}
         chooses_epoch = self.metric != initial.get("metric", self.metric)  # so that train does as the trials did
         tuning = Tuning(
             model=self.name,
@@ -117,7 +116,7 @@ class Tuner:
             users=len(self.evaluator.users),
             fixed={**self.fixed, **({"metric": self.metric} if chooses_epoch else {})},
             searched=self.space.domains,
-            default_values={name: initial[name] for name in self.space.domains},
+            default_values={name: value for name, value in initial.items() if name in self.space.domains},
             trials=tuple(self.study.trials()),
             difference=None,
             importance=self.study.importance(),
@@ -131,12 +130,6 @@ class Tuner:
         if ours is None or theirs is None or len(ours) != len(theirs):
             return None
         return bootstrap(ours - theirs)
-
-    def _default_values(self) -> dict[str, Any]:
-        """Defaults of all options, those that follow from the log resolved where they can be."""
-        config, options = configure(self.name, self.fixed)
-        resolved = models.get(self.name).resolve_config(config, self.split)
-        return {**configs.to_mapping(options), **configs.to_mapping(resolved)}
 
     def trained(self, settings: Mapping[str, Any], progress: bool | None, on_epoch: Callable[[Epoch], None]) -> Fit:
         """Train one configuration on the rows that are neither validation nor test rows."""
@@ -164,19 +157,17 @@ class Tuner:
 class _Run:
     """One trial in the making."""
 
-    def __init__(self, tuner: Tuner, default_params: Mapping[str, Any], ends: float, progress: bool | None) -> None:
-        self._tuner, self._default_params, self._ends, self._progress = tuner, default_params, ends, progress
+    def __init__(self, tuner: Tuner, ends: float, progress: bool | None) -> None:
+        self._tuner, self._ends, self._progress = tuner, ends, progress
         self.number = -1
         self.refused: OptionError | None = None  # of the defaults: no trial could do with the fixed options
 
     def objective(self, trial: optuna.Trial) -> float:
         """Train, validate, and record what was set, how long it took and what went wrong."""
         tuner, self.number = self._tuner, trial.number
-        settings: dict[str, Any] = {}
-        if trial.user_attrs.get("defaults"):
-            suggest_defaults(trial, tuner.space, self._default_params)
-        else:
-            settings = suggest(trial, tuner.space, {**defaults(tuner.name), **tuner.fixed})
+        initial, is_default = {**defaults(tuner.name), **tuner.fixed}, bool(trial.user_attrs.get("defaults"))
+        drawn = {} if is_default else suggest(trial, tuner.space, initial)
+        settings = drawn if is_default else {**tuner.study.settled(), **drawn}
         trial.set_user_attr("settings", settings)
         before = tuner.study.trials()
         started = time.perf_counter()
@@ -184,8 +175,12 @@ class _Run:
             fitted = tuner.trained(settings, self._progress, lambda epoch: self._after_epoch(trial, before, epoch))
             trial.set_user_attr("seconds", fitted.seconds)
             values = tuner.validated(fitted)
+            if is_default:
+                settled = {**configs.to_mapping(fitted.options), **configs.to_mapping(fitted.model.config)}
+                suggest_defaults(trial, tuner.space, {**initial, **settled})
+                trial.set_user_attr("settled", _settled(initial, settled))
         except RECORDED_ERRORS as error:
-            if isinstance(error, OptionError) and trial.user_attrs.get("defaults"):
+            if isinstance(error, OptionError) and is_default:
                 self.refused = error
                 raise
             trial.set_user_attr("error", str(error) or "this machine has not enough free memory for that")
@@ -196,7 +191,7 @@ class _Run:
             raise
         value = float(values.mean())
         best = max((other.value or 0.0 for other in before if other.state == "finished"), default=-1.0)
-        if value > best or trial.user_attrs.get("defaults"):  # the others are never compared user by user
+        if value > best or is_default:  # the others are never compared user by user
             trial.set_user_attr("per_user", _pack(values))
         return value
 
@@ -217,6 +212,15 @@ def _fixed(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     config, options = configure(name, settings)
     known = {**configs.to_mapping(options), **configs.to_mapping(config)}
     return {option: known[option] for option in settings}
+
+
+def _settled(initial: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers in place of "auto", so that no later trial has to find them again."""
+    return {
+        name: values[name]
+        for name, value in initial.items()
+        if value == "auto" and isinstance(values.get(name), int | float)
+    }
 
 
 def _pack(values: NDArray[np.float64]) -> str:
