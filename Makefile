@@ -42,6 +42,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/prose.py
+	$(BIN)/python benchmarks/neighbours.py
 	$(BIN)/python benchmarks/answers.py
 	$(BIN)/python benchmarks/own_implementations.py
 

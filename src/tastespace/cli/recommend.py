@@ -171,7 +171,7 @@ def similar_items(
     k: K = 10,
     json: AsJson = False,
 ) -> None:
-    """Most similar items, by cosine of their embeddings.
+    """Most similar items: cosine of embeddings, shrunk for items that few users like.
 
     Example: tastespace similar-items models/films "Toy Story"
     """

@@ -179,11 +179,11 @@ class Model(nn.Module, abc.ABC):
         return None
 
     def item_embeddings(self) -> Tensor | None:
-        """(N, D) vectors whose cosine is the similarity of items, or None where the model has none."""
+        """(N, D) vectors whose cosines compare items, or None where the model has none."""
         return None
 
     def query_embeddings(self, queries: Queries) -> Tensor | None:
-        """(B, D) vectors whose cosine is the similarity of users, or None where the model has none."""
+        """(B, D) vectors whose cosines compare users, or None where the model has none."""
         return None
 
 

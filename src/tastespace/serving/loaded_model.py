@@ -18,6 +18,7 @@ from tastespace.index import ExactIndex, Index
 from tastespace.serving.bundle import Bundle
 from tastespace.serving.loading import load_model, read_features, read_index
 from tastespace.serving.manifest import check_digest, index_files
+from tastespace.serving.neighbours import unit_rows, weigh_by_evidence
 from tastespace.serving.reranking import ResolvedRules
 from tastespace.serving.rules import Rules
 
@@ -116,8 +117,8 @@ class LoadedModel:
                 raise BundleError(f"{self.bundle.folder} was changed while it was loaded; load it again") from error
 
     @cached_property
-    def item_cosine_index(self) -> ExactIndex:
-        """Index of item vectors of length 1, biases left out; `OptionError` for a model without vectors."""
+    def unit_item_vectors(self) -> NDArray[np.float32]:
+        """(N, D) item vectors of length 1, biases left out; `OptionError` for a model without vectors."""
         vectors = self._without_bias("items")
         if vectors is None:
             embeddings = self.model.item_embeddings()
@@ -126,10 +127,17 @@ class LoadedModel:
             vectors = self.cold_items.fill_rows(embeddings.detach().numpy())
             if self.bundle.added_items is not None:
                 vectors = self.bundle.added_items.extend_rows(vectors)
-        return ExactIndex.build(_unit(vectors))
+        return unit_rows(vectors)
 
     @cached_property
-    def user_cosine_index(self) -> ExactIndex:
+    def item_neighbour_index(self) -> ExactIndex:
+        """Index of items whose inner products with unit vectors are similarities; `OptionError` without vectors."""
+        known = self.likes[: self.bundle.n_known, None].astype(np.float32)
+        likes = self.with_added_items(self.cold_items.fill_rows(known)[:, 0])
+        return ExactIndex.build(weigh_by_evidence(self.unit_item_vectors, likes))
+
+    @cached_property
+    def user_neighbour_index(self) -> ExactIndex:
         """Index of user vectors of length 1, biases left out; `OptionError` for a model without vectors."""
         vectors = self._without_bias("users")
         if vectors is None:
@@ -147,7 +155,7 @@ class LoadedModel:
                         )
                     chunks.append(embeddings.numpy())
             vectors = np.concatenate(chunks)
-        return ExactIndex.build(_unit(vectors))
+        return ExactIndex.build(unit_rows(vectors))
 
     def _without_bias(self, name: str) -> NDArray[np.float32] | None:
         vectors = self.bundle.vectors.get(name)
@@ -238,8 +246,3 @@ class LoadedModel:
                 self._resolved_rules.clear()
             self._resolved_rules[rules] = ResolvedRules.of(rules, self.attributes, self.bundle.items, self.likes)
         return self._resolved_rules[rules]
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)

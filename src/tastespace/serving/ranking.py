@@ -70,7 +70,7 @@ def _rerank(loaded: LoadedModel, question: Question, item_filter: Filter, k: int
         scores = np.concatenate([ranking.scores for ranking in candidates])[first]
         order = np.lexsort((items, -scores))
         items, scores = items[order], scores[order]
-        directions = loaded.item_cosine_index.vectors if rules.rules.mmr < 1 else None
+        directions = loaded.unit_item_vectors if rules.rules.mmr < 1 else None
         reranked = rerank(rules, items, scores, k, remaining, directions)
         if not reranked.needs_candidates or len(items) >= n_remaining:
             break

@@ -23,6 +23,7 @@ from tastespace.serving.explanations import explain_score
 from tastespace.serving.export import bundle_of, overlap_with
 from tastespace.serving.loaded_model import LoadedModel
 from tastespace.serving.manifest import read_baselines
+from tastespace.serving.neighbours import unit_rows
 from tastespace.serving.questions import question_of_split, resolve_filter, resolve_question
 from tastespace.serving.ranking import rank, score_item
 from tastespace.serving.rules import Rules
@@ -160,7 +161,7 @@ class Recommender:
     def unit_item_vectors(self) -> NDArray[np.float32] | None:
         """(N, D) item vectors of length 1, whose inner products are cosines; None where the model has none."""
         try:
-            return self.loaded.item_cosine_index.vectors
+            return self.loaded.unit_item_vectors
         except OptionError:
             return None
 
@@ -185,7 +186,11 @@ class Recommender:
         return Explanation(plain(self.bundle.items.ids[index]), score, question.route, reasons, adds_up, question.notes)
 
     def similar_items(self, item: Any, k: int = 10) -> Answer:
-        """Find the `k` most similar items by the cosine of their vectors, among items that somebody liked."""
+        """Find the `k` most similar items, among items that somebody liked.
+
+        A score is the cosine of the two vectors times the evidence for the neighbour, n / (n + 1) with n users who
+        like it: what next to nobody has tried comes late, however close it seems (see `serving.neighbours`).
+        """
         index = int(self.bundle.items.index_of([item])[0])
         comparable = self.loaded.likes > 0
         if self.loaded.item_encoder.columns:  # items without interactions are placed by their attributes
@@ -194,15 +199,15 @@ class Recommender:
             raise UnknownIdError(
                 f"nobody in the training data liked item {shown(item)}, so there is no taste to compare"
             )
-        return self._similar(self.loaded.item_cosine_index, index, k, comparable, self.bundle.items)
+        return self._similar(self.loaded.item_neighbour_index, index, k, comparable, self.bundle.items)
 
     def similar_users(self, user: Any, k: int = 10) -> Answer:
-        """Find the `k` most similar users by their vectors' cosine, among users with a liked item; ids in `items`."""
+        """Find the `k` most similar users by the cosine of vectors, among users with a liked item; ids in `items`."""
         index = int(self.bundle.users.index_of([user])[0])
         active = np.diff(self.bundle.histories.positives().offsets) > 0
         if not active[index]:
             raise UnknownIdError(f"user {shown(user)} liked nothing in the training data, so their taste is unknown")
-        return self._similar(self.loaded.user_cosine_index, index, k, active, self.bundle.users)
+        return self._similar(self.loaded.user_neighbour_index, index, k, active, self.bundle.users)
 
     def find_item(self, text: str) -> Any:
         """Find an item's id by what a person typed: an id, a title, or a part of a title that fits one item."""
@@ -242,7 +247,9 @@ class Recommender:
         self, index: ExactIndex, row: int, k: int, candidates: NDArray[np.bool_], vocabulary: Vocabulary
     ) -> Answer:
         check_k(k, len(vocabulary), vocabulary.noun)
-        neighbours = index.search(index.vectors[row : row + 1], k, exclude=[np.array([row])], allow=candidates)
+        neighbours = index.search(
+            unit_rows(index.vectors[row : row + 1]), k, exclude=[np.array([row])], allow=candidates
+        )
         filled = neighbours.indices[0] >= 0
         ids = vocabulary.ids[neighbours.indices[0][filled]]
         return Answer(tuple(ids.tolist()), tuple(neighbours.scores[0][filled].tolist()), "similar")
