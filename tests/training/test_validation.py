@@ -8,13 +8,14 @@ import pytest
 
 import tastespace as ts
 from tastespace.data.dataset import Dataset
+from tastespace.data.interactions import Interactions
 from tastespace.data.split import Split, split, whole
 from tastespace.data.synthetic import planted_taste
 from tastespace.errors import MemoryLimitError
 from tastespace.evaluation import Evaluator
 from tastespace.training import fit as training
 from tastespace.training import validation
-from tests.build import dataset
+from tests.build import dataset, numbered
 
 
 def mean_ndcg(fit: ts.Fit, on: Split) -> float:
@@ -93,15 +94,32 @@ def test_without_validation_rows_the_reason_is_told() -> None:
 
 def test_what_would_take_minutes_is_left_out_with_the_reason(shop: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(validation, "_MOST_ITEMS", 10)
+        patch.setattr(validation, "_MOST_SECONDS", 0.0)
         found = ts.train("spectral", split(shop, "article"), dim=8).baselines
-        assert "not compared with item_knn: with 200 items it takes minutes; tastespace compare" in str(found)
+        assert "not compared with item_knn: it would take about 0 s; tastespace compare waits" in str(found)
         assert found is not None
         assert list(found.values) == ["spectral", "popularity"]
     monkeypatch.setattr(training, "_LONG", 0.0)
     again = ts.train("spectral", split(shop, "article"), dim=8).baselines
     assert "popularity: a second fit, without the validation rows, would take 0 s" in str(again)
     assert ts.train("spectral", split(shop, "leave-last-out"), dim=8).baselines.values  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("users", "items", "likes", "seconds"),
+    [
+        (100, 10_000, 100, 1e-8 * 1e6 + 3e-7 * 1e6),  # no pair need be there twice
+        (10_000, 100, 100, 1e-8 * 1e8 + 3e-7 * 1e4),  # most pairs are
+    ],
+)
+def test_the_seconds_of_counting_follow_the_pairs(users: int, items: int, likes: int, seconds: float) -> None:
+    rows = Interactions.of(
+        np.repeat(np.arange(users), likes),
+        (np.arange(users * likes) % likes),
+        numbered(users, "user"),
+        numbered(items, "item"),
+    )
+    assert validation._seconds_of_counting(replace(whole(Dataset("wide", rows)), train=rows)) == pytest.approx(seconds)
 
 
 def test_a_baseline_that_would_not_fit_the_machine_is_left_out(shop: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

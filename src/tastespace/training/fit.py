@@ -139,7 +139,8 @@ def fit(
             model = build_model(name, config, shapes, options, split.train, features)
             seconds = time.perf_counter() - started
             health = check_health(model.eval(), split)
-            compared = _compare_closed_form(name, model, options, split, features, seconds) if baselines else None
+            once = seconds - (0.0 if search is None else search.seconds)
+            compared = _compare_closed_form(name, model, options, split, features, once) if baselines else None
             return Fit(
                 name,
                 model,
