@@ -44,7 +44,8 @@ def test_a_model_that_loses_to_counting_ends_with_the_command_that_trains_the_be
 ) -> None:
     log, out = write_log(tmp_path / "my log.csv", planted_taste(300, 200, 20, n_tastes=10, skew=0.3)), tmp_path / "m"
     words = ("train", "--data", log, "--protocol", "article", "--model", "popularity", "--out", out)
-    done = run(*words, "--set", "days=9")
+    (tmp_path / "c.toml").write_text('model = "popularity"')
+    done = run(*words, "--set", "days=9", "--config", tmp_path / "c.toml")
     assert "  validation NDCG@10: popularity 0." in done.stdout
     better = f"tastespace train --model item_knn --data '{log}' --out {out} --protocol article --force"
     assert done.stderr.strip().endswith(f"train it with: {better}")

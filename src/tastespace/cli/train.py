@@ -14,7 +14,7 @@ from tastespace.errors import OptionError
 if TYPE_CHECKING:
     from tastespace.training.forecast import Forecast
 
-_NOT_REPEATED = ("model", "settings", "force", "resume", "baselines", "json")  # where another model is advised
+_NOT_REPEATED = ("model", "settings", "config_file", "force", "resume", "baselines", "json")  # of another model
 
 
 @o.with_read_options
