@@ -81,6 +81,16 @@ def test_what_is_set_by_hand_is_not_searched(shop: Dataset, name: str) -> None:
     assert {option: getattr(again.model.config, option) for option in chosen.settings} == dict(chosen.settings)
 
 
+@pytest.mark.parametrize("name", SEARCHED)
+def test_any_one_option_may_be_left_at_auto(shop: Dataset, name: str) -> None:
+    ranges = models.get(name).ranges(Shapes(shop.interactions.n_users, shop.interactions.n_items))
+    for left in ranges:
+        by_hand = {option: ranges[option].start for option in ranges if option != left}
+        fit = ts.train(name, split(shop), baselines=False, **by_hand)
+        assert (fit.search is None) == (len(ranges[left].values) == 1)
+        assert {option: getattr(fit.model.config, option) for option in by_hand} == by_hand
+
+
 def test_a_search_finds_the_planted_number_of_tastes_where_the_rule_does_not() -> None:
     on = split(planted_taste(1500, 6000, 60, n_tastes=12, noise=0.1, skew=0.2))  # as many items as a shop, few tastes
     found = ts.train("spectral", on, baselines=False)

@@ -56,9 +56,13 @@ def choose_settings(
     A candidate that does not fit into memory, or cannot be fitted, is passed over.
     """
     cls = models.get(name)
-    open_options = [option for option in cls.ranges(shapes) if option in unresolved(config)]
-    settled, inner = cls.settle_config(config, shapes), split.for_validation()
-    if not open_options or not options.search or not can_validate(inner):
+    ranges, settled = cls.ranges(shapes), cls.settle_config(config, shapes)
+    automatic = [option for option in ranges if option in unresolved(config)]
+    searched = [option for option in automatic if len(ranges[option].values) > 1]  # the others follow a rule alone
+    if not searched or not options.search:
+        return settled, None
+    inner = split.for_validation()
+    if not can_validate(inner):
         return settled, None
     started = time.perf_counter()
     evaluator, wrap = Evaluator(sample_users(inner, _MOST_USERS), parse_metric(_METRIC)[1]), scorer_wrapper(inner)
@@ -77,17 +81,17 @@ def choose_settings(
             tick(len(known), f"{_METRIC} {max(known.values()):.4f}")
         return known[candidate]
 
-    ranges, chosen = cls.ranges(shapes), settled
-    total = sum(len(ranges[option].values) for option in open_options)
+    chosen = settled
+    total = sum(len(ranges[option].values) for option in searched)
     with torch.random.fork_rng(devices=[]), track(f"choosing options of {name}", total=total) as tick:
-        for option in open_options:
+        for option in searched:
             best = _climb(
                 ranges[option].values,
                 ranges[option].start,
                 lambda value, option=option, base=chosen: measure(replace(base, **{option: value}), tick),  # type: ignore[misc]
             )
             chosen = replace(chosen, **{option: best})
-    settings = {option: getattr(chosen, option) for option in open_options}
+    settings = {option: getattr(chosen, option) for option in automatic}
     seconds = time.perf_counter() - started
     return chosen, Search(settings, known[chosen], known[settled], len(evaluator.users), len(known), seconds)
 
