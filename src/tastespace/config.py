@@ -57,7 +57,7 @@ def check(config: Any) -> None:
 
     Meant to be the `__post_init__` of a config.
     """
-    for field, kind in _fields(type(config)).values():
+    for field, kind in declared(type(config)).values():
         value = getattr(config, field.name)
         name = f"{type(config).__qualname__}.{field.name}"
         if not _fits(value, kind):
@@ -79,7 +79,7 @@ def check(config: Any) -> None:
 
 def names(cls: type) -> list[str]:
     """Field names of a config class, in order."""
-    return list(_fields(cls))
+    return list(declared(cls))
 
 
 def unresolved(config: Any) -> list[str]:
@@ -94,7 +94,7 @@ def to_mapping(config: Any) -> dict[str, Any]:
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any]) -> T:
     """A config from plain values; an unknown key is an error that names the nearest field."""
-    fields = _fields(cls)
+    fields = declared(cls)
     for key in mapping:
         if key not in fields:
             raise OptionError(f"there is no option {shown(key)}{did_you_mean(str(key), fields)}")
@@ -103,8 +103,8 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any]) -> T:
 
 def from_text(cls: type, name: str, text: str) -> Any:
     """The value of field `name` from what a user typed, e.g. `from_text(Config, "dim", "128")`."""
-    kind = _fields(cls)[name][1]
-    for choice in _alternatives(kind):
+    kind = declared(cls)[name][1]
+    for choice in alternatives(kind):
         if choice is type(None) and text.casefold() in ("none", "null", ""):
             return None
         if typing.get_origin(choice) is typing.Literal and text in typing.get_args(choice):
@@ -123,20 +123,22 @@ def from_text(cls: type, name: str, text: str) -> Any:
 
 def describe_type(cls: type, name: str) -> str:
     """Describe in words the values that field `name` takes."""
-    return _describe(_fields(cls)[name][1])
+    return _describe(declared(cls)[name][1])
 
 
-def _fields(cls: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+def declared(cls: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+    """Fields of a config class and the types of their values, by name, in order."""
     hints = typing.get_type_hints(cls)
     return {field.name: (field, hints[field.name]) for field in dataclasses.fields(cls)}
 
 
-def _alternatives(kind: Any) -> tuple[Any, ...]:
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """Members of a union, or the one type that `kind` is."""
     return typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    for choice in _alternatives(kind):
+    for choice in alternatives(kind):
         if typing.get_origin(choice) is typing.Literal:
             if value in typing.get_args(choice):
                 return True
@@ -152,7 +154,7 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _number_as_declared(value: Any, kind: Any) -> Any:
-    if float in _alternatives(kind) and isinstance(value, int) and not isinstance(value, bool):
+    if float in alternatives(kind) and isinstance(value, int) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):
             return float(value)
     return value
@@ -160,7 +162,7 @@ def _number_as_declared(value: Any, kind: Any) -> Any:
 
 def _describe(kind: Any) -> str:
     words: list[str] = []
-    for choice in _alternatives(kind):
+    for choice in alternatives(kind):
         if typing.get_origin(choice) is typing.Literal:
             words.extend(repr(value) for value in typing.get_args(choice))
         else:

@@ -1,5 +1,8 @@
 """Logs, saved models and a runner for the tests of the commands."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,17 @@ from tastespace.serving.recommender import Recommender
 from tastespace.training.fit import train
 
 runner = CliRunner()
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    """A command in a process of its own, whose output comes line by line: to be interrupted."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tastespace", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
 
 
 def run(*words: object) -> Result:

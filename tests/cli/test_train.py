@@ -1,18 +1,15 @@
 """The command `train`."""
 
 import json
-import os
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tastespace.data.synthetic import checkerboard, planted_taste
-from tests.cli.conftest import run, write_log
+from tests.cli.conftest import run, start, write_log
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -99,13 +96,7 @@ def test_latin_1_is_named_and_read_when_stated(tmp_path: Path) -> None:
 @pytest.mark.parametrize("delay", [0.3, 1.0])
 def test_ctrl_c_in_training_leaves_nothing_half_written(log_file: Path, tmp_path: Path, delay: float) -> None:
     words = ["train", "--data", log_file, "--out", tmp_path / "m", "--set", "epochs=100000", "--set", "patience=100000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tastespace", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+    process = start(*words)
     assert process.stdout is not None
     while "parameters" not in process.stdout.readline():  # the forecast is told right before the first epoch
         assert process.poll() is None

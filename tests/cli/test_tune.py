@@ -1,10 +1,7 @@
 """The command `tune`, and `train --config`."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -12,7 +9,7 @@ import pytest
 
 from tastespace.cli.tune import parse_duration
 from tastespace.errors import OptionError
-from tests.cli.conftest import run
+from tests.cli.conftest import run, start
 
 pytestmark = pytest.mark.usefixtures("cache")
 FAST = ("--model", "ials", "--set", "dim=8", "--set", "iterations=2")
@@ -58,13 +55,7 @@ def test_the_study_lies_in_a_folder_of_its_own(log_file: Path, tmp_path: Path, m
 def test_ctrl_c_tells_the_best_so_far_and_how_to_go_on(log_file: Path, tmp_path: Path) -> None:
     words = ["tune", "--data", log_file, "--set", "dim=8", "--set", "epochs=3", "--trials", 1000]
     words += ["--study", tmp_path / "s.db", "--out", tmp_path / "best.toml"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tastespace", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+    process = start(*words)
     assert process.stdout is not None
     while not process.stdout.readline().startswith("trial 2:"):
         assert process.poll() is None

@@ -6,6 +6,8 @@ from tastespace.data.dataset import Dataset
 from tastespace.data.interactions import Interactions
 from tastespace.data.vocabulary import Vocabulary
 
+_MOST_TASTES = 8  # of a user
+
 
 def _dataset(name: str, user: np.ndarray, item: np.ndarray, n_users: int, n_items: int, timed: bool) -> Dataset:
     users = Vocabulary(np.arange(n_users, dtype=np.int64), "user")
@@ -104,9 +106,6 @@ def planted_taste(
     _, kept = np.unique(user * n_items + item, return_index=True)
     kept.sort()
     return _dataset("planted-taste", user[kept], item[kept], n_users, n_items, timed=True)
-
-
-_MOST_TASTES = 8  # of a user
 
 
 def _sums(values: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ class ItemKNN(Model):
 
     def _weighted(self, liked: sp.csc_matrix) -> tuple[sp.csc_matrix, NDArray[np.float64], float]:
         """Likes (U, N) times their user's weight, norms (N,) of the columns, and what is added to products of norms."""
-        per_user = np.diff(liked.tocsr().indptr)  # (U,)
+        per_user = np.bincount(liked.indices, minlength=liked.shape[0])  # (U,)
         users = np.ones(liked.shape[0])
         if self.config.weighting != "none":
             users = np.log((1.0 + liked.shape[1]) / (1.0 + per_user))

@@ -154,7 +154,17 @@ def fit(
                 search=search,
             )
         run = TrainingRun(
-            name, config, options, split, shapes, features, checkpoint, forecast, on_forecast, baselines, on_epoch
+            name,
+            config,
+            options,
+            split,
+            shapes,
+            features,
+            checkpoint,
+            forecast,
+            on_forecast,
+            on_epoch=on_epoch,
+            with_baselines=baselines,
         )
         if resume and checkpoint is not None:
             run.restore(load_checkpoint(checkpoint))
@@ -163,20 +173,19 @@ def fit(
         health = check_health(model, split)
     if checkpoint is not None:
         remove_checkpoint(checkpoint)
-    epochs = tuple(run.epochs)
     return Fit(
         name,
         model,
         split,
         options,
-        epochs,
-        run.best_epoch,
-        seconds,
-        run.forecast,
-        health,
-        features,
-        run.baselines,
-        search,
+        history=tuple(run.epochs),
+        best_epoch=run.best_epoch,
+        seconds=seconds,
+        forecast=run.forecast,
+        health=health,
+        features=features,
+        baselines=run.baselines,
+        search=search,
     )
 
 

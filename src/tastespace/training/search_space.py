@@ -6,7 +6,6 @@ sizes, heads) in powers of two. An option that takes one of a few values is sear
 """
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, Literal
 from tastespace import config as configs
 from tastespace import models
 from tastespace._messages import did_you_mean, shown
-from tastespace.config import RelevantWith
+from tastespace.config import AUTO, RelevantWith
 from tastespace.errors import OptionError
 from tastespace.models.base import Options
 
@@ -71,8 +70,8 @@ class SearchSpace:
 def defaults(name: str) -> dict[str, Any]:
     """Default of each option of a model that can be searched."""
     cls = models.get(name)
-    own = {field.name: field.default for field in dataclasses.fields(cls.Config)}
-    return {**(configs.to_mapping(cls.OPTIONS) if cls.learns_by_gradient() else {}), **own}
+    shared = configs.to_mapping(cls.OPTIONS) if cls.learns_by_gradient() else {}
+    return {**shared, **configs.to_mapping(cls.Config())}
 
 
 def search_space(name: str, *, only: Sequence[str] = (), fixed: Mapping[str, Any] | None = None) -> SearchSpace:
@@ -97,7 +96,7 @@ def search_space(name: str, *, only: Sequence[str] = (), fixed: Mapping[str, Any
     wanted = only or [
         option
         for option, domain in found.items()
-        if option in _ALWAYS or (not domain.choices and (initial[option] == "auto" or domain.contains(initial[option])))
+        if option in _ALWAYS or (not domain.choices and (initial[option] == AUTO or domain.contains(initial[option])))
     ]
     conditions = [relevant_with[option][0] for option in wanted if option in relevant_with]
     ordered = sorted(
@@ -121,13 +120,12 @@ def _can_matter(space: SearchSpace, option: str, values: Mapping[str, Any]) -> b
 
 
 def _domains(cls: type) -> list[Domain]:
-    hints = typing.get_type_hints(cls)
-    found = [_domain(field, hints[field.name]) for field in dataclasses.fields(cls)]
+    found = [_domain(field, kind) for field, kind in configs.declared(cls).values()]
     return [domain for domain in found if domain is not None]
 
 
 def _domain(field: "dataclasses.Field[Any]", kind: Any) -> Domain | None:
-    alternatives = typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
+    alternatives = configs.alternatives(kind)
     usual = field.metadata.get("usual")
     if usual is not None:
         low, high = usual

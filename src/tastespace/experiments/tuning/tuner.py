@@ -28,6 +28,7 @@ from tastespace.experiments.tuning.study import RECORDED_ERRORS, Study, suggest,
 from tastespace.training.fit import Fit, configure, fit
 from tastespace.training.loop import Epoch
 from tastespace.training.search_space import SearchSpace, defaults, search_space
+from tastespace.training.validation import can_validate
 
 _MOST_USERS = 10_000_000  # whose values are read back from a study
 
@@ -62,7 +63,7 @@ class Tuner:
         _, k = parse_metric(metric)
         space = search_space(name, only=only, fixed=fixed)
         inner = split.for_validation()
-        if len(inner.targets()) == 0 or len(inner.train.positives()) == 0:
+        if not can_validate(inner):
             raise TooLittleDataError(
                 f"{split.dataset.name}: protocol {split.protocol} leaves no validation rows to tune on"
             )
@@ -219,7 +220,7 @@ def _settled(initial: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
     return {
         name: values[name]
         for name, value in initial.items()
-        if value == "auto" and isinstance(values.get(name), int | float)
+        if value == configs.AUTO and isinstance(values.get(name), int | float)
     }
 
 
