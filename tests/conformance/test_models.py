@@ -120,7 +120,7 @@ def test_every_option_is_documented(name: str) -> None:
     cls = models.get(name)
     assert cls.about
     assert cls.pick or name in THROWAWAY
-    for field, _ in configs._fields(cls.Config).values():
+    for field, _ in configs.declared(cls.Config).values():
         assert field.metadata.get("doc"), f"{name}.{field.name} has no documentation"
 
 
