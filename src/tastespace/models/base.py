@@ -93,6 +93,8 @@ class Model(nn.Module, abc.ABC):
     """Names of parameters that hold one row per item."""
     search_with: ClassVar[Mapping[str, Any]] = {}
     """Settings of the candidates of a search (see `ranges`), where they can be cheaper than what is trained at last."""
+    search_as: ClassVar[str] = ""
+    """Name of a cheaper model that a search trains in this one's place, if its options are among this one's."""
     in_order: ClassVar[bool] = False
     """Whether the order of a history matters: such a model predicts the next item."""
     sigmoid: bool = False

@@ -10,7 +10,7 @@ ratings are part of the input, and disliked items are never targets: see `object
 repeats a pair, a masked item may also be visible: then the model learns repeats.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ from tastespace.config import option
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.base import Factored, Options, Range, Shapes
 from tastespace.models.parts import objective, transformer
 from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.transformer import Block, Table, Tokens
@@ -68,6 +68,7 @@ class BERT4Rec(Factored):
 
     def __init__(self, config: BERT4RecConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
+        config = self.config
         self.sigmoid = config.loss in ("bce", "gbce")
         self.tokens = Tokens(config, shapes.n_items)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
@@ -75,8 +76,14 @@ class BERT4Rec(Factored):
         self.head = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
 
     @classmethod
+    def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
+        """Return those of transformers."""
+        return transformer.ranges(shapes)
+
+    @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the activations of a step's histories, and the scores of its queries."""
+        config = cls.settle_config(config, shapes)
         return super().memory_bytes(config, shapes, n_rows, batch_size) + transformer.step_bytes(
             config, shapes, n_rows, batch_size
         )

@@ -7,7 +7,7 @@ falls on layer 0 under softmax alone (`layer_l2`): under the other losses on the
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tastespace.config import RelevantWith, option
 from tastespace.data.interactions import Interactions
-from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.base import Factored, Options, Range, Shapes
 from tastespace.models.parts import batches, objective
 from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.fold_in import FoldIn
@@ -46,8 +46,9 @@ class LightGCN(Factored):
     about = "vectors propagated over the graph of positives"
     pick = "as accurate as mf, in two to four times its training time; the baseline for graph models"
     Config = LightGCNConfig
-    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=15)
+    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.02, patience=6, init="svd")
     user_tables, item_tables = ("user",), ("item",)
+    search_as = "mf"
     config: LightGCNConfig
     user_rows: UserRows
     user_vectors: Tensor
@@ -57,6 +58,7 @@ class LightGCN(Factored):
 
     def __init__(self, config: LightGCNConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
+        config = self.config
         self.sigmoid = config.loss == "bce"
         self.n_bias = 1
         self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D) layer 0
@@ -67,8 +69,14 @@ class LightGCN(Factored):
         self.register_buffer("item_vectors", torch.zeros(shapes.n_items, config.dim))  # (N, D) propagated, scaled
 
     @classmethod
+    def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
+        """Return those of the objective; the temperature is one for all models of a log."""
+        return objective.ranges(shapes)
+
+    @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the layers that a step holds, and the graph in both directions."""
+        config = cls.settle_config(config, shapes)
         layer = 4 * config.dim * (shapes.n_users + shapes.n_items)
         step = objective.step_bytes(config, shapes, batches.users_per_step(batch_size, shapes, n_rows))
         return super().memory_bytes(config, shapes, n_rows, batch_size) + 4 * layer + 2 * 12 * n_rows + step

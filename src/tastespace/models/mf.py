@@ -7,16 +7,16 @@ cross-entropy are available for comparison.
 Unlike textbook factorisations, the softmax also learns from items seen and not liked: see `objective`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tastespace.data.interactions import Interactions
-from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.base import Factored, Options, Range, Shapes
 from tastespace.models.parts import batches, objective
 from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.fold_in import FoldIn
@@ -35,14 +35,17 @@ class MF(Factored):
     about = "matrix factorisation with softmax over the catalogue"
     pick = "the first to try: trains in seconds, learns from low ratings, hard to beat"
     Config = MFConfig
-    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=15)
+    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.01, patience=6, init="svd")
     user_tables, item_tables = ("user",), ("item",)
+    search_with: ClassVar[Mapping[str, Any]] = {"dim": 64, "shared_negatives": 1024}
     config: MFConfig
+    item_length: Tensor
     user_rows: UserRows
     _batches: Batches
 
     def __init__(self, config: MFConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
+        config = self.config
         self.n_bias = 2 if config.loss == "bce" else 1
         self.sigmoid = config.loss == "bce"
         self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D)
@@ -50,11 +53,18 @@ class MF(Factored):
         self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
         if config.loss == "bce":
             self.user_bias = nn.Parameter(torch.zeros(shapes.n_users))  # (U,) cancels in any ranking loss
+        self.register_buffer("item_length", torch.ones(shapes.n_items))  # (N,) of the vectors under softmax
         self.user_rows = UserRows(shapes.n_users, shapes.n_items, config.dim)
+
+    @classmethod
+    def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
+        """Return those of the objective."""
+        return objective.ranges(shapes)
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the scores of a step."""
+        config = cls.settle_config(config, shapes)
         users = batches.users_per_step(batch_size, shapes, n_rows)
         return super().memory_bytes(config, shapes, n_rows, batch_size) + objective.step_bytes(config, shapes, users)
 
@@ -74,11 +84,18 @@ class MF(Factored):
     def loss(self, batch: Batch) -> Tensor:
         """() the configured loss, per positive."""
         user_bias = self.user_bias[batch.users] if self.config.loss == "bce" else None
-        return objective.loss(self.config, batch, self.user[batch.users], self.item, self.item_bias, user_bias)
+        length = self.item_length if self.config.by_angle else None
+        users = self.user[batch.users]
+        return objective.loss(self.config, batch, users, self.item, self.item_bias, user_bias, item_length=length)
+
+    def _items(self) -> Tensor:
+        """(N, D) item vectors as they enter the inner product."""
+        items = self.config.scaled(self.item)
+        return items * self.item_length[:, None] if self.config.by_angle else items
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias; under bce a last coordinate of 1 multiplies the user's bias."""
-        columns = [self.config.scaled(self.item), self.item_bias[:, None]]
+        columns = [self._items(), self.item_bias[:, None]]
         if self.config.loss == "bce":
             columns.append(torch.ones_like(self.item_bias)[:, None])
         return torch.cat(columns, dim=1)
@@ -93,7 +110,7 @@ class MF(Factored):
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
-        self.user_rows.fit(self.config.scaled(self.item), self.config.scaled(self.user), self._batches.lists)
+        self.user_rows.fit(self._items(), self.config.scaled(self.user), self._batches.lists)
 
     def fold_in(self) -> FoldIn:
         """Mean of the positives' fold-in vectors; under softmax at the length of a user's vector, with a step."""

@@ -8,7 +8,7 @@ layers; one output layer weighs both. Unlike the paper, softmax over the catalog
 user term and an item term, so each is computed once, and only the later layers run for each pair.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tastespace.config import RelevantWith, option
+from tastespace.config import AutoInt, RelevantWith, option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models.base import Model, Options, Shapes
+from tastespace.models.base import Model, Options, Range, Shapes
 from tastespace.models.parts import batches, losses, objective
 from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.fold_in import FoldIn
@@ -42,7 +42,7 @@ _PAIR_BYTES = (
 class NCFConfig(Objective):
     """Paths and their training, then dimension (of both paths together), loss and the options of each loss."""
 
-    dim: int = option(64, "embedding dimension of both paths together", usual=(16, 512), at_least=4)
+    dim: AutoInt = option("auto", "embedding dimension of both paths together", usual=(16, 512), at_least=4)
     paths: Literal["both", "gmf", "mlp"] = option("both", "element-wise product, network over the pair, or both")
     pretrain: bool = option(False, "pre-train each path by itself, then both together")
     pretrain_epochs: int = option(5, "epochs of pre-training", usual=(1, 20), at_least=1)
@@ -68,8 +68,9 @@ class NCF(Model):
     about = "element-wise product and network over the pair (NeuMF)"
     pick = "for comparison with the literature; mf is many times faster and at least as accurate"
     Config = NCFConfig
-    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.06, patience=8, validate_every=2)
+    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.02, patience=8, validate_every=2, init="svd")
     user_tables, item_tables = ("user",), ("item",)
+    search_as = "mf"
     config: NCFConfig
     epoch: Tensor
     gmf_share: Tensor
@@ -78,6 +79,7 @@ class NCF(Model):
 
     def __init__(self, config: NCFConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
+        config = self.config
         self.sigmoid = config.loss in ("bce", "gbce")
         self.gmf_width = config.dim // 2  # the GMF path's width; the MLP path has the rest
         self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D) GMF, then MLP
@@ -100,8 +102,14 @@ class NCF(Model):
                 self.output.weight.mul_(0.1)  # the network starts small, so that the product learns first
 
     @classmethod
+    def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
+        """Return those of the objective; the temperature is one for all models of a log."""
+        return objective.ranges(shapes)
+
+    @classmethod
     def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the layers of the pairs of a step: under softmax each of its users with the whole catalogue."""
+        config = cls.settle_config(config, shapes)
         users = batches.users_per_step(batch_size, shapes, n_rows)
         items_per_user = shapes.n_items if config.loss == "softmax" else config.shared_negatives + config.negatives
         layers = 4 * 3 * sum(_LAYERS) * users * items_per_user if config.paths != "gmf" else 0

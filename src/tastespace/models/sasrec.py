@@ -5,7 +5,7 @@ which decides more than the architecture (Klenitskiy and Vasilev 2023, "Turning 
 normalise before rather than after.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.base import Factored, Options, Range, Shapes
 from tastespace.models.parts import objective, transformer
 from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.transformer import Block, Table, Tokens
@@ -56,14 +56,21 @@ class SASRec(Factored):
 
     def __init__(self, config: SASRecConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
+        config = self.config
         self.sigmoid = config.loss in ("bce", "gbce")
         self.tokens = Tokens(config, shapes.n_items)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
         self.head = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim))
 
     @classmethod
+    def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
+        """Return those of transformers."""
+        return transformer.ranges(shapes)
+
+    @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the activations of a step's histories, and the scores of its queries."""
+        config = cls.settle_config(config, shapes)
         return super().memory_bytes(config, shapes, n_rows, batch_size) + transformer.step_bytes(
             config, shapes, n_rows, batch_size
         )

@@ -7,7 +7,7 @@ the sum of the item vectors themselves. Any input may be missing at prediction, 
 (Volkovs et al. 2017, "DropoutNet"); a target item is never part of the history that is read.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from tastespace.data.features import Features
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models.base import Factored, Options, Shapes
+from tastespace.models.base import Factored, Options, Range, Shapes
 from tastespace.models.parts import batches, objective
 from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.contributions import Contributions
@@ -106,9 +106,10 @@ class TwoTower(Factored):
     about = "towers over ids, histories and features"
     pick = "when users or items have attributes, or many users are new: encodes whatever is known of them"
     Config = TwoTowerConfig
-    OPTIONS = Options(epochs=60, batch_size=2750, learning_rate=0.02, patience=6)
+    OPTIONS = Options(epochs=60, batch_size=2750, learning_rate=0.01, patience=6, init="svd")
     reads_features = True
     user_tables, item_tables = ("user",), ("item",)
+    search_as = "mf"
     n_bias = 1
     config: TwoTowerConfig
     n_positives: Tensor
@@ -117,6 +118,7 @@ class TwoTower(Factored):
 
     def __init__(self, config: TwoTowerConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
+        config = self.config
         self.sigmoid = config.loss in ("bce", "gbce")
         dim = config.dim
         self.user = nn.Parameter(torch.randn(shapes.n_users, dim) * 0.1)  # (U, D)
@@ -140,8 +142,14 @@ class TwoTower(Factored):
         self._features: Features | None = None
 
     @classmethod
+    def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
+        """Return those of the objective; the temperature is one for all models of a log."""
+        return objective.ranges(shapes)
+
+    @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, and the scores of a step."""
+        config = cls.settle_config(config, shapes)
         users = batches.users_per_step(batch_size, shapes, n_rows)
         return super().memory_bytes(config, shapes, n_rows, batch_size) + objective.step_bytes(config, shapes, users)
 

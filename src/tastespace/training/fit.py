@@ -10,8 +10,7 @@ fit("mf", split)            one call from a split to a trained model
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from tastespace.training.forecast import Forecast, forecast_run
 from tastespace.training.health import check_health
 from tastespace.training.loop import Epoch, TrainingRun
 from tastespace.training.search import Search, choose_settings
+from tastespace.training.threads import threads_for
 from tastespace.training.validation import can_validate, compare_with_baselines, not_compared
 
 _log = logging.getLogger("tastespace")
@@ -132,7 +132,7 @@ def fit(
     started = time.perf_counter()
     config, search = choose_settings(name, config, options, split, shapes, features)
     forecast = forecast_run(cls, name, config, shapes, split.train, options.batch_size)
-    with torch.random.fork_rng(devices=[]), _threads(options.threads, forecast):
+    with torch.random.fork_rng(devices=[]), threads_for(options.threads, forecast):
         if not cls.learns_by_gradient():
             if on_forecast is not None:
                 on_forecast(forecast)
@@ -209,18 +209,3 @@ def _check_device(name: str) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise OptionError(f"device {shown(name)} cannot be used here ({reason}); cpu always can") from error
-
-
-@contextmanager
-def _threads(requested: int, forecast: Forecast) -> Iterator[None]:
-    """Set the number of torch threads for the training of a model.
-
-    Steps of a small model are too short to share: on two idle cores a second thread brings nothing (MovieLens 100K,
-    `mf`: 2.6 s with one, 2.8 s with two), and on busy ones the two wait for each other (4.9 s against 14 to 120 s).
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(requested or (before if forecast.shares_threads else 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

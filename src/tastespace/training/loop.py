@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tastespace import config as configs
@@ -33,12 +34,13 @@ from tastespace.training.build import build_model
 from tastespace.training.checkpoint import Checkpoint, save_checkpoint
 from tastespace.training.forecast import Forecast, longest_seconds
 from tastespace.training.optimizer import Adam
-from tastespace.training.validation import can_validate, compare_with_baselines, not_compared
+from tastespace.training.validation import can_validate, compare_with_baselines, not_compared, sample_users
 
 _DAMAGED = "the checkpoint is damaged; delete it and train again"
 _CHECKPOINT_EVERY = 10.0  # seconds
 _STALLED_AFTER = 3  # validations without improvement before the learning rate is halved
 _SMOOTHED_OVER = 5  # validations averaged where new users are validated: they are few, so a single value is noise
+_MOST_USERS = 5_000  # that an epoch is validated on
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,12 @@ class TrainingRun:
     epochs: list[Epoch] = field(default_factory=list)  # of the search; the refit repeats its learning rates
     best_epoch: int = 0
     best_value: float = -math.inf
+    improved_epoch: int = 0  # the last epoch that was better than the one before by more than a standard error
     refitted: int = 0  # epochs of the refit that are done
     _restored: Checkpoint | None = None
     _best: dict[str, Tensor] = field(default_factory=dict)
+    _recent: list[NDArray[np.float64]] = field(default_factory=list)  # metric of each user, of the last validations
+    _reference: NDArray[np.float64] | None = None  # metric of each user at `improved_epoch`
     _snapshot: Checkpoint | None = None
     _last_saved: float = field(default_factory=time.monotonic)
 
@@ -97,26 +102,24 @@ class TrainingRun:
                 raise
 
     def _search(self, inner: Split, tick: Ticker) -> Model:
-        """Epochs on the inner training rows until validation stops improving; the best epoch's weights."""
+        """Epochs on the inner training rows until the validation metric is flat; the best epoch's weights.
+
+        Vectors that start from an SVD may be the best there are: then the best epoch is 0.
+        """
         metric, k = parse_metric(self.options.metric)
-        evaluator = Evaluator(inner, k)
+        evaluator = Evaluator(sample_users(inner, _MOST_USERS), k)
         model, optimizer = self._start_stage(inner.train, "search")
-        since_best = self._epochs_since_best()
-        while len(self.epochs) < self.options.epochs and since_best < self.options.patience and not self.refitted:
+        if self.options.init == "svd" and not self.epochs:
+            self._validate(model.eval(), evaluator, metric, 0)
+        while len(self.epochs) < self.options.epochs and not self._is_flat() and not self.refitted:
             number = len(self.epochs) + 1
             rate = self._learning_rate(number, halvings=self._halvings())
             started = time.perf_counter()
-            loss = _train_epoch(self.name, model, optimizer, inner.train, rate, self.options, number)
+            loss = train_epoch(self.name, model, optimizer, inner.train, rate, self.options, number)
             value = None
             if number % self.options.validate_every == 0 or number == self.options.epochs:
-                value = self._validate(model.eval(), evaluator, metric)
-                smoothed = self._smoothed([*(epoch.metric for epoch in self._validated()), value])[-1]
-                all_zero = smoothed == 0 and self.best_value <= 0  # then the last epoch is as good as any
-                if smoothed > self.best_value or all_zero:
-                    self.best_value, self.best_epoch = smoothed, number
-                    self._best = _cloned(model.state_dict())
+                value = self._validate(model.eval(), evaluator, metric, number)
             self.epochs.append(Epoch(number, loss, rate, value, time.perf_counter() - started))
-            since_best = self._epochs_since_best()
             note = f"loss {loss:.4f}  {self.options.metric} {self.best_value:.4f} at {self.best_epoch}  rate {rate:.2g}"
             tick(number, note)
             self._take_snapshot("search", model, optimizer)
@@ -135,10 +138,26 @@ class TrainingRun:
         self.comparison_seconds = time.perf_counter() - started
 
     @torch.no_grad()
-    def _validate(self, model: Model, evaluator: Evaluator, metric: str) -> float:
+    def _validate(self, model: Model, evaluator: Evaluator, metric: str, epoch: int) -> float:
+        """Measure the model, and note whether it is the best so far; returns the mean over users."""
         if evaluator.split.given is not None:  # new users, who need the fold-in
             model.on_train_end(evaluator.split.train)
-        return evaluator.mean(self._wrapped(model.scorer()), metric)
+        per_user = evaluator.values(evaluator.rank(self._wrapped(model.scorer())), metric)
+        window = _SMOOTHED_OVER if evaluator.split.given is not None else 1
+        self._recent = [*self._recent, per_user][-window:]
+        smoothed = np.mean(self._recent, axis=0)
+        all_zero = smoothed.mean() == 0 and self.best_value <= 0  # then the last epoch is as good as any
+        if smoothed.mean() > self.best_value or all_zero:
+            self.best_value, self.best_epoch = float(smoothed.mean()), epoch
+            self._best = _cloned(model.state_dict())
+        if self._reference is None or all_zero or _is_better(smoothed, self._reference):
+            self.improved_epoch, self._reference = epoch, smoothed
+        return float(per_user.mean())
+
+    def _is_flat(self) -> bool:
+        """Whether the metric has not improved beyond its noise for as many epochs as `patience` allows."""
+        validated = self._validated()
+        return bool(validated) and validated[-1].epoch - self.improved_epoch >= self.options.patience
 
     @cached_property
     def _wrapped(self) -> Callable[[Scorer], Scorer]:
@@ -150,7 +169,7 @@ class TrainingRun:
         model, optimizer = self._start_stage(self.split.train, "refit")
         for number in range(self.refitted + 1, self.best_epoch + 1):
             rate = self.epochs[number - 1].learning_rate if self.epochs else self._learning_rate(number, halvings=0)
-            loss = _train_epoch(self.name, model, optimizer, self.split.train, rate, self.options, number)
+            loss = train_epoch(self.name, model, optimizer, self.split.train, rate, self.options, number)
             self.refitted = number
             tick(number * self.options.epochs / self.best_epoch, f"refit on all rows, loss {loss:.4f}")
             self._take_snapshot("refit", model, optimizer)
@@ -188,11 +207,6 @@ class TrainingRun:
     def _validated(self) -> list[Epoch]:
         return [epoch for epoch in self.epochs if epoch.metric is not None]
 
-    def _epochs_since_best(self) -> int:
-        """Epochs between the best and the last validated one."""
-        validated = self._validated()
-        return validated[-1].epoch - self.best_epoch if validated else 0
-
     def _halvings(self) -> int:
         """Number of times that `_STALLED_AFTER` validations in a row brought no improvement."""
         halvings, since, best = 0, 0, -math.inf
@@ -211,6 +225,8 @@ class TrainingRun:
             **{f"model.{key}": value for key, value in _cloned(model.state_dict()).items()},
             **{f"optimizer.{key}": value for key, value in _cloned(optimizer.tensors()).items()},
             **({f"best.{key}": value for key, value in self._best.items()} if stage == "search" else {}),
+            **{f"recent.{place}": torch.from_numpy(values) for place, values in enumerate(self._recent)},
+            **({} if self._reference is None else {"reference": torch.from_numpy(self._reference)}),
         }
         state = {
             "stage": stage,
@@ -218,6 +234,7 @@ class TrainingRun:
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
+            "improved_epoch": self.improved_epoch,
             "refitted": self.refitted,
             "baselines": None if self.baselines is None else self.baselines.to_json(),
         }
@@ -254,16 +271,21 @@ class TrainingRun:
             self.epochs = [Epoch(**epoch) for epoch in checkpoint.state["epochs"]]
             self.best_epoch = int(checkpoint.state["best_epoch"])
             self.best_value = float(checkpoint.state["best_value"])
+            self.improved_epoch = int(checkpoint.state["improved_epoch"])
             self.refitted = int(checkpoint.state["refitted"])
             compared = checkpoint.state["baselines"]
             self.baselines = None if compared is None else BaselineComparison.from_json(compared)
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError(_DAMAGED) from error
         self._best = _with_prefix(checkpoint.tensors, "best.")
+        recent = _with_prefix(checkpoint.tensors, "recent.")
+        self._recent = [recent[place].numpy() for place in sorted(recent, key=int)]
+        reference = checkpoint.tensors.get("reference")
+        self._reference = None if reference is None else reference.numpy()
         self._restored = checkpoint
 
 
-def _train_epoch(
+def train_epoch(
     name: str,
     model: Model,
     optimizer: Adam,
@@ -290,6 +312,12 @@ def _train_epoch(
         optimizer.step(rate)
         losses.append(value)
     return float(np.mean(losses)) if losses else 0.0
+
+
+def _is_better(values: NDArray[np.float64], reference: NDArray[np.float64]) -> bool:
+    """Whether the mean over users (B,) is higher than that of the `reference` by more than a standard error."""
+    gain = values - reference
+    return float(gain.mean()) > float(gain.std()) / len(gain) ** 0.5
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,10 +1,11 @@
 """Choose options that are "auto" on the log's own validation rows, before the training proper.
 
 One option after the other, in the order of `Model.ranges`: from the start of its range the search climbs as long as the
-next value is better, first upwards, then downwards. Each candidate is fitted to the inner training rows, and ranks for
-at most 2,000 of the validation users. Test rows are never read.
+next value is better, first upwards, then downwards. Each candidate is fitted to the inner training rows, a gradient
+model for a few epochs, and ranks for at most 2,000 of the validation users. Test rows are never read.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,18 +16,22 @@ import torch
 from tastespace import models
 from tastespace._progress import Ticker, track
 from tastespace.cold_start import scorer_wrapper
-from tastespace.config import unresolved
+from tastespace.config import names, unresolved
 from tastespace.data.features import Features
 from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, TrainingError
 from tastespace.evaluation import Evaluator, parse_metric
-from tastespace.models.base import Options, Shapes
+from tastespace.models.base import Model, Options, Shapes
 from tastespace.training.build import build_model
 from tastespace.training.forecast import forecast_run
+from tastespace.training.loop import train_epoch
+from tastespace.training.optimizer import Adam
+from tastespace.training.threads import threads_for
 from tastespace.training.validation import can_validate, sample_users
 
 _METRIC = "ndcg@10"
 _MOST_USERS = 2_000
+_EPOCHS = 4  # of a candidate that learns by gradient
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Search:
     seconds: float
 
     def __str__(self) -> str:
-        chosen = ", ".join(f"{name}={value:g}" for name, value in self.settings.items())
+        settings = self.settings.items()
+        chosen = ", ".join(f"{name}={value if isinstance(value, str) else f'{value:g}'}" for name, value in settings)
         return (
             f"chosen on {self.users:,} validation users: {chosen} (NDCG@10 {self.value:.4f}, {self.start:.4f} before; "
             f"{self.candidates} candidates in {self.seconds:.1f} s)"
@@ -59,25 +65,22 @@ def choose_settings(
     ranges, settled = cls.ranges(shapes), cls.settle_config(config, shapes)
     automatic = [option for option in ranges if option in unresolved(config)]
     searched = [option for option in automatic if len(ranges[option].values) > 1]  # the others follow a rule alone
+    searched = [option for option in searched if _is_relevant(cls, option, settled)]
     if not searched or not options.search:
         return settled, None
     inner = split.for_validation()
     if not can_validate(inner):
         return settled, None
     started = time.perf_counter()
-    evaluator, wrap = Evaluator(sample_users(inner, _MOST_USERS), parse_metric(_METRIC)[1]), scorer_wrapper(inner)
+    evaluate = _Candidates(cls.search_as or name, options, inner, shapes, features)
     known: dict[Any, float] = {}
 
-    @torch.no_grad()
     def measure(candidate: Any, tick: Ticker) -> float:
         if candidate not in known:
             try:
-                forecast_run(cls, name, candidate, shapes, inner.train, options.batch_size)
-                cheap = replace(candidate, **cls.search_with)
-                model = build_model(name, cheap, shapes, options, inner.train, features).eval()
-                known[candidate] = evaluator.mean(wrap(model.scorer()), parse_metric(_METRIC)[0])
+                known[candidate] = evaluate(candidate)
             except (MemoryLimitError, TrainingError):
-                known[candidate] = float("-inf")
+                known[candidate] = -math.inf
             tick(len(known), f"{_METRIC} {max(known.values()):.4f}")
         return known[candidate]
 
@@ -93,7 +96,51 @@ def choose_settings(
             chosen = replace(chosen, **{option: best})
     settings = {option: getattr(chosen, option) for option in automatic}
     seconds = time.perf_counter() - started
-    return chosen, Search(settings, known[chosen], known[settled], len(evaluator.users), len(known), seconds)
+    return chosen, Search(settings, known[chosen], known[settled], evaluate.n_users, len(known), seconds)
+
+
+def _is_relevant(cls: type[Model], option: str, config: Any) -> bool:
+    """Whether an option has an effect under the values of the others."""
+    other, allowed = getattr(cls.Config, "RELEVANT_WITH", {}).get(option, ("", ()))
+    return not other or getattr(config, other) in allowed
+
+
+class _Candidates:
+    """Measures configs: fits the model `name`, with what makes it cheaper, to the inner training rows."""
+
+    def __init__(self, name: str, options: Options, inner: Split, shapes: Shapes, features: Features | None) -> None:
+        self.name, self.cls, self.inner, self.shapes, self.features = name, models.get(name), inner, shapes, features
+        self.options = replace(self.cls.OPTIONS, seed=options.seed, device=options.device)
+        self._threads = options.threads
+        self._evaluator = Evaluator(sample_users(inner, _MOST_USERS), parse_metric(_METRIC)[1])
+        self._wrap = scorer_wrapper(inner)
+
+    @property
+    def n_users(self) -> int:
+        """Number of users that are ranked for."""
+        return len(self._evaluator.users)
+
+    def __call__(self, config: Any) -> float:
+        """Validation NDCG@10; of a model that learns by gradient, the best of some epochs and of its start."""
+        shared = {option: getattr(config, option) for option in names(self.cls.Config)}
+        cheap, rows, options = self.cls.Config(**{**shared, **self.cls.search_with}), self.inner.train, self.options
+        forecast = forecast_run(self.cls, self.name, cheap, self.shapes, rows, options.batch_size)
+        with threads_for(self._threads, forecast):
+            model = build_model(self.name, cheap, self.shapes, options, rows, self.features)
+            values = [self._value(model)]
+            if self.cls.learns_by_gradient():
+                optimizer = Adam(model.parameters(), options.weight_decay)
+                for epoch in range(1, _EPOCHS + 1):
+                    train_epoch(self.name, model, optimizer, rows, options.learning_rate, options, epoch)
+                    if epoch >= _EPOCHS - 1:
+                        values.append(self._value(model))
+        return max(values)
+
+    @torch.no_grad()
+    def _value(self, model: Model) -> float:
+        if model.learns_by_gradient() and self.inner.given is not None:  # new users, who need the fold-in
+            model.on_train_end(self.inner.train)
+        return self._evaluator.mean(self._wrap(model.eval().scorer()), parse_metric(_METRIC)[0])
 
 
 def _climb(values: Sequence[Any], start: Any, measure: Callable[[Any], float]) -> Any:

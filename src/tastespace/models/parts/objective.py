@@ -7,7 +7,7 @@ in the log it is plain softmax.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
@@ -15,32 +15,39 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tastespace.config import RelevantWith, check, option
+from tastespace.config import AutoFloat, AutoInt, RelevantWith, check, option
 from tastespace.data.split import Split
-from tastespace.models.base import Shapes
+from tastespace.models.base import Range, Shapes
 from tastespace.models.parts import losses
 from tastespace.models.parts.losses import Targets
 from tastespace.models.parts.negatives import Sampling
 
 _EXCLUDED = -30.0  # added to the score of an item that cannot be an answer
+_MOST_PRODUCTS = 5e9  # users x items x dim of an epoch over the whole catalogue, about a second on one core
+_MOST_NUMBERS = 2.5e8  # in both tables
 
 
 @dataclass(frozen=True)
 class Objective:
     """Dimension, loss, negatives, and the options of each loss. The base of a model's config."""
 
-    dim: int = option(64, "embedding dimension", usual=(16, 512), at_least=2)
-    loss: Literal["softmax", "sampled-softmax", "bpr", "bce", "gbce"] = option(
-        "softmax", "softmax over all items or sampled ones, pairwise (bpr) or pointwise (bce; gbce: not overconfident)"
+    dim: AutoInt = option("auto", "embedding dimension; auto: by the number of items", usual=(16, 512), at_least=2)
+    loss: Literal["auto", "softmax", "sampled-softmax", "bpr", "bce", "gbce"] = option(
+        "auto",
+        "softmax over all items or sampled ones, pairwise (bpr) or pointwise (bce; gbce: not overconfident); auto: "
+        "softmax, sampled for a large catalogue",
     )
-    temperature: float = option(
-        1.2,
+    temperature: AutoFloat = option(
+        "auto",
         "softmax temperature τ of the second half of the coordinates, which predicts positives",
         usual=(0.1, 2),
         above=0,
     )
-    interaction_temperature: float = option(
-        0.45, "softmax temperature τ of the first half, which predicts any interaction", usual=(0.1, 2), above=0
+    interaction_temperature: float | None = option(
+        None,
+        "softmax temperature τ of the first half, which predicts any interaction; none: the same",
+        usual=(0.1, 2),
+        above=0,
     )
     interaction_weight: float = option(
         0.5, "weight of the loss of any interaction, relative to that of positives (softmax)", usual=(0, 2), at_least=0
@@ -57,7 +64,7 @@ class Objective:
     sampling_exponent: float = option(0.75, "exponent of popularity in popularity sampling", usual=(0, 1), at_least=0)
     allow_false_negatives: bool = option(False, "allow positives of the user to be drawn as negatives")
     shared_negatives: int = option(
-        1024, "negatives shared by all positives of a step (sampled-softmax)", usual=(256, 4096), at_least=1
+        2048, "negatives shared by all positives of a step (sampled-softmax)", usual=(256, 4096), at_least=1
     )
     negatives: int = option(4, "negatives per positive (bpr, bce, gbce)", usual=(1, 10), at_least=1)
     calibration: float = option(
@@ -68,16 +75,16 @@ class Objective:
     )
 
     RELEVANT_WITH: ClassVar[RelevantWith] = {
-        "temperature": ("loss", ("softmax", "sampled-softmax")),
-        "interaction_temperature": ("loss", ("softmax", "sampled-softmax")),
-        "interaction_weight": ("loss", ("softmax",)),
-        "neutral_weight": ("loss", ("softmax",)),
-        "low_rated": ("loss", ("softmax",)),
-        "hard_negative_weight": ("loss", ("softmax",)),
-        "sampling": ("loss", ("sampled-softmax", "bpr", "bce", "gbce")),
+        "temperature": ("loss", ("auto", "softmax", "sampled-softmax")),
+        "interaction_temperature": ("loss", ("auto", "softmax", "sampled-softmax")),
+        "interaction_weight": ("loss", ("auto", "softmax")),
+        "neutral_weight": ("loss", ("auto", "softmax")),
+        "low_rated": ("loss", ("auto", "softmax")),
+        "hard_negative_weight": ("loss", ("auto", "softmax")),
+        "sampling": ("loss", ("auto", "sampled-softmax", "bpr", "bce", "gbce")),
         "sampling_exponent": ("sampling", ("popularity", "mixed")),
-        "allow_false_negatives": ("loss", ("sampled-softmax", "bpr", "bce", "gbce")),
-        "shared_negatives": ("loss", ("sampled-softmax",)),
+        "allow_false_negatives": ("loss", ("auto", "sampled-softmax", "bpr", "bce", "gbce")),
+        "shared_negatives": ("loss", ("auto", "sampled-softmax")),
         "negatives": ("loss", ("bpr", "bce", "gbce")),
         "calibration": ("loss", ("gbce",)),
         "l2": ("loss", ("bpr", "bce", "gbce")),
@@ -106,8 +113,8 @@ class Objective:
     @property
     def halves(self) -> tuple[tuple[int, float], ...]:
         """(width, length) of the two halves of a vector under softmax; lengths make cosine / temperature."""
-        first = self.dim // 2
-        return ((first, self.interaction_temperature**-0.5), (self.dim - first, self.temperature**-0.5))
+        first, shared = self.dim // 2, self.interaction_temperature
+        return ((first, (shared or self.temperature) ** -0.5), (self.dim - first, self.temperature**-0.5))
 
     def scaled(self, vectors: Tensor) -> Tensor:
         """(..., D) vectors as they enter the inner product: under softmax each half at its fixed length."""
@@ -138,6 +145,26 @@ class Batch:
     has_unliked: bool = field(kw_only=True)  # whether the log has rows that are not positive
 
 
+def ranges(shapes: Shapes) -> Mapping[str, Range]:
+    """Return a range of the temperature, and dimension and loss by rule.
+
+    The larger a catalogue and the fewer rows it has, the lower the temperature that its users' tastes need: 0.2 for
+    ten rows a user over ten thousand items, 0.8 for a hundred over a thousand; noise raises it. It is no function of
+    sizes, so the start is a guess.
+    """
+    n_items = shapes.n_items
+    dim = 64 if n_items < 1500 else 128 if n_items < 5000 else 256
+    while dim > 32 and dim * (shapes.n_users + n_items) > _MOST_NUMBERS:
+        dim //= 2
+    sampled = float(dim) * shapes.n_users * n_items > _MOST_PRODUCTS
+    loss = "sampled-softmax" if sampled else "softmax"
+    return {
+        "temperature": Range((0.15, 0.2, 0.3, 0.45, 0.65, 0.9, 1.3, 2.0), 0.3 if n_items >= 5000 else 0.45),
+        "dim": Range((dim,), dim),
+        "loss": Range((loss,), loss),
+    }
+
+
 def step_bytes(config: Objective, shapes: Shapes, n_queries: int) -> int:
     """Forecast the bytes of a step over `n_queries` beside the tables: scores, vectors and their gradients.
 
@@ -158,17 +185,19 @@ def loss(
     user_bias: Tensor | None = None,
     *,
     gain: Tensor | None = None,
+    item_length: Tensor | None = None,
     n_items: int | None = None,
 ) -> Tensor:
     """() the configured loss of a batch, per positive; 0 for a batch of none.
 
     `users` (B, D) are the raw vectors of the batch's users, `items` (N, D) and `item_bias` (N,) of the catalogue;
     `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss. `gain` (D,) multiplies the scaled user
-    vectors: a learnt temperature. `n_items` is the catalogue's size where `items` holds only those of the batch.
+    vectors: a learnt temperature; `item_length` (N,) multiplies those of the items. `n_items` is the catalogue's size
+    where `items` holds only those of the batch.
     """
     users = config.scaled(users) if gain is None else config.scaled(users) * gain
     if config.loss == "softmax":
-        items = config.scaled(items)
+        items = _of_length(config.scaled(items), item_length)
         first = config.halves[0][0]
         return softmax_loss(
             config,
@@ -178,8 +207,11 @@ def loss(
         )
     if len(batch.rows) == 0:
         return users.sum() * 0.0
-    positive_users, positive_items = users[batch.rows], config.scaled(items[batch.items])  # (P, D)
-    drawn = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
+    positive_users = users[batch.rows]  # (P, D)
+    positive_items, drawn = (  # (P, D), and (P, n, D) or (M, D)
+        _of_length(config.scaled(items[indices]), None if item_length is None else item_length[indices])
+        for indices in (batch.items, batch.negatives)
+    )
     positive = (positive_users * positive_items).sum(dim=1) + item_bias[batch.items]  # (P,)
     bias = item_bias[batch.negatives]
     if config.loss == "sampled-softmax":
@@ -190,6 +222,10 @@ def loss(
     squares = positive_users.square().sum() + positive_items.square().sum() + drawn.square().sum() / drawn.shape[1]
     penalty = 0.5 * config.l2 * squares / len(positive)
     return sampled_loss(config, batch, positive, negative, n_items or len(items)) + penalty
+
+
+def _of_length(vectors: Tensor, length: Tensor | None) -> Tensor:
+    return vectors if length is None else vectors * length[..., None]
 
 
 def sampled_loss(config: Objective, batch: Batch, positive: Tensor, negative: Tensor, n_items: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ trained on the same targets. It is a linear autoencoder, which learns from few u
 shallow autoencoders for sparse data"), where the blocks alone overfit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tastespace.config import check, option
+from tastespace.config import AutoFloat, check, option
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
-from tastespace.models.base import Shapes
+from tastespace.models.base import Range, Shapes
 from tastespace.models.parts import batches, objective
 from tastespace.models.parts.objective import Objective
 from tastespace.models.parts.popularity_prior import popularity_weight
@@ -40,11 +40,8 @@ _DISLIKED, _NEUTRAL, _LIKED = 0, 1, 2
 class Sequence(Objective):
     """Dimension, depth and loss of a transformer over histories. The base of a model's config."""
 
-    temperature: float = option(
-        0.7,
-        "softmax temperature τ of the second half of the coordinates, which predicts positives",
-        usual=(0.1, 2),
-        above=0,
+    interaction_temperature: AutoFloat = option(
+        "auto", "softmax temperature τ of the first half, which predicts any interaction", usual=(0.1, 2), above=0
     )
     predict: Literal["auto", "next", "anywhere"] = option(
         "auto",
@@ -53,14 +50,14 @@ class Sequence(Objective):
     max_length: int = option(200, "L: most recent items of a history that are read", usual=(20, 500), at_least=1)
     blocks: int = option(1, "transformer blocks", usual=(1, 4), at_least=1, at_most=100)
     heads: int = option(2, "attention heads; dim is split among them", usual=(1, 8), at_least=1)
-    transformer_weight: float = option(
-        0.1, "weight of the transformer's output, beside the mean over the history", usual=(0.1, 1), above=0
+    transformer_weight: AutoFloat = option(
+        "auto", "weight of the transformer's output, beside the mean over the history", usual=(0.1, 1), above=0
     )
     dropout: float = option(0.2, "dropout rate", usual=(0, 0.5), at_least=0, below=1)
 
     def __post_init__(self) -> None:
         check(self)
-        if self.dim % self.heads:
+        if isinstance(self.dim, int) and self.dim % self.heads:
             raise OptionError(f"dim={self.dim} cannot be shared by heads={self.heads}; choose a multiple of it")
 
     @property
@@ -152,6 +149,23 @@ def batches_by_length(
     steps = batches.steps(order, lengths[order], batch_size)
     for step in rng.permutation(len(steps)):
         yield steps[step]
+
+
+def ranges(shapes: Shapes) -> Mapping[str, Range]:
+    """Return a value for each option, by rule: training a transformer is too long to be part of a search.
+
+    A catalogue of thousands needs sharper scores and more dimensions, and the blocks learn more than the mean of the
+    history from thousands of users only.
+    """
+    large, many_users = shapes.n_items >= 5000, shapes.n_users >= 5000
+    chosen = {
+        "temperature": 0.3 if large else 0.7,
+        "interaction_temperature": 0.15 if large else 0.45,
+        "dim": 128 if large else 64,
+        "transformer_weight": 1.0 if many_users else 0.1,
+    }
+    by_rule = {name: Range((value,), value) for name, value in chosen.items()}
+    return {**by_rule, "loss": objective.ranges(shapes)["loss"]}
 
 
 def step_bytes(config: Sequence, shapes: Shapes, n_rows: int, batch_size: int) -> int:
