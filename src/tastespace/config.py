@@ -7,6 +7,7 @@ misspelt option would be own code all the same.
 
 import contextlib
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -126,9 +127,14 @@ def describe_type(cls: type, name: str) -> str:
     return _describe(declared(cls)[name][1])
 
 
+@functools.cache
+def _type_hints(cls: Any) -> Mapping[str, Any]:
+    return typing.get_type_hints(cls)
+
+
 def declared(cls: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
     """Fields of a config class and the types of their values, by name, in order."""
-    hints = typing.get_type_hints(cls)
+    hints = _type_hints(cls)
     return {field.name: (field, hints[field.name]) for field in dataclasses.fields(cls)}
 
 

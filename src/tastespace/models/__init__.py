@@ -6,6 +6,7 @@ Importing this package does not load torch; `get` does, for the requested model.
 
 import importlib
 import pkgutil
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tastespace._messages import did_you_mean, shown
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
     from tastespace.models.base import Model
 
 
+@cache
+def _modules() -> tuple[str, ...]:
+    return tuple(
+        sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg and module.name != "base")
+    )
+
+
 def names() -> list[str]:
     """Every model's name, sorted."""
-    return sorted(
-        module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg and module.name != "base"
-    )
+    return list(_modules())
 
 
 def get(name: str) -> "type[Model]":

@@ -128,7 +128,8 @@ class IALS(Factored):
             matrix.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(penalty[rows]).to(matrix)[:, None])
             target_sum = (gathered * target[..., None]).sum(dim=1)  # (b, D)
             factor, failed = torch.linalg.cholesky_ex(matrix)
-            if bool(failed.any()) or not bool(torch.isfinite(factor).all()):
+            diagonal = factor.diagonal(dim1=1, dim2=2)  # each entry sums up its row, so it is finite where the row is
+            if bool(failed.any()) or not bool(torch.isfinite(diagonal).all()):
                 raise TrainingError(
                     f"ials cannot solve for its vectors with l2={c.l2:g}, unobserved_weight={c.unobserved_weight:g}: "
                     "float32 is not precise enough; raise l2"

@@ -89,8 +89,12 @@ def write_bundle(
     _check_finite(path, bundle.vectors, bundle.weights)
     try:
         with fresh_folder(path) as folder:
-            _write_table(folder / "users.parquet", bundle.users, bundle.user_table)
-            _write_table(folder / "items.parquet", bundle.items, bundle.item_table)
+            _write_tables(
+                {
+                    folder / "users.parquet": (bundle.users, bundle.user_table),
+                    folder / "items.parquet": (bundle.items, bundle.item_table),
+                }
+            )
             lists = bundle.histories
             save_file(
                 {"items": lists.items, "offsets": lists.offsets, "weights": lists.weights},
@@ -130,9 +134,9 @@ def read_bundle(path: Path) -> Bundle:
     try:
         for name in (*_FILES, *index_files(manifest), *added_files):
             check_digest(path, name, manifest)
-        users, user_table = _read_table(path / "users.parquet", "user")
         added_items = _read_added_items(path / added_files[0], manifest["counts"].get("items")) if added_files else None
-        items, item_table = _read_table(path / "items.parquet", "item", 0 if added_items is None else len(added_items))
+        n_added = 0 if added_items is None else len(added_items)
+        (users, user_table), (items, item_table) = _read_tables(path, n_added)
         lists = load_file(path / "histories.safetensors")
         histories = Histories(lists["items"], lists["offsets"], lists["weights"])
         vectors = load_file(path / "vectors.safetensors")
@@ -195,14 +199,15 @@ def _contiguous(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def _write_table(file: Path, vocabulary: Vocabulary, table: Table) -> None:
-    columns: dict[str, NDArray[Any]] = {"id": vocabulary.ids}
-    for name, values in table.columns.items():
-        empty = values.dtype.kind == "O" and all(value is None for value in values)
-        columns[f"column {name}"] = np.full(len(values), np.nan) if empty else values
-    with duckdb.connect() as connection:
-        connection.register("rows", columns)
-        connection.execute(f"COPY rows TO {sql.text(str(file))} (FORMAT parquet)")
+def _write_tables(tables: Mapping[Path, tuple[Vocabulary, Table]]) -> None:
+    with duckdb.connect() as connection:  # one for both: it takes longer than to write them
+        for file, (vocabulary, table) in tables.items():
+            columns: dict[str, NDArray[Any]] = {"id": vocabulary.ids}
+            for name, values in table.columns.items():
+                empty = values.dtype.kind == "O" and all(value is None for value in values)
+                columns[f"column {name}"] = np.full(len(values), np.nan) if empty else values
+            connection.register("rows", columns)
+            connection.execute(f"COPY rows TO {sql.text(str(file))} (FORMAT parquet)")
 
 
 def _read_added_items(file: Path, n_items: Any) -> AddedItems:
@@ -221,11 +226,14 @@ def _read_added_items(file: Path, n_items: Any) -> AddedItems:
     return AddedItems(sp.csr_matrix((lists.weights, lists.items, lists.offsets), shape=(len(lists), n_known)))
 
 
-def _read_table(file: Path, noun: str, appended: int = 0) -> tuple[Vocabulary, Table]:
+def _read_tables(path: Path, n_added: int) -> tuple[tuple[Vocabulary, Table], ...]:
+    """Ids and attributes of the users, and of the items."""
+    found = []
     with duckdb.connect() as connection:
-        fetched = connection.execute(f"SELECT * FROM read_parquet({sql.file(file)})").fetchnumpy()
-    columns = {name: sql.unmasked(values) for name, values in fetched.items()}
-    ids = columns.pop("id")
-    return Vocabulary(ids, noun, appended), Table(
-        {name.removeprefix("column "): values for name, values in columns.items()}
-    )
+        for file, noun, appended in (("users.parquet", "user", 0), ("items.parquet", "item", n_added)):
+            fetched = connection.execute(f"SELECT * FROM read_parquet({sql.file(path / file)})").fetchnumpy()
+            columns = {name: sql.unmasked(values) for name, values in fetched.items()}
+            ids = columns.pop("id")
+            table = Table({name.removeprefix("column "): values for name, values in columns.items()})
+            found.append((Vocabulary(ids, noun, appended), table))
+    return tuple(found)

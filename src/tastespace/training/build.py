@@ -21,11 +21,19 @@ def shapes_of(cls: type[Model], split: Split, features: Features | None) -> Shap
     return replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
 
 
+def seed_torch(seed: int, device: str) -> None:
+    """Seed torch; on the processor its generator alone, as torch keeps a stack trace for each device not in use."""
+    if device == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 def build_model(
     name: str, config: Any, shapes: Shapes, options: Options, rows: Interactions, features: Features | None
 ) -> Model:
     """Build a model, prepared from the training `rows`, with its weights initialised."""
-    torch.manual_seed(options.seed)
+    seed_torch(options.seed, options.device)
     model = models.get(name)(config, shapes)
     if model.reads_features and features is not None:
         model.set_features(features)

@@ -30,7 +30,7 @@ from tastespace.evaluation import Evaluator, parse_metric
 from tastespace.evaluation.ranking import Scorer
 from tastespace.models.base import Model, Options, Shapes
 from tastespace.training.baselines import BaselineComparison
-from tastespace.training.build import build_model
+from tastespace.training.build import build_model, seed_torch
 from tastespace.training.checkpoint import Checkpoint, save_checkpoint
 from tastespace.training.forecast import Forecast, longest_seconds
 from tastespace.training.optimizer import Adam
@@ -296,7 +296,7 @@ def train_epoch(
 ) -> float:
     """Train one epoch and return the mean loss of its batches. Randomness depends on seed and epoch alone."""
     rng = np.random.default_rng([options.seed, epoch])
-    torch.manual_seed(int(rng.integers(2**62)))
+    seed_torch(int(rng.integers(2**62)), options.device)
     model.train()
     losses = []
     for step, batch in enumerate(model.batches(rows, rng, options.batch_size), 1):

@@ -38,6 +38,9 @@ class Adam:
                 continue
             self._steps[index] += 1
             tensors = (weight, weight.grad.contiguous(), self._first[index], self._second[index])
+            if weight.numel() <= _CHUNK:
+                self._update(*tensors, steps=self._steps[index], rate=rate)
+                continue
             for chunk in zip(*(tensor.view(-1).split(_CHUNK) for tensor in tensors), strict=True):
                 self._update(*chunk, steps=self._steps[index], rate=rate)
 
