@@ -10,6 +10,7 @@ from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Shapes
+from tastespace.training.optimizer import Adam
 from tests.build import log
 
 LOSSES = ["softmax", "sampled-softmax", "bpr", "bce", "gbce"]
@@ -42,7 +43,7 @@ def one_epoch(model: Any, rows: Interactions, size: int = 100) -> list[Any]:
 
 def trained(model: Any, rows: Interactions, epochs: int = 6) -> list[float]:
     """Losses of some epochs of training."""
-    rng, optimizer, losses = np.random.default_rng(0), torch.optim.Adam(model.parameters(), lr=0.02), []
+    rng, optimizer, losses = np.random.default_rng(0), Adam(model.parameters()), []
     model.train()
     for _ in range(epochs):
         total = 0.0
@@ -50,7 +51,7 @@ def trained(model: Any, rows: Interactions, epochs: int = 6) -> list[float]:
             loss = model.loss(batch)
             optimizer.zero_grad()
             loss.backward()
-            optimizer.step()
+            optimizer.step(0.02)
             total += float(loss.detach())
         losses.append(total)
     model.eval()

@@ -89,7 +89,7 @@ def test_a_sweep_is_users_then_items_solved_exactly(disliked: float) -> None:
 
 
 def test_a_half_sweep_more_changes_nothing_at_the_end() -> None:
-    model = made(iterations=1500)
+    model = made(iterations=600)
     by_user = dataset(LIKED, n_users=6, n_items=6).interactions.histories().positives()
     again = model.solve(ials._transposed(by_user, 6), model.solve(by_user, model.items))
     torch.testing.assert_close(again, model.items, rtol=1e-3, atol=1e-5)

@@ -15,6 +15,7 @@ from tastespace.data.split import whole
 from tastespace.models.base import Shapes
 from tastespace.models.parts import likelihood_step
 from tastespace.models.two_tower import Bags, TwoTower, TwoTowerConfig
+from tastespace.training.optimizer import Adam
 from tests.build import log
 
 LOSSES = ["softmax", "sampled-softmax", "bpr", "bce", "gbce"]
@@ -78,14 +79,14 @@ def test_disliked_items_are_never_answers() -> None:
 def test_every_loss_trains(loss: str, hidden: int) -> None:
     data = described()
     model = prepared(data, loss=loss, hidden=hidden, learn_temperature=loss == "softmax")
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    optimizer = Adam(model.parameters())
     means = []
     for epoch in range(12):
         losses = [model.loss(batch) for batch in batches(model, data, epoch)]
         total = torch.stack(losses).mean()
         optimizer.zero_grad()
         total.backward()
-        optimizer.step()
+        optimizer.step(0.05)
         means.append(float(total.detach()))
     assert np.mean(means[-5:]) < np.mean(means[:5])
 

@@ -18,8 +18,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "item_knn": {"neighbours": 20},
     "popularity": {},
     "recent_popularity": {},
-    "spectral": {"dim": 8},
-    "ials": {"dim": 8, "disliked_weight": 0.5},
+    "spectral": {"dim": 8, "search": False},
+    "ials": {"dim": 8, "search": False, "disliked_weight": 0.5},
 }
 SUMS = ["ease", "item_knn", "spectral", "ials", "mf", "lightgcn", "two_tower", "popularity", "recent_popularity"]
 
@@ -43,8 +43,8 @@ def recommenders(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dic
     folder = tmp_path_factory.mktemp("bundles")
     found = {}
     for name in models.names():
-        settings = SETTINGS.get(name, {"dim": 8, "epochs": 3})
-        found[name] = ts.Recommender.build(ts.train(name, whole(shop), **settings), folder / name)
+        settings = SETTINGS.get(name, {"dim": 8, "epochs": 3, "refit": False})
+        found[name] = ts.Recommender.build(ts.train(name, whole(shop), baselines=False, **settings), folder / name)
     return found
 
 

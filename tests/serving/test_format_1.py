@@ -105,7 +105,7 @@ def test_a_bundle_with_the_names_of_format_1_is_the_same(
     kinds = np.array(["even", "odd"], dtype=object)[np.arange(board.interactions.n_items) % 2]
     data = dataclasses.replace(board, item_table=Table({"kind": kinds}))
     sizes = {} if name == "ease" else {"dim": 8} if name in ("ials", "spectral") else {"dim": 8, "epochs": 1}
-    fit = ts.train(name, whole(data), **sizes, **settings)
+    fit = ts.train(name, whole(data), baselines=False, search=False, **sizes, **settings)
     today = ts.Recommender.build(fit, tmp_path / "b").with_items({1000: {"kind": "even"}}).write(tmp_path / "c")
     config, options = today.bundle.manifest["config"], today.bundle.manifest["options"]
     as_format_1(tmp_path / "c")

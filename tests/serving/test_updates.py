@@ -24,8 +24,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ease": {},
     "item_knn": {"neighbours": 20},
     "popularity": {},
-    "spectral": {"dim": 8},
-    "ials": {"dim": 8},
+    "spectral": {"dim": 8, "search": False},
+    "ials": {"dim": 8, "search": False},
 }
 NAMES = [name for name in models.names() if name != "recent_popularity"]
 EVEN, ODD = 1000, -5
@@ -45,7 +45,7 @@ def recommenders(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("bundles")
     found = {}
     for name in NAMES:
-        fit = ts.train(name, whole(two_kinds), **SETTINGS.get(name, {"dim": 8, "epochs": 6}))
+        fit = ts.train(name, whole(two_kinds), baselines=False, **SETTINGS.get(name, {"dim": 8, "epochs": 6}))
         found[name] = ts.Recommender.build(fit, folder / name)
     return found
 
@@ -283,10 +283,11 @@ def test_a_new_item_is_as_popular_as_similar_ones(
 def cold_recommenders(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ts.Recommender]:
     """Trained without a tenth of the items, which are in the catalogue all the same."""
     folder, split = tmp_path_factory.mktemp("cold"), ts.split(two_kinds, "new-items")
-    return {
-        name: ts.Recommender.build(ts.train(name, split, **SETTINGS.get(name, {"dim": 8, "epochs": 6})), folder / name)
-        for name in NAMES
-    }
+    found = {}
+    for name in NAMES:
+        fit = ts.train(name, split, baselines=False, **SETTINGS.get(name, {"dim": 8, "epochs": 6}))
+        found[name] = ts.Recommender.build(fit, folder / name)
+    return found
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "popularity"])

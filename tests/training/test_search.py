@@ -19,7 +19,7 @@ SEARCHED = [name for name in models.names() if models.get(name).ranges(Shapes(10
 
 @pytest.fixture(scope="module")
 def shop() -> Dataset:
-    return planted_taste(400, 250, 12, n_tastes=20, skew=0.5)
+    return planted_taste(200, 150, 12, n_tastes=20, skew=0.5)
 
 
 def without_test_rows(on: Split) -> Split:
@@ -101,7 +101,10 @@ def test_a_search_finds_the_planted_number_of_tastes_where_the_rule_does_not() -
 
 
 @pytest.mark.parametrize("name", [name for name in models.names() if not models.get(name).learns_by_gradient()])
-@pytest.mark.parametrize(("n_users", "n_items", "rows"), [(1500, 900, 3), (150, 200, 40), (300, 5000, 25)])
+@pytest.mark.parametrize(
+    ("n_users", "n_items", "rows"),
+    [(1000, 600, 3), (150, 200, 40), (150, 2400, 25), pytest.param(300, 5000, 25, marks=pytest.mark.release)],
+)
 def test_no_default_collapses(name: str, n_users: int, n_items: int, rows: int) -> None:
     fit = ts.train(name, split(planted_taste(n_users, n_items, rows, n_tastes=30)), baselines=False)
     if fit.health is not None:
