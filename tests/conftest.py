@@ -1,5 +1,6 @@
 """Shared by all tests: small data with a known answer, and the real films where a test asks for them."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -18,6 +19,16 @@ from tastespace.data.synthetic import checkerboard, ring_walk
 settings.register_profile("fast", max_examples=25)
 settings.register_profile("release", max_examples=100)
 settings.load_profile("fast")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, so the garbage collector need not walk through it: a tenth of the time of all tests."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
