@@ -56,5 +56,6 @@ def films() -> Dataset:
 def film_bundle(films: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of MovieLens 100K trained under the article's protocol."""
     path = tmp_path_factory.mktemp("models") / "films"
-    ts.Recommender.build(ts.train("mf", ts.split(films, "article"), epochs=6), path)
+    fit = ts.train("mf", ts.split(films, "article"), baselines=False, search=False, epochs=6)
+    ts.Recommender.build(fit, path)
     return path

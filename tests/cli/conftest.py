@@ -68,5 +68,5 @@ def film_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     titles = np.array([f"Film {place}" for place in range(n)], dtype=object)
     data = Dataset("films", board.interactions, item_table=Table({"title": titles, "year": np.arange(n) + 1950.0}))
     path = tmp_path_factory.mktemp("models") / "films"
-    Recommender.build(train("mf", whole(data), dim=8, epochs=3), path)
+    Recommender.build(train("mf", whole(data), baselines=False, search=False, dim=8, epochs=3), path)
     return path

@@ -55,7 +55,7 @@ def board_split() -> Split:
 def fitted(name: str, on: Split | None = None, **settings: object) -> Fit:
     fields = configs.names(models.get(name).Config)
     narrow = {"dim": 8} if "dim" in fields else {}  # the small data have a rank of two
-    config, options = configure(name, {**narrow, **settings})
+    config, options = configure(name, {"search": False, **narrow, **settings})
     return fit(name, on or board_split(), config=config, options=options, progress=False, baselines=False)
 
 

@@ -72,7 +72,9 @@ def bundles(board: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     shop = Dataset("shop", board.interactions, item_table=Table({"embedding": vectors}))
     folder = tmp_path_factory.mktemp("vectors")
     return {
-        name: ts.Recommender.build(ts.train(name, whole(shop), baselines=False, **settings), folder / name)
+        name: ts.Recommender.build(
+            ts.train(name, whole(shop), baselines=False, search=False, **settings), folder / name
+        )
         for name, settings in {"ease": {}, "two_tower": {"dim": 8, "epochs": 6}}.items()
     }
 

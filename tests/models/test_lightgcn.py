@@ -73,7 +73,7 @@ def test_l2_on_layer_0_adds_half_its_squares() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_separates_the_colours(loss: str) -> None:
     on = split(checkerboard(), "article")
-    fit = train("lightgcn", on, baselines=False, dim=8, loss=loss, epochs=20, refit=False)
+    fit = train("lightgcn", on, baselines=False, search=False, dim=8, loss=loss, epochs=20, refit=False)
     vectors = fit.model.item_embeddings()
     unit = torch.nn.functional.normalize(vectors, dim=1)
     alike = (unit @ unit.T).detach().numpy()

@@ -19,7 +19,7 @@ from tastespace.models.mf import MF, MFConfig
 
 def own_colour(on: Split, **settings: Any) -> float:
     """The share of the items recommended that are of their user's colour."""
-    small = {"dim": 8, "learning_rate": 0.05, "epochs": 15, "batch_size": 200, "refit": False}
+    small = {"dim": 8, "learning_rate": 0.05, "epochs": 15, "batch_size": 200, "refit": False, "search": False}
     fit = ts.train("mf", on, baselines=False, **small, **settings)
     actual = Evaluator(on, 5).rank(fit.model.scorer())
     return float(((actual.items % 2) == (actual.users % 2)[:, None]).mean())

@@ -62,7 +62,7 @@ def test_the_score_is_that_of_the_joined_pair(loss: str) -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_path_and_loss_trains(paths: str, loss: str) -> None:
     on = whole(checkerboard())
-    fit = ts.train("ncf", on, baselines=False, dim=8, epochs=5, refit=False, paths=paths, loss=loss)
+    fit = ts.train("ncf", on, baselines=False, search=False, dim=8, epochs=5, refit=False, paths=paths, loss=loss)
     assert fit.history[-1].loss < fit.history[0].loss
 
 
@@ -123,7 +123,7 @@ def test_a_shortlist_is_reranked_and_stands_above_the_rest(shortlist: int) -> No
 
 def test_a_shortlist_finds_nearly_what_the_whole_catalogue_does() -> None:
     on = ts.split(checkerboard(), "article")
-    fit = ts.train("ncf", on, baselines=False, dim=8, epochs=10, refit=False)
+    fit = ts.train("ncf", on, baselines=False, search=False, dim=8, epochs=10, refit=False)
     exact = fit.model.score(fit.queries(np.arange(40))).topk(10, dim=1).indices
     fit.model.config = NCFConfig(dim=8, shortlist=40)
     short = fit.model.score(fit.queries(np.arange(40))).topk(10, dim=1).indices

@@ -33,7 +33,7 @@ def shop(board: Dataset) -> Dataset:
 
 @pytest.fixture(scope="session")
 def recommender(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ts.Recommender:
-    fit = ts.train("mf", whole(shop), baselines=False, dim=8, epochs=10)
+    fit = ts.train("mf", whole(shop), baselines=False, search=False, dim=8, epochs=10)
     return ts.Recommender.build(fit, tmp_path_factory.mktemp("shop") / "bundle")
 
 
@@ -45,7 +45,7 @@ def described(board: Dataset, tmp_path_factory: pytest.TempPathFactory) -> ts.Re
     moods[4] = None
     colours = np.array(["white", "black"], dtype=object)[np.arange(log.n_items) % 2]
     data = Dataset("moods", log, Table({"colour": colours}), Table({"mood": moods, "age": np.arange(log.n_users) % 9}))
-    fit = ts.train("two_tower", whole(data), baselines=False, dim=8, epochs=20)
+    fit = ts.train("two_tower", whole(data), baselines=False, search=False, dim=8, epochs=20)
     return ts.Recommender.build(fit, tmp_path_factory.mktemp("moods") / "bundle")
 
 

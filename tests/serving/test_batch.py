@@ -37,7 +37,7 @@ NAMES = ["mf", "ease", "popularity"]
 
 def built(name: str, data: Dataset, folder: Path) -> ts.Recommender:
     settings = {"dim": 8, "epochs": 5} if name == "mf" else {}
-    return ts.Recommender.build(ts.train(name, whole(data), baselines=False, **settings), folder)
+    return ts.Recommender.build(ts.train(name, whole(data), baselines=False, search=False, **settings), folder)
 
 
 @pytest.fixture(scope="module", params=NAMES)

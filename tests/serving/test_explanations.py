@@ -18,8 +18,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "item_knn": {"neighbours": 20},
     "popularity": {},
     "recent_popularity": {},
-    "spectral": {"dim": 8, "search": False},
-    "ials": {"dim": 8, "search": False, "disliked_weight": 0.5},
+    "spectral": {"dim": 8},
+    "ials": {"dim": 8, "disliked_weight": 0.5},
 }
 SUMS = ["ease", "item_knn", "spectral", "ials", "mf", "lightgcn", "two_tower", "popularity", "recent_popularity"]
 
@@ -44,7 +44,9 @@ def recommenders(shop: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dic
     found = {}
     for name in models.names():
         settings = SETTINGS.get(name, {"dim": 8, "epochs": 3, "refit": False})
-        found[name] = ts.Recommender.build(ts.train(name, whole(shop), baselines=False, **settings), folder / name)
+        found[name] = ts.Recommender.build(
+            ts.train(name, whole(shop), baselines=False, search=False, **settings), folder / name
+        )
     return found
 
 

@@ -29,8 +29,8 @@ from tests.serving.forging import forge
 def test_a_config_that_is_not_its_weights_is_refused_before_anything_is_built(
     board: Dataset, tmp_path: Path, name: str, changes: dict[str, object]
 ) -> None:
-    short = {"search": False} if name == "ials" else {"epochs": 1, "refit": False}
-    fit = ts.train(name, whole(board), baselines=False, dim=8, **short)
+    short = {} if name == "ials" else {"epochs": 1, "refit": False}
+    fit = ts.train(name, whole(board), baselines=False, search=False, dim=8, **short)
     ts.Recommender.build(fit, tmp_path / "b")
     config = json.loads((tmp_path / "b" / "manifest.json").read_text())["config"]
     forge(tmp_path / "b", config={**config, **changes})

@@ -24,8 +24,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ease": {},
     "item_knn": {"neighbours": 20},
     "popularity": {},
-    "spectral": {"dim": 8, "search": False},
-    "ials": {"dim": 8, "search": False},
+    "spectral": {"dim": 8},
+    "ials": {"dim": 8},
 }
 NAMES = [name for name in models.names() if name != "recent_popularity"]
 EVEN, ODD = 1000, -5
@@ -45,7 +45,9 @@ def recommenders(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("bundles")
     found = {}
     for name in NAMES:
-        fit = ts.train(name, whole(two_kinds), baselines=False, **SETTINGS.get(name, {"dim": 8, "epochs": 6}))
+        fit = ts.train(
+            name, whole(two_kinds), baselines=False, search=False, **SETTINGS.get(name, {"dim": 8, "epochs": 6})
+        )
         found[name] = ts.Recommender.build(fit, folder / name)
     return found
 
@@ -285,7 +287,7 @@ def cold_recommenders(two_kinds: Dataset, tmp_path_factory: pytest.TempPathFacto
     folder, split = tmp_path_factory.mktemp("cold"), ts.split(two_kinds, "new-items")
     found = {}
     for name in NAMES:
-        fit = ts.train(name, split, baselines=False, **SETTINGS.get(name, {"dim": 8, "epochs": 6}))
+        fit = ts.train(name, split, baselines=False, search=False, **SETTINGS.get(name, {"dim": 8, "epochs": 6}))
         found[name] = ts.Recommender.build(fit, folder / name)
     return found
 
