@@ -93,7 +93,7 @@ def test_latin_1_is_named_and_read_when_stated(tmp_path: Path) -> None:
     assert run("compare", "--data", path, "--encoding", "latin-1", "--models", "ease").exit_code == 0
 
 
-@pytest.mark.parametrize("delay", [0.3, 1.0])
+@pytest.mark.parametrize("delay", [0.3, pytest.param(1.0, marks=pytest.mark.release)])
 def test_ctrl_c_in_training_leaves_nothing_half_written(log_file: Path, tmp_path: Path, delay: float) -> None:
     words = ["train", "--data", log_file, "--out", tmp_path / "m", "--set", "epochs=100000", "--set", "patience=100000"]
     process = start(*words)

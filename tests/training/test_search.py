@@ -1,6 +1,7 @@
 """Options that are "auto", settled by rule or on validation rows."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,11 @@ from tastespace.models.base import Shapes
 from tastespace.training.search import _climb
 
 SEARCHED = [name for name in models.names() if models.get(name).ranges(Shapes(100, 100))]
+
+
+def quick(name: str) -> dict[str, Any]:
+    """Options of a short training, which the search does not share."""
+    return {"epochs": 1, "refit": False} if models.get(name).learns_by_gradient() else {}
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +61,14 @@ def test_nothing_is_left_at_auto(shop: Dataset, name: str) -> None:
         (split(shop), {"search": True}),
         (split(shop), {"search": False}),
     ):
-        fit = ts.train(name, on, baselines=False, **options)
+        fit = ts.train(name, on, baselines=False, **quick(name), **options)
         assert unresolved(fit.model.config) == []
 
 
 @pytest.mark.parametrize("name", SEARCHED)
 def test_a_search_is_at_least_as_good_as_its_start_and_reads_no_test_row(shop: Dataset, name: str) -> None:
     on = split(shop)
-    found, blind = (ts.train(name, each, baselines=False).search for each in (on, without_test_rows(on)))
+    found, blind = (ts.train(name, each, baselines=False, **quick(name)).search for each in (on, without_test_rows(on)))
     assert found is not None
     assert blind is not None
     assert found.value >= found.start
@@ -74,9 +80,9 @@ def test_a_search_is_at_least_as_good_as_its_start_and_reads_no_test_row(shop: D
 @pytest.mark.parametrize("name", SEARCHED)
 def test_what_is_set_by_hand_is_not_searched(shop: Dataset, name: str) -> None:
     on = split(shop)
-    chosen = ts.train(name, on, baselines=False).search
+    chosen = ts.train(name, on, baselines=False, **quick(name)).search
     assert chosen is not None
-    again = ts.train(name, on, baselines=False, **chosen.settings)
+    again = ts.train(name, on, baselines=False, **quick(name), **chosen.settings)
     assert again.search is None
     assert {option: getattr(again.model.config, option) for option in chosen.settings} == dict(chosen.settings)
 
@@ -86,7 +92,7 @@ def test_any_one_option_may_be_left_at_auto(shop: Dataset, name: str) -> None:
     ranges = models.get(name).ranges(Shapes(shop.interactions.n_users, shop.interactions.n_items))
     for left in ranges:
         by_hand = {option: ranges[option].start for option in ranges if option != left}
-        fit = ts.train(name, split(shop), baselines=False, **by_hand)
+        fit = ts.train(name, split(shop), baselines=False, **quick(name), **by_hand)
         assert (fit.search is None) == (len(ranges[left].values) == 1)
         assert {option: getattr(fit.model.config, option) for option in by_hand} == by_hand
 
