@@ -1,5 +1,7 @@
 """NCF: its two paths, what joins them, and ranking that stays exact."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ def everyone() -> Queries:
 @pytest.mark.parametrize("loss", ["bce", "softmax"])
 def test_the_score_is_that_of_the_joined_pair(loss: str) -> None:
     """Pair after pair, with the first layer over the two vectors side by side, as the paper draws it."""
-    model = made(loss=loss)
+    model = made(loss=loss, temperature=1.2, interaction_temperature=0.45)
     with torch.no_grad():
         model.item_bias.normal_()
         actual = model.score(everyone())
@@ -125,7 +127,7 @@ def test_a_shortlist_finds_nearly_what_the_whole_catalogue_does() -> None:
     on = ts.split(checkerboard(), "article")
     fit = ts.train("ncf", on, baselines=False, search=False, dim=8, epochs=10, refit=False)
     exact = fit.model.score(fit.queries(np.arange(40))).topk(10, dim=1).indices
-    fit.model.config = NCFConfig(dim=8, shortlist=40)
+    fit.model.config = replace(fit.model.config, shortlist=40)
     short = fit.model.score(fit.queries(np.arange(40))).topk(10, dim=1).indices
     shared = [len(set(a) & set(b)) for a, b in zip(exact.tolist(), short.tolist(), strict=True)]
     assert np.mean(shared) > 9

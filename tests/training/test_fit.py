@@ -62,7 +62,7 @@ def test_settings_reach_config_and_options() -> None:
     ("settings", "message"),
     [
         ({"dims": 3}, "no option 'dims'; did you mean 'dim'"),
-        ({"dim": "many"}, "a whole number is expected"),
+        ({"dim": "many"}, "a whole number or 'auto' is expected"),
         ({"dim": 0}, "must be at least 2"),
         ({"learning_rate": -1.0}, "must be above 0"),
         ({"loss": "hinge"}, "'softmax' or 'sampled-softmax'"),
@@ -112,8 +112,8 @@ def test_small_models_train_on_one_thread_and_give_the_rest_back(
     board: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = []
-    real = loop._train_epoch
-    monkeypatch.setattr(loop, "_train_epoch", lambda *a: used.append(torch.get_num_threads()) or real(*a))
+    real = loop.train_epoch
+    monkeypatch.setattr(loop, "train_epoch", lambda *a: used.append(torch.get_num_threads()) or real(*a))
     before = torch.get_num_threads()
     ts.train("mf", split(board, "article"), epochs=1)
     assert set(used) == {1}

@@ -94,7 +94,7 @@ class _Stopping:
     """Raises KeyboardInterrupt after so many epochs, wherever they happen."""
 
     def __init__(self, after: int) -> None:
-        self.left, self.real = after, loop._train_epoch
+        self.left, self.real = after, loop.train_epoch
 
     def __call__(self, *args: object) -> float:
         if self.left == 0:
@@ -103,7 +103,7 @@ class _Stopping:
         return self.real(*args)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("after", [1, 5, 12])
+@pytest.mark.parametrize("after", [1, 5, 10])
 def test_a_resumed_run_ends_like_an_uninterrupted_one(
     board: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
@@ -112,7 +112,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     straight = ts.fit("mf", on, options=options)
     place = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_train_epoch", _Stopping(after))
+        patch.setattr(loop, "train_epoch", _Stopping(after))
         with pytest.raises(KeyboardInterrupt):
             ts.fit("mf", on, options=options, checkpoint=place)
     assert place.is_dir()
@@ -129,7 +129,7 @@ def test_a_checkpoint_of_another_run_is_refused(
 ) -> None:
     on = split(board, "article")
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_train_epoch", _Stopping(2))
+        patch.setattr(loop, "train_epoch", _Stopping(2))
         with pytest.raises(KeyboardInterrupt):
             ts.fit("mf", on, checkpoint=tmp_path / "run")
     with pytest.raises(OptionError, match="another run"):
@@ -138,7 +138,7 @@ def test_a_checkpoint_of_another_run_is_refused(
 
 def test_a_loss_that_is_not_finite_names_epoch_and_batch(board: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models.get("mf"), "loss", lambda self, batch: self.user.sum() * float("nan"))
-    with pytest.raises(TrainingError, match=r"loss of mf became nan in epoch 1, batch 1, at learning rate 0\.06"):
+    with pytest.raises(TrainingError, match=r"loss of mf became nan in epoch 1, batch 1, at learning rate 0\.02"):
         ts.train("mf", split(board, "article"))
 
 

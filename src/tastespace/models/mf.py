@@ -35,11 +35,10 @@ class MF(Factored):
     about = "matrix factorisation with softmax over the catalogue"
     pick = "the first to try: trains in seconds, learns from low ratings, hard to beat"
     Config = MFConfig
-    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.01, patience=6, init="svd")
+    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.02, patience=6, init="svd")
     user_tables, item_tables = ("user",), ("item",)
-    search_with: ClassVar[Mapping[str, Any]] = {"dim": 64, "shared_negatives": 1024}
+    search_with: ClassVar[Mapping[str, Any]] = {"dim": 128, "shared_negatives": 1024}
     config: MFConfig
-    item_length: Tensor
     user_rows: UserRows
     _batches: Batches
 
@@ -53,7 +52,6 @@ class MF(Factored):
         self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
         if config.loss == "bce":
             self.user_bias = nn.Parameter(torch.zeros(shapes.n_users))  # (U,) cancels in any ranking loss
-        self.register_buffer("item_length", torch.ones(shapes.n_items))  # (N,) of the vectors under softmax
         self.user_rows = UserRows(shapes.n_users, shapes.n_items, config.dim)
 
     @classmethod
@@ -84,18 +82,11 @@ class MF(Factored):
     def loss(self, batch: Batch) -> Tensor:
         """() the configured loss, per positive."""
         user_bias = self.user_bias[batch.users] if self.config.loss == "bce" else None
-        length = self.item_length if self.config.by_angle else None
-        users = self.user[batch.users]
-        return objective.loss(self.config, batch, users, self.item, self.item_bias, user_bias, item_length=length)
-
-    def _items(self) -> Tensor:
-        """(N, D) item vectors as they enter the inner product."""
-        items = self.config.scaled(self.item)
-        return items * self.item_length[:, None] if self.config.by_angle else items
+        return objective.loss(self.config, batch, self.user[batch.users], self.item, self.item_bias, user_bias)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias; under bce a last coordinate of 1 multiplies the user's bias."""
-        columns = [self._items(), self.item_bias[:, None]]
+        columns = [self.config.scaled(self.item), self.item_bias[:, None]]
         if self.config.loss == "bce":
             columns.append(torch.ones_like(self.item_bias)[:, None])
         return torch.cat(columns, dim=1)
@@ -110,7 +101,7 @@ class MF(Factored):
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
-        self.user_rows.fit(self._items(), self.config.scaled(self.user), self._batches.lists)
+        self.user_rows.fit(self.config.scaled(self.item), self.config.scaled(self.user), self._batches.lists)
 
     def fold_in(self) -> FoldIn:
         """Mean of the positives' fold-in vectors; under softmax at the length of a user's vector, with a step."""

@@ -34,7 +34,13 @@ from tastespace.training.build import build_model, seed_torch
 from tastespace.training.checkpoint import Checkpoint, save_checkpoint
 from tastespace.training.forecast import Forecast, longest_seconds
 from tastespace.training.optimizer import Adam
-from tastespace.training.validation import can_validate, compare_with_baselines, not_compared, sample_users
+from tastespace.training.validation import (
+    can_validate,
+    compare_with_baselines,
+    is_better,
+    not_compared,
+    sample_users,
+)
 
 _DAMAGED = "the checkpoint is damaged; delete it and train again"
 _CHECKPOINT_EVERY = 10.0  # seconds
@@ -102,15 +108,10 @@ class TrainingRun:
                 raise
 
     def _search(self, inner: Split, tick: Ticker) -> Model:
-        """Epochs on the inner training rows until the validation metric is flat; the best epoch's weights.
-
-        Vectors that start from an SVD may be the best there are: then the best epoch is 0.
-        """
+        """Epochs on the inner training rows until the validation metric is flat; the best epoch's weights."""
         metric, k = parse_metric(self.options.metric)
         evaluator = Evaluator(sample_users(inner, _MOST_USERS), k)
         model, optimizer = self._start_stage(inner.train, "search")
-        if self.options.init == "svd" and not self.epochs:
-            self._validate(model.eval(), evaluator, metric, 0)
         while len(self.epochs) < self.options.epochs and not self._is_flat() and not self.refitted:
             number = len(self.epochs) + 1
             rate = self._learning_rate(number, halvings=self._halvings())
@@ -150,7 +151,7 @@ class TrainingRun:
         if smoothed.mean() > self.best_value or all_zero:
             self.best_value, self.best_epoch = float(smoothed.mean()), epoch
             self._best = _cloned(model.state_dict())
-        if self._reference is None or all_zero or _is_better(smoothed, self._reference):
+        if self._reference is None or all_zero or is_better(smoothed, self._reference):
             self.improved_epoch, self._reference = epoch, smoothed
         return float(per_user.mean())
 
@@ -312,12 +313,6 @@ def train_epoch(
         optimizer.step(rate)
         losses.append(value)
     return float(np.mean(losses)) if losses else 0.0
-
-
-def _is_better(values: NDArray[np.float64], reference: NDArray[np.float64]) -> bool:
-    """Whether the mean over users (B,) is higher than that of the `reference` by more than a standard error."""
-    gain = values - reference
-    return float(gain.mean()) > float(gain.std()) / len(gain) ** 0.5
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,17 +1,20 @@
 """Choose options that are "auto" on the log's own validation rows, before the training proper.
 
 One option after the other, in the order of `Model.ranges`: from the start of its range the search climbs as long as the
-next value is better, first upwards, then downwards. Each candidate is fitted to the inner training rows, a gradient
-model for a few epochs, and ranks for at most 2,000 of the validation users. Test rows are never read.
+next value is better, first upwards, then downwards. Of the values on its way it takes the first that the best one does
+not beat by more than half a standard error over users, as noise should not lead away from the rule. Each candidate is
+fitted to the inner training rows, a gradient model for a few epochs, and ranks for at most 2,000 of the validation
+users. Test rows are never read.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tastespace import models
 from tastespace._progress import Ticker, track
@@ -27,10 +30,11 @@ from tastespace.training.forecast import forecast_run
 from tastespace.training.loop import train_epoch
 from tastespace.training.optimizer import Adam
 from tastespace.training.threads import threads_for
-from tastespace.training.validation import can_validate, sample_users
+from tastespace.training.validation import can_validate, is_better, sample_users
 
 _METRIC = "ndcg@10"
 _MOST_USERS = 2_000
+_NOISE = 0.5  # standard errors over users
 _EPOCHS = 4  # of a candidate that learns by gradient
 
 
@@ -73,30 +77,35 @@ def choose_settings(
         return settled, None
     started = time.perf_counter()
     evaluate = _Candidates(cls.search_as or name, options, inner, shapes, features)
-    known: dict[Any, float] = {}
+    known: dict[Any, NDArray[np.float64]] = {}  # metric of each user, by candidate
 
     def measure(candidate: Any, tick: Ticker) -> float:
         if candidate not in known:
             try:
                 known[candidate] = evaluate(candidate)
             except (MemoryLimitError, TrainingError):
-                known[candidate] = -math.inf
-            tick(len(known), f"{_METRIC} {max(known.values()):.4f}")
-        return known[candidate]
+                known[candidate] = np.full(evaluate.n_users, -1.0)  # below any metric
+            tick(len(known), f"{_METRIC} {max(values.mean() for values in known.values()):.4f}")
+        return float(known[candidate].mean())
 
     chosen = settled
     total = sum(len(ranges[option].values) for option in searched)
     with torch.random.fork_rng(devices=[]), track(f"choosing options of {name}", total=total) as tick:
         for option in searched:
-            best = _climb(
+            candidates = {value: replace(chosen, **{option: value}) for value in ranges[option].values}
+            passed = _climb(
                 ranges[option].values,
                 ranges[option].start,
-                lambda value, option=option, base=chosen: measure(replace(base, **{option: value}), tick),  # type: ignore[misc]
+                lambda value, candidates=candidates: measure(candidates[value], tick),  # type: ignore[misc]
             )
-            chosen = replace(chosen, **{option: best})
+            best = known[candidates[passed[-1]]]
+            chosen = next(
+                candidates[value] for value in passed if not is_better(best, known[candidates[value]], _NOISE)
+            )
     settings = {option: getattr(chosen, option) for option in automatic}
     seconds = time.perf_counter() - started
-    return chosen, Search(settings, known[chosen], known[settled], evaluate.n_users, len(known), seconds)
+    value, start = (float(known[config].mean()) for config in (chosen, settled))
+    return chosen, Search(settings, value, start, evaluate.n_users, len(known), seconds)
 
 
 def _is_relevant(cls: type[Model], option: str, config: Any) -> bool:
@@ -120,36 +129,32 @@ class _Candidates:
         """Number of users that are ranked for."""
         return len(self._evaluator.users)
 
-    def __call__(self, config: Any) -> float:
-        """Validation NDCG@10; of a model that learns by gradient, the best of some epochs and of its start."""
+    def __call__(self, config: Any) -> NDArray[np.float64]:
+        """(B,) NDCG@10 of each validation user; of a model that learns by gradient, after a few epochs."""
         shared = {option: getattr(config, option) for option in names(self.cls.Config)}
         cheap, rows, options = self.cls.Config(**{**shared, **self.cls.search_with}), self.inner.train, self.options
         forecast = forecast_run(self.cls, self.name, cheap, self.shapes, rows, options.batch_size)
         with threads_for(self._threads, forecast):
             model = build_model(self.name, cheap, self.shapes, options, rows, self.features)
-            values = [self._value(model)]
             if self.cls.learns_by_gradient():
                 optimizer = Adam(model.parameters(), options.weight_decay)
                 for epoch in range(1, _EPOCHS + 1):
                     train_epoch(self.name, model, optimizer, rows, options.learning_rate, options, epoch)
-                    if epoch >= _EPOCHS - 1:
-                        values.append(self._value(model))
-        return max(values)
-
-    @torch.no_grad()
-    def _value(self, model: Model) -> float:
-        if model.learns_by_gradient() and self.inner.given is not None:  # new users, who need the fold-in
-            model.on_train_end(self.inner.train)
-        return self._evaluator.mean(self._wrap(model.eval().scorer()), parse_metric(_METRIC)[0])
+                if self.inner.given is not None:  # new users, who need the fold-in
+                    model.on_train_end(rows)
+            with torch.no_grad():
+                found = self._evaluator.rank(self._wrap(model.eval().scorer()))
+        return self._evaluator.values(found, parse_metric(_METRIC)[0])
 
 
-def _climb(values: Sequence[Any], start: Any, measure: Callable[[Any], float]) -> Any:
-    """The best of ascending `values` that is reached from `start` without passing a worse one."""
+def _climb(values: Sequence[Any], start: Any, measure: Callable[[Any], float]) -> Sequence[Any]:
+    """Those of ascending `values` that lie between `start` and the best that is reached without passing a worse one."""
     place = values.index(start)
+    passed = [start]
     for step in (1, -1):
-        first = place
         while 0 <= place + step < len(values) and measure(values[place + step]) > measure(values[place]):
             place += step
-        if place != first:
+            passed.append(values[place])
+        if len(passed) > 1:
             break
-    return values[place]
+    return passed

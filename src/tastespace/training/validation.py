@@ -98,3 +98,9 @@ def sample_users(inner: Split, most: int) -> Split:
         return inner
     drawn = np.random.default_rng(0).choice(users, most, replace=False)
     return replace(inner, test=inner.test.take(np.isin(inner.test.user, drawn)))
+
+
+def is_better(values: NDArray[np.float64], reference: NDArray[np.float64], errors: float = 1.0) -> bool:
+    """Whether the mean over users (B,) is higher than that of the `reference` by more than so many standard errors."""
+    gain = values - reference
+    return float(gain.mean()) > errors * float(gain.std()) / len(gain) ** 0.5

@@ -14,12 +14,12 @@ CPU = torch.device("cpu")
 
 
 def test_an_epoch_has_every_user_with_positives_once() -> None:
-    epoch = list(Batches(Objective(dim=4), LISTS, 6).users(np.random.default_rng(0), 2))
+    epoch = list(Batches(Objective(dim=4, loss="softmax"), LISTS, 6).users(np.random.default_rng(0), 2))
     assert sorted(np.concatenate(epoch).tolist()) == [0, 1]
 
 
 def test_a_batch_has_positives_and_unliked_items_apart() -> None:
-    batch = Batches(Objective(dim=4), LISTS, 6).of(np.array([1, 0]), np.random.default_rng(0), CPU)
+    batch = Batches(Objective(dim=4, loss="softmax"), LISTS, 6).of(np.array([1, 0]), np.random.default_rng(0), CPU)
     assert list(zip(batch.rows.tolist(), batch.items.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
     assert (batch.unliked_rows.tolist(), batch.unliked_items.tolist()) == ([1], [3])
     assert batch.has_unliked

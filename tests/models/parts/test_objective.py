@@ -1,5 +1,7 @@
 """Items that a query gives are no negatives of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.objective import Batch, Objective
 from tastespace.training.fit import train
 
+SOFTMAX = Objective(dim=4, loss="softmax", temperature=1.2, interaction_temperature=0.45)
 LISTS = Histories.of([[0, 1, 2, 3], [0, 1]], [[1, 1, 1, -1], [1, 1]])
 
 
@@ -33,20 +36,20 @@ def gradient_of_items(batch: Batch, config: Objective) -> torch.Tensor:
 
 
 def test_a_given_positive_has_no_gradient_and_other_items_have() -> None:
-    config = Objective(dim=4)
+    config = SOFTMAX
     gradient = gradient_of_items(batch_for(config, [0, 1], [1, 1]), config)
     assert (gradient[:2] < 1e-6).all()
     assert (gradient[2:] > 1e-4).all()
 
 
 def test_a_given_dislike_has_a_larger_gradient() -> None:
-    config = Objective(dim=4, interaction_weight=0.0)
+    config = replace(SOFTMAX, interaction_weight=0.0)
     plain, given = (gradient_of_items(batch_for(config, *case), config) for case in (([], []), ([3], [-1])))
     assert given[3] > 1.5 * plain[3]
 
 
 def test_a_hidden_dislike_has_no_gradient() -> None:
-    config = Objective(dim=4, low_rated="hidden")
+    config = replace(SOFTMAX, low_rated="hidden")
     gradient = gradient_of_items(batch_for(config, [3], [-1]), config)
     assert gradient[3] < 1e-6
     assert (gradient[4:] > 1e-4).all()
@@ -62,7 +65,7 @@ def test_low_ratings_are_resolved_by_the_split(protocol: str, low_rated: str) ->
 
 def test_a_loss_does_not_depend_on_the_other_users_of_a_batch() -> None:
     """In a log with low ratings a batch without any still predicts interactions."""
-    config, rng = Objective(dim=4), np.random.default_rng(0)
+    config, rng = SOFTMAX, np.random.default_rng(0)
     torch.manual_seed(0)
     users, items = torch.randn(2, 4), torch.randn(6, 4)
     values = []
@@ -74,20 +77,20 @@ def test_a_loss_does_not_depend_on_the_other_users_of_a_batch() -> None:
 
 
 def test_an_answer_that_is_also_given_stays_an_answer() -> None:
-    config = Objective(dim=4)
+    config = SOFTMAX
     first, second = (gradient_of_items(batch_for(config, *case), config) for case in (([], []), ([2], [1])))
     torch.testing.assert_close(first, second)
 
 
 @pytest.mark.parametrize("loss", ["sampled-softmax", "bpr", "bce", "gbce"])
 def test_losses_over_sampled_negatives_ignore_given_items(loss: str) -> None:
-    config = Objective(dim=4, loss=loss)  # type: ignore[arg-type]
+    config = replace(SOFTMAX, loss=loss)
     assert len(batch_for(config, [0, 1], [1, 1]).given_rows) == 0
 
 
 @pytest.mark.parametrize("dim", [2, 5])
 def test_scaled_vectors_have_the_gradient_of_their_formula(dim: int) -> None:
-    config = Objective(dim=dim, temperature=0.5, interaction_temperature=0.2)
+    config = Objective(dim=dim, loss="softmax", temperature=0.5, interaction_temperature=0.2)
     vectors = torch.randn(3, 4, dim, dtype=torch.double, requires_grad=True)
     slow = torch.cat(
         [

@@ -15,7 +15,6 @@ from tastespace.models.spectral import leading_item_vectors, normalise_degrees
 _SMOOTHING = 3.0  # of the degrees, as in `spectral`
 _POWER_ITERATIONS = 4
 _NOISE = 0.1  # share of the default vectors that is added, so that no two rows coincide
-_SHORTEST = 0.05  # of the mean length of an item vector, so that unseen items keep a direction
 _DENSE_BELOW = 512  # features; with fewer, a full decomposition is faster
 
 
@@ -66,20 +65,6 @@ def init_from_svd(model: Model, name: str, rows: Interactions) -> None:
             scale = table.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
             vectors *= scale * (table.shape[1] / vectors.square().sum(dim=1, keepdim=True).clamp(min=1e-20)) ** 0.5
             table[:, : vectors.shape[1]] = vectors + _NOISE * table[:, : vectors.shape[1]]
-    if hasattr(model, "item_length"):
-        model.item_length = torch.from_numpy(_lengths(items, np.asarray(liked.sum(axis=0)).ravel()))
-
-
-def _lengths(items: NDArray[np.floating], n_positives: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(N,) lengths of item vectors: the square root of those in the SVD (N, d), with a mean square of 1 over positives.
-
-    Directions explain a rare item less, so that its vector there is shorter, and its scores nearer to its bias.
-    """
-    lengths = np.sqrt(np.linalg.norm(items, axis=1))
-    mean_square = float(n_positives @ lengths**2) / max(1.0, float(n_positives.sum()))
-    if mean_square == 0:
-        return np.ones(len(items), dtype=np.float32)
-    return np.maximum(lengths / mean_square**0.5, _SHORTEST).astype(np.float32)
 
 
 def _require_tables(model: Model, name: str, init: str) -> None:

@@ -153,7 +153,7 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
     sizes, so the start is a guess.
     """
     n_items = shapes.n_items
-    dim = 64 if n_items < 1500 else 128 if n_items < 5000 else 256
+    dim = 64 if n_items < 1000 else 128 if n_items < 2000 else 256
     while dim > 32 and dim * (shapes.n_users + n_items) > _MOST_NUMBERS:
         dim //= 2
     sampled = float(dim) * shapes.n_users * n_items > _MOST_PRODUCTS
@@ -185,19 +185,17 @@ def loss(
     user_bias: Tensor | None = None,
     *,
     gain: Tensor | None = None,
-    item_length: Tensor | None = None,
     n_items: int | None = None,
 ) -> Tensor:
     """() the configured loss of a batch, per positive; 0 for a batch of none.
 
     `users` (B, D) are the raw vectors of the batch's users, `items` (N, D) and `item_bias` (N,) of the catalogue;
     `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss. `gain` (D,) multiplies the scaled user
-    vectors: a learnt temperature; `item_length` (N,) multiplies those of the items. `n_items` is the catalogue's size
-    where `items` holds only those of the batch.
+    vectors: a learnt temperature. `n_items` is the catalogue's size where `items` holds only those of the batch.
     """
     users = config.scaled(users) if gain is None else config.scaled(users) * gain
     if config.loss == "softmax":
-        items = _of_length(config.scaled(items), item_length)
+        items = config.scaled(items)
         first = config.halves[0][0]
         return softmax_loss(
             config,
@@ -207,11 +205,8 @@ def loss(
         )
     if len(batch.rows) == 0:
         return users.sum() * 0.0
-    positive_users = users[batch.rows]  # (P, D)
-    positive_items, drawn = (  # (P, D), and (P, n, D) or (M, D)
-        _of_length(config.scaled(items[indices]), None if item_length is None else item_length[indices])
-        for indices in (batch.items, batch.negatives)
-    )
+    positive_users, positive_items = users[batch.rows], config.scaled(items[batch.items])  # (P, D)
+    drawn = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
     positive = (positive_users * positive_items).sum(dim=1) + item_bias[batch.items]  # (P,)
     bias = item_bias[batch.negatives]
     if config.loss == "sampled-softmax":
@@ -222,10 +217,6 @@ def loss(
     squares = positive_users.square().sum() + positive_items.square().sum() + drawn.square().sum() / drawn.shape[1]
     penalty = 0.5 * config.l2 * squares / len(positive)
     return sampled_loss(config, batch, positive, negative, n_items or len(items)) + penalty
-
-
-def _of_length(vectors: Tensor, length: Tensor | None) -> Tensor:
-    return vectors if length is None else vectors * length[..., None]
 
 
 def sampled_loss(config: Objective, batch: Batch, positive: Tensor, negative: Tensor, n_items: int = 0) -> Tensor:
