@@ -25,8 +25,8 @@ def test_fetch_says_what_served_the_data_and_where_they_are(films: Dataset) -> N
 def test_models_lists_every_model_with_its_options() -> None:
     found = json.loads(run("models", "--json").stdout)
     assert {"mf", "ease", "popularity", "item_knn", "spectral"} <= found.keys()
-    assert found["mf"]["options"]["dim"]["default"] == 64
-    assert "--set dim=64" in run("models").output
+    assert found["mf"]["options"]["dim"]["default"] == "auto"
+    assert "--set dim=auto" in run("models").output
 
 
 def test_info_tells_a_model_and_its_figures(bundle: Path) -> None:

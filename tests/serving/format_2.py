@@ -10,6 +10,7 @@ from tastespace.data.dataset import Dataset, Table
 from tastespace.data.split import whole
 from tastespace.data.synthetic import checkerboard
 
+SETTINGS = {"loss": "softmax", "temperature": 1.2, "interaction_temperature": 0.45, "shared_negatives": 1024}  # as then
 NAMES = {"format-2": "mf", "format-2-features": "two_tower"}
 
 
@@ -19,7 +20,7 @@ def write(model: str, folder: Path) -> ts.Recommender:
     kinds = np.array(["even", "odd"], dtype=object)[np.arange(log.n_items) % 2]
     ages = np.arange(log.n_users) % 7 + 20.0
     data = Dataset("checkerboard", log, Table({"kind": kinds}), Table({"age": ages}))
-    ts.Recommender.build(ts.train(model, whole(data), dim=4, epochs=5, seed=0), folder)
+    ts.Recommender.build(ts.train(model, whole(data), dim=4, epochs=5, seed=0, **SETTINGS), folder)
     indexed, _ = ts.Recommender.reindex(folder, kind="ivf", recall=1.0)
     return indexed.with_items({100: {"kind": "even"}}).write(folder, force=True)
 

@@ -38,7 +38,7 @@ class Options:
     )
     weight_decay: float = option(0.0, "decoupled weight decay (AdamW)", usual=(0, 1e-2), at_least=0)
     patience: int = option(10, "epochs without improvement of the validation metric before early stopping", at_least=1)
-    metric: str = option("recall@10", "validation metric that chooses the epoch")
+    metric: str = option("ndcg@10", "validation metric that chooses the epoch")
     validate_every: int = option(1, "epochs between validations", at_least=1)
     seed: int = option(0, "random seed of initial weights, batch order and negatives", at_least=0, at_most=2**32 - 1)
     device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps")

@@ -142,7 +142,9 @@ def _domain(field: "dataclasses.Field[Any]", kind: Any) -> Domain | None:
     if alternatives == (bool,):
         return Domain(field.name, choices=(False, True))
     if len(alternatives) == 1 and typing.get_origin(alternatives[0]) is Literal:
-        return Domain(field.name, choices=typing.get_args(alternatives[0]))
+        return Domain(
+            field.name, choices=tuple(choice for choice in typing.get_args(alternatives[0]) if choice != AUTO)
+        )
     return None
 
 

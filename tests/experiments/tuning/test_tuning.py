@@ -72,12 +72,14 @@ def test_drawn_options_lie_in_their_ranges_and_reach_the_model(on: Split, monkey
         assert not trial.settings["dim"] & (trial.settings["dim"] - 1)
 
 
-def test_what_the_defaults_settled_is_not_settled_again(on: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = tuning_module.defaults
-    monkeypatch.setattr(tuning_module, "defaults", lambda name: {**real(name), "temperature": "auto"})
+def test_what_the_defaults_settled_is_not_settled_again(on: Split) -> None:
     tuning = ts.tune("mf", on, trials=2, only=["dim"], settings={"epochs": 1})
+    default = ts.train("mf", on, epochs=1, baselines=False).model.config
     assert tuning.trials[0].settings == {}
-    assert tuning.trials[1].settings == {"temperature": 1.2, "dim": tuning.trials[1].settings["dim"]}
+    assert tuning.trials[1].settings == {
+        "temperature": default.temperature,
+        "dim": tuning.trials[1].settings["dim"],
+    }
 
 
 def test_the_sampler_knows_where_the_defaults_are(on: Split) -> None:
@@ -85,7 +87,7 @@ def test_the_sampler_knows_where_the_defaults_are(on: Split) -> None:
     tuner = Tuner.open("mf", on, metric="ndcg@10", only=only, settings={"epochs": 1})
     tuner.run(trials=1)
     (trial,) = tuner.study._study.trials
-    assert trial.params == {"log2(dim)": 6, "log2(batch_size)": 12, "learning_rate": 0.06, "loss": "softmax"}
+    assert trial.params == {"log2(dim)": 6, "log2(batch_size)": 12, "learning_rate": 0.02, "loss": "softmax"}
 
 
 def test_heads_always_divide_the_dimension(ring: Dataset) -> None:

@@ -168,7 +168,9 @@ class _Run:
         tuner, self.number = self._tuner, trial.number
         initial, is_default = {**defaults(tuner.name), **tuner.fixed}, bool(trial.user_attrs.get("defaults"))
         drawn = {} if is_default else suggest(trial, tuner.space, initial)
-        settings = drawn if is_default else {**tuner.study.settled(), **drawn}
+        known = {} if is_default else tuner.study.settled()
+        every = {**initial, **known, **drawn}
+        settings = {name: value for name, value in known.items() if tuner.space.is_relevant(name, every)} | drawn
         trial.set_user_attr("settings", settings)
         before = tuner.study.trials()
         started = time.perf_counter()
