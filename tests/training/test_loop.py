@@ -57,7 +57,7 @@ def test_new_users_are_validated_as_they_will_be_answered(board: Dataset, name: 
     fit = ts.train(name, on, dim=8, epochs=3, refit=False)
     inner = on.for_validation()
     with torch.no_grad():
-        expected = Evaluator(inner).mean(fit.model.scorer(), "recall")
+        expected = Evaluator(inner).mean(fit.model.scorer(), "ndcg")
     values = [epoch.metric for epoch in fit.history if epoch.metric is not None]
     steady = [np.mean(values[max(0, last - 5) : last]) for last in range(1, len(values) + 1)]
     best = [epoch.epoch for epoch in fit.history if epoch.metric is not None].index(fit.best_epoch)

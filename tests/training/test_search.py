@@ -1,5 +1,6 @@
 """Options that are "auto", settled by rule or on validation rows."""
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,10 @@ from tastespace.config import unresolved
 from tastespace.data.dataset import Dataset
 from tastespace.data.split import Split, split, whole
 from tastespace.data.synthetic import planted_taste
+from tastespace.errors import TastespaceError
 from tastespace.models.base import Shapes
 from tastespace.training.search import _climb
+from tests.build import dataset
 
 AUTOMATIC = [name for name in models.names() if models.get(name).ranges(Shapes(100, 100))]
 SEARCHED = [
@@ -124,3 +127,23 @@ def test_no_default_collapses(name: str, n_users: int, n_items: int, rows: int) 
         ] == []
     found = fit.model.scorer()(fit.queries(np.arange(10)))
     assert bool(np.isfinite(np.asarray(found)).all())
+
+
+@pytest.mark.parametrize("name", ["mf", "lightgcn", "two_tower", "ncf"])
+@pytest.mark.parametrize(
+    ("n_users", "n_items", "rows"), [(600, 400, 3), pytest.param(200, 2400, 25, marks=pytest.mark.release)]
+)
+def test_no_gradient_model_collapses(name: str, n_users: int, n_items: int, rows: int) -> None:
+    on = split(planted_taste(n_users, n_items, rows, n_tastes=30))
+    fit = ts.train(name, on, baselines=False, search=False, epochs=3)
+    assert fit.health is not None
+    assert [warning for warning in fit.health.warnings() if "collapsed" in warning or "effective rank" in warning] == []
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+@pytest.mark.parametrize("rows", [[(0, 0), (1, 1)], [(0, 0), (0, 1), (1, 0), (1, 1)], [(user, 0) for user in range(6)]])
+def test_tiny_logs_train_or_are_refused(name: str, rows: list[tuple[int, int]]) -> None:
+    """Two users with a row each, two users of two items, and six users of one item."""
+    with contextlib.suppress(TastespaceError):
+        fit = ts.train(name, split(dataset(rows)), **quick(name))
+        assert unresolved(fit.model.config) == []

@@ -48,7 +48,7 @@ def test_every_model_is_fitted_without_the_validation_rows(shop: Dataset, protoc
 def test_the_trained_model_is_measured_at_its_best_epoch(shop: Dataset) -> None:
     fit = ts.train("mf", split(shop, "article"), epochs=4, dim=8)
     assert fit.baselines is not None
-    assert fit.baselines.values["mf"]["recall@10"] == pytest.approx(max(e.metric for e in fit.history if e.metric))
+    assert fit.baselines.values["mf"]["ndcg@10"] == pytest.approx(max(e.metric for e in fit.history if e.metric))
 
 
 def test_a_model_that_loses_to_counting_is_warned_of(shop: Dataset, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tastespace.config import check, option, unresolved
+from tastespace.config import check, names, option, unresolved
 from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
@@ -123,6 +123,11 @@ class Model(nn.Module, abc.ABC):
         Without validation rows, or with `search=False`, the start of the range is taken.
         """
         return {}
+
+    @classmethod
+    def search_options(cls, config: Any, stand_in: type["Model"]) -> dict[str, Any]:
+        """Return the options of the model `search_as` that is trained in place of a candidate with this config."""
+        return {name: getattr(config, name) for name in names(stand_in.Config)}
 
     @classmethod
     def settle_config(cls, config: Any, shapes: Shapes) -> Any:

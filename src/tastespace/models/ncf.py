@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.parts.user_rows import UserRows
 
 _LAYERS = (64, 32, 16)  # of the MLP path, as in the paper
+_HOTTER = 2.0  # temperature, relative to that of a single inner product
 _PAIR_BYTES = (
     8 * 2**20
 )  # of the widest layer of the pairs scored at a time; with more it no longer fits the cache (1.7 times slower)
@@ -103,8 +104,16 @@ class NCF(Model):
 
     @classmethod
     def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
-        """Return those of the objective; the temperature is one for all models of a log."""
-        return objective.ranges(shapes)
+        """Return those of the objective, at twice its temperatures: two paths add up to larger scores than one."""
+        found = objective.ranges(shapes)
+        cooler = found["temperature"]
+        hotter = Range(tuple(_HOTTER * value for value in cooler.values), _HOTTER * cooler.start)
+        return {**found, "temperature": hotter}
+
+    @classmethod
+    def search_options(cls, config: Any, stand_in: type[Model]) -> dict[str, Any]:
+        """Options of `mf`, at its own temperatures."""
+        return {**super().search_options(config, stand_in), "temperature": config.temperature / _HOTTER}
 
     @classmethod
     def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int, batch_size: int) -> int:

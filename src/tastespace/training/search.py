@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tastespace import models
 from tastespace._progress import Ticker, track
 from tastespace.cold_start import scorer_wrapper
-from tastespace.config import names, unresolved
+from tastespace.config import unresolved
 from tastespace.data.features import Features
 from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, TrainingError
@@ -76,7 +76,7 @@ def choose_settings(
     if not can_validate(inner):
         return settled, None
     started = time.perf_counter()
-    evaluate = _Candidates(cls.search_as or name, options, inner, shapes, features)
+    evaluate = _Candidates(name, options, inner, shapes, features)
     known: dict[Any, NDArray[np.float64]] = {}  # metric of each user, by candidate
 
     def measure(candidate: Any, tick: Ticker) -> float:
@@ -115,10 +115,12 @@ def _is_relevant(cls: type[Model], option: str, config: Any) -> bool:
 
 
 class _Candidates:
-    """Measures configs: fits the model `name`, with what makes it cheaper, to the inner training rows."""
+    """Measures configs of the model `name`: fits it, or its cheaper stand-in, to the inner training rows."""
 
     def __init__(self, name: str, options: Options, inner: Split, shapes: Shapes, features: Features | None) -> None:
-        self.name, self.cls, self.inner, self.shapes, self.features = name, models.get(name), inner, shapes, features
+        self.searched = models.get(name)
+        self.name = self.searched.search_as or name
+        self.cls, self.inner, self.shapes, self.features = models.get(self.name), inner, shapes, features
         self.options = replace(self.cls.OPTIONS, seed=options.seed, device=options.device)
         self._threads = options.threads
         self._evaluator = Evaluator(sample_users(inner, _MOST_USERS), parse_metric(_METRIC)[1])
@@ -131,7 +133,7 @@ class _Candidates:
 
     def __call__(self, config: Any) -> NDArray[np.float64]:
         """(B,) NDCG@10 of each validation user; of a model that learns by gradient, after a few epochs."""
-        shared = {option: getattr(config, option) for option in names(self.cls.Config)}
+        shared = self.searched.search_options(config, self.cls)
         cheap, rows, options = self.cls.Config(**{**shared, **self.cls.search_with}), self.inner.train, self.options
         forecast = forecast_run(self.cls, self.name, cheap, self.shapes, rows, options.batch_size)
         with threads_for(self._threads, forecast):
