@@ -89,7 +89,7 @@ def figures_table(results: str) -> list[str]:
     days = [comparison["measured"] for comparison in measured["comparisons"]]
     dates = " to ".join(sorted({min(days), max(days)}))
     lines = [
-        "MovieLens 100K, test rows, Recall@10 / NDCG@10, mean of three seeds, defaults of the day, seconds of `article`",
+        "MovieLens 100K test rows, Recall@10 / NDCG@10, mean of three seeds, defaults of the day, seconds of `article`",
         f"({dates}, {measured['measured']}; intervals and all protocols: {results}):",
         "",
         "| | " + " | ".join(f"`{protocol}`" for protocol in protocols) + " | seconds |",
