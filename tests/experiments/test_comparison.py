@@ -58,7 +58,7 @@ def test_a_row_holds_what_the_formats_promise(split: Split) -> None:
         assert np.mean(mf["by_seed"][metric]) == pytest.approx(mf[metric])
     assert mf["by_seed"]["ndcg@10"][0] != mf["by_seed"]["ndcg@10"][1]
     assert [epoch["epoch"] for epoch in mf["history"]] == [1, 2, 3]
-    assert mf["metric_name"] == "recall@10"
+    assert mf["metric_name"] == "ndcg@10"
     assert max(epoch["metric"] for epoch in mf["history"]) == mf["history"][mf["epochs"] - 1]["metric"]
     assert (mf["config"]["dim"], mf["options"]["epochs"], mf["options"]["seed"]) == (8, 3, 1)
     assert mf["parameters"] > 8 * (80 + 60)
