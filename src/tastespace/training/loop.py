@@ -276,11 +276,11 @@ class TrainingRun:
             self.refitted = int(checkpoint.state["refitted"])
             compared = checkpoint.state["baselines"]
             self.baselines = None if compared is None else BaselineComparison.from_json(compared)
+            recent = _with_prefix(checkpoint.tensors, "recent.")
+            self._recent = [recent[place].numpy() for place in sorted(recent, key=int)]
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError(_DAMAGED) from error
         self._best = _with_prefix(checkpoint.tensors, "best.")
-        recent = _with_prefix(checkpoint.tensors, "recent.")
-        self._recent = [recent[place].numpy() for place in sorted(recent, key=int)]
         reference = checkpoint.tensors.get("reference")
         self._reference = None if reference is None else reference.numpy()
         self._restored = checkpoint
