@@ -88,6 +88,14 @@ def unresolved(config: Any) -> list[str]:
     return [name for name in names(type(config)) if getattr(config, name) == AUTO]
 
 
+def is_relevant(relevant_with: RelevantWith, name: str, values: Mapping[str, Any]) -> bool:
+    """Whether an option has an effect under the `values` of the others."""
+    if name not in relevant_with:
+        return True
+    other, allowed = relevant_with[name]
+    return values.get(other) in allowed and is_relevant(relevant_with, other, values)
+
+
 def to_mapping(config: Any) -> dict[str, Any]:
     """The config as plain values, ready for JSON."""
     return dataclasses.asdict(config)

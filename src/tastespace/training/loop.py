@@ -144,8 +144,7 @@ class TrainingRun:
         if evaluator.split.given is not None:  # new users, who need the fold-in
             model.on_train_end(evaluator.split.train)
         per_user = evaluator.values(evaluator.rank(self._wrapped(model.scorer())), metric)
-        window = _SMOOTHED_OVER if evaluator.split.given is not None else 1
-        self._recent = [*self._recent, per_user][-window:]
+        self._recent = [*self._recent, per_user][-self._window :]
         smoothed = np.mean(self._recent, axis=0)
         all_zero = smoothed.mean() == 0 and self.best_value <= 0  # then the last epoch is as good as any
         if smoothed.mean() > self.best_value or all_zero:
@@ -199,11 +198,15 @@ class TrainingRun:
         )
         return self.options.learning_rate * share * 0.5**halvings
 
+    @property
+    def _window(self) -> int:
+        """Number of validations that are averaged."""
+        return _SMOOTHED_OVER if self.split.given is not None else 1
+
     def _smoothed(self, values: Sequence[float | None]) -> list[float]:
         """Validation metrics that choose the epoch: as measured, or their moving average where users are new."""
         measured = [value for value in values if value is not None]
-        window = _SMOOTHED_OVER if self.split.given is not None else 1
-        return [float(np.mean(measured[max(0, last - window) : last])) for last in range(1, len(measured) + 1)]
+        return [float(np.mean(measured[max(0, last - self._window) : last])) for last in range(1, len(measured) + 1)]
 
     def _validated(self) -> list[Epoch]:
         return [epoch for epoch in self.epochs if epoch.metric is not None]

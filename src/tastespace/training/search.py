@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from tastespace import models
 from tastespace._progress import Ticker, track
 from tastespace.cold_start import scorer_wrapper
-from tastespace.config import unresolved
+from tastespace.config import is_relevant, to_mapping, unresolved
 from tastespace.data.features import Features
 from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, TrainingError
 from tastespace.evaluation import Evaluator, parse_metric
-from tastespace.models.base import Model, Options, Shapes
+from tastespace.models.base import Options, Shapes
 from tastespace.training.build import build_model
 from tastespace.training.forecast import forecast_run
 from tastespace.training.loop import train_epoch
@@ -69,7 +69,8 @@ def choose_settings(
     ranges, settled = cls.ranges(shapes), cls.settle_config(config, shapes)
     automatic = [option for option in ranges if option in unresolved(config)]
     searched = [option for option in automatic if len(ranges[option].values) > 1]  # the others follow a rule alone
-    searched = [option for option in searched if _is_relevant(cls, option, settled)]
+    relevant_with, values = getattr(cls.Config, "RELEVANT_WITH", {}), to_mapping(settled)
+    searched = [option for option in searched if is_relevant(relevant_with, option, values)]
     if not searched or not options.search:
         return settled, None
     inner = split.for_validation()
@@ -92,26 +93,15 @@ def choose_settings(
     total = sum(len(ranges[option].values) for option in searched)
     with torch.random.fork_rng(devices=[]), track(f"choosing options of {name}", total=total) as tick:
         for option in searched:
-            candidates = {value: replace(chosen, **{option: value}) for value in ranges[option].values}
-            passed = _climb(
-                ranges[option].values,
-                ranges[option].start,
-                lambda value, candidates=candidates: measure(candidates[value], tick),  # type: ignore[misc]
-            )
-            best = known[candidates[passed[-1]]]
-            chosen = next(
-                candidates[value] for value in passed if not is_better(best, known[candidates[value]], _NOISE)
-            )
+            candidates = [replace(chosen, **{option: value}) for value in ranges[option].values]
+            start = candidates[ranges[option].values.index(ranges[option].start)]
+            passed = _climb(candidates, start, lambda candidate: measure(candidate, tick))
+            best = known[passed[-1]]
+            chosen = next(candidate for candidate in passed if not is_better(best, known[candidate], _NOISE))
     settings = {option: getattr(chosen, option) for option in automatic}
     seconds = time.perf_counter() - started
-    value, start = (float(known[config].mean()) for config in (chosen, settled))
-    return chosen, Search(settings, value, start, evaluate.n_users, len(known), seconds)
-
-
-def _is_relevant(cls: type[Model], option: str, config: Any) -> bool:
-    """Whether an option has an effect under the values of the others."""
-    other, allowed = getattr(cls.Config, "RELEVANT_WITH", {}).get(option, ("", ()))
-    return not other or getattr(config, other) in allowed
+    value, before = (float(known[config].mean()) for config in (chosen, settled))
+    return chosen, Search(settings, value, before, evaluate.n_users, len(known), seconds)
 
 
 class _Candidates:

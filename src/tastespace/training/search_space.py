@@ -61,10 +61,7 @@ class SearchSpace:
 
     def is_relevant(self, name: str, values: Mapping[str, Any]) -> bool:
         """Whether an option has an effect under the `values` of the others."""
-        if name not in self.relevant_with:
-            return True
-        other, allowed = self.relevant_with[name]
-        return values.get(other) in allowed and self.is_relevant(other, values)
+        return configs.is_relevant(self.relevant_with, name, values)
 
 
 def defaults(name: str) -> dict[str, Any]:
