@@ -4,9 +4,9 @@
 
 Validation rows alone: a model is trained on the inner training rows, with the search and the choice of the epoch that
 `fit` makes, and ranks for at most 2,000 validation users. `before` are the constants that were the defaults until the
-rules of `Model.ranges` replaced them; `no search` leaves out the search, `random start` the SVD. Real logs besides
-MovieLens 100K are read from FOLDER and left out without it. Figures are added to results/defaults.json as they are
-measured, and known ones are kept; `--again` measures them anew.
+rules of `Model.ranges` replaced them, in the code of today, which stops where the curve is flat; `no search` leaves out
+the search, `random start` the SVD. Real logs besides MovieLens 100K are read from FOLDER and left out without it.
+Figures are added to results/defaults.json as they are measured, and known ones are kept; `--again` measures them anew.
 """
 
 import argparse
@@ -56,7 +56,14 @@ MADE: dict[str, tuple[tuple[int, int, float], dict[str, Any], str]] = {
 }
 ML_100K = {f"ml-100k {protocol}": protocol for protocol in ("article", "leave-last-out", "random-811", "new-users")}
 
-_SOFTMAX = {"dim": 64, "loss": "softmax", "temperature": 1.2, "interaction_temperature": 0.45, "init": "default"}
+_SOFTMAX = {
+    "dim": 64,
+    "loss": "softmax",
+    "temperature": 1.2,
+    "interaction_temperature": 0.45,
+    "init": "default",
+    "metric": "recall@10",
+}
 BEFORE: dict[str, dict[str, Any]] = {
     "mf": {**_SOFTMAX, "learning_rate": 0.06, "patience": 15},
     "lightgcn": {**_SOFTMAX, "learning_rate": 0.06, "patience": 15},
