@@ -91,10 +91,6 @@ class Model(nn.Module, abc.ABC):
     """Names of parameters that hold one row per user; such rows can be initialised from features."""
     item_tables: ClassVar[tuple[str, ...]] = ()
     """Names of parameters that hold one row per item."""
-    search_with: ClassVar[Mapping[str, Any]] = {}
-    """Settings of the candidates of a search (see `ranges`), where they can be cheaper than what is trained at last."""
-    search_as: ClassVar[str] = ""
-    """Name of a cheaper model that a search trains in this one's place, if its options are among this one's."""
     in_order: ClassVar[bool] = False
     """Whether the order of a history matters: such a model predicts the next item."""
     sigmoid: bool = False
@@ -125,9 +121,9 @@ class Model(nn.Module, abc.ABC):
         return {}
 
     @classmethod
-    def search_options(cls, config: Any, stand_in: type["Model"]) -> dict[str, Any]:
-        """Return the options of the model `search_as` that is trained in place of a candidate with this config."""
-        return {name: getattr(config, name) for name in names(stand_in.Config)}
+    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]] | None:
+        """Return a cheaper model and its options, for a search to fit in place of this one; None: there is none."""
+        return None
 
     @classmethod
     def settle_config(cls, config: Any, shapes: Shapes) -> Any:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tastespace._progress import track
-from tastespace.config import AutoFloat, AutoInt, check, option
+from tastespace.config import AutoFloat, AutoInt, check, option, to_mapping
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
@@ -67,8 +67,6 @@ class IALS(Factored):
             "has_dislikes", torch.zeros((), dtype=torch.bool)
         )  # whether the training rows have any dislike
 
-    search_with: ClassVar[Mapping[str, Any]] = {"dim": 32, "iterations": 3}
-
     @classmethod
     def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
         """Return ranges of the weight of unobserved pairs and of the regularisation, and a dimension by rule.
@@ -78,12 +76,18 @@ class IALS(Factored):
         """
         weights = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
         nearest = min(weights, key=lambda weight: abs(np.log(weight * max(1, shapes.n_items) / 160)))
-        dim = 64 if shapes.n_items < 2500 else 128
+        dim = 64 if shapes.n_items < 1000 else 128
         return {
             "unobserved_weight": Range(weights, nearest),
             "l2": Range((0.05, 0.1, 0.2, 0.4, 0.8, 1.6), 0.4),
-            "dim": Range((dim,), dim),
+            "dim": Range((32, 64, 128)[: 2 + (dim > 64)], dim),
         }
+
+    @classmethod
+    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
+        """Fewer dimensions and iterations."""
+        cheaper = {"dim": min(config.dim, 128), "iterations": min(config.iterations, 3)}
+        return "ials", {**to_mapping(config), **cheaper}
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -116,25 +120,25 @@ class IALS(Factored):
         `unobserved_weight` (p q)^2 over all others, plus `l2` (total weight)^`l2_exponent` |p|^2.
         """
         c = self.config
-        unobserved = c.unobserved_weight * (fixed.T @ fixed)  # (D, D)
+        common = c.unobserved_weight * (fixed.T @ fixed)  # (D, D)
         likes = np.bincount(lists.rows, np.maximum(lists.weights, 0), minlength=len(lists))
         penalty = c.l2 * (likes + c.unobserved_weight * len(fixed)) ** c.l2_exponent  # (B,)
+        directions = torch.linalg.eigh(common)
         solved = fixed.new_zeros(len(lists), c.dim)
         for rows in _chunks(lists.lengths, c.dim):
             chunk = lists.take(rows)
             indices, weight, target = (table.to(fixed.device) for table in _padded(chunk, c.disliked_weight))
-            gathered = fixed[indices]  # (b, T, D)
-            matrix = torch.baddbmm(unobserved.expand(len(rows), -1, -1), gathered.mT, gathered * weight[..., None])
-            matrix.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(penalty[rows]).to(matrix)[:, None])
-            target_sum = (gathered * target[..., None]).sum(dim=1)  # (b, D)
-            factor, failed = torch.linalg.cholesky_ex(matrix)
-            diagonal = factor.diagonal(dim1=1, dim2=2)  # each entry sums up its row, so it is finite where the row is
-            if bool(failed.any()) or not bool(torch.isfinite(diagonal).all()):
+            gathered, penalties = fixed[indices], torch.from_numpy(penalty[rows]).to(fixed)  # (b, T, D), (b,)
+            if 2 * gathered.shape[1] <= c.dim:
+                vectors = _solve_by_cells(*directions, gathered, weight, target, penalties)
+            else:
+                vectors = _solve_by_coordinates(common, gathered, weight, target, penalties)
+            if not bool(torch.isfinite(vectors).all()):
                 raise TrainingError(
                     f"ials cannot solve for its vectors with l2={c.l2:g}, unobserved_weight={c.unobserved_weight:g}: "
                     "float32 is not precise enough; raise l2"
                 )
-            solved[torch.from_numpy(rows)] = torch.cholesky_solve(target_sum[..., None], factor).squeeze(-1)
+            solved[torch.from_numpy(rows)] = vectors
         return solved
 
     @torch.no_grad()
@@ -172,6 +176,35 @@ class IALS(Factored):
         vectors = self.solve(self._used_rows(queries.history), self.items)
         weight = torch.from_numpy(popularity_weight(queries)).to(vectors.device)
         return torch.cat([vectors, weight[:, None]], dim=1)
+
+
+def _solve_by_coordinates(common: Tensor, gathered: Tensor, weight: Tensor, target: Tensor, penalty: Tensor) -> Tensor:
+    """(b, D) solutions of lists (b, T) of gathered vectors (b, T, D), one system of D equations each."""
+    matrix = torch.baddbmm(common.expand(len(gathered), -1, -1), gathered.mT, gathered * weight[..., None])
+    matrix.diagonal(dim1=1, dim2=2).add_(penalty[:, None])
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    solution = torch.cholesky_solve((gathered * target[..., None]).sum(dim=1)[..., None], factor).squeeze(-1)
+    return solution.masked_fill((failed != 0)[:, None], torch.nan)
+
+
+def _solve_by_cells(
+    squares: Tensor, basis: Tensor, gathered: Tensor, weight: Tensor, target: Tensor, penalty: Tensor
+) -> Tensor:
+    """(b, D) the same solutions, for lists much shorter than D, by one system of T equations each.
+
+    `squares` (D,) and `basis` (D, D) are the eigenvalues and eigenvectors of the matrix that all lists have in common.
+    With the penalty it is inverted in closed form, and the list is a correction of rank T (Woodbury).
+    """
+    scale = (squares + penalty[:, None]).rsqrt()  # (b, D)
+    root = weight.sqrt()
+    scaled = (gathered @ basis) * scale[:, None] * root[..., None]  # (b, T, D)
+    matrix = scaled @ scaled.mT
+    matrix.diagonal(dim1=1, dim2=2).add_(1.0)
+    right = torch.where(weight > 0, target / root, 0.0)
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    cells = torch.cholesky_solve(right[..., None], factor)  # (b, T, 1)
+    solution = ((scaled.mT @ cells).squeeze(-1) * scale) @ basis.T
+    return solution.masked_fill((failed != 0)[:, None], torch.nan)
 
 
 def _transposed(lists: Histories, n_items: int) -> Histories:

@@ -48,7 +48,6 @@ class LightGCN(Factored):
     Config = LightGCNConfig
     OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.02, patience=6, init="svd")
     user_tables, item_tables = ("user",), ("item",)
-    search_as = "mf"
     config: LightGCNConfig
     user_rows: UserRows
     user_vectors: Tensor
@@ -72,6 +71,11 @@ class LightGCN(Factored):
     def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
         """Return those of the objective; the temperature is one for all models of a log."""
         return objective.ranges(shapes)
+
+    @classmethod
+    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
+        """The plain factorisation."""
+        return "mf", config.cheaper()
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:

@@ -37,7 +37,6 @@ class MF(Factored):
     Config = MFConfig
     OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.02, patience=6, init="svd")
     user_tables, item_tables = ("user",), ("item",)
-    search_with: ClassVar[Mapping[str, Any]] = {"dim": 128, "shared_negatives": 1024}
     config: MFConfig
     user_rows: UserRows
     _batches: Batches
@@ -58,6 +57,11 @@ class MF(Factored):
     def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
         """Return those of the objective."""
         return objective.ranges(shapes)
+
+    @classmethod
+    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
+        """Fewer dimensions and negatives."""
+        return "mf", config.cheaper()
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:

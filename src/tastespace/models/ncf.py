@@ -71,7 +71,6 @@ class NCF(Model):
     Config = NCFConfig
     OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.02, patience=8, validate_every=2, init="svd")
     user_tables, item_tables = ("user",), ("item",)
-    search_as = "mf"
     config: NCFConfig
     epoch: Tensor
     gmf_share: Tensor
@@ -111,9 +110,9 @@ class NCF(Model):
         return {**found, "temperature": hotter}
 
     @classmethod
-    def search_options(cls, config: Any, stand_in: type[Model]) -> dict[str, Any]:
-        """Options of `mf`, at its own temperatures."""
-        return {**super().search_options(config, stand_in), "temperature": config.temperature / _HOTTER}
+    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
+        """The plain factorisation, at its own temperature."""
+        return "mf", {**config.cheaper(), "temperature": config.temperature / _HOTTER}
 
     @classmethod
     def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int, batch_size: int) -> int:

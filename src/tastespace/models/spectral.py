@@ -7,6 +7,8 @@ degree exponent is an option, and degrees are smoothed before they normalise (Pe
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,7 +22,10 @@ from tastespace.models.base import Factored, Range, Shapes
 from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.popularity_prior import popularity_scores
 
+_BLOCK = 16  # vectors that are multiplied at a time
 _SPARE = 32  # oversampling: extra directions, so that the last requested ones converge as well
+_decomposed: WeakKeyDictionary[Interactions, tuple[tuple[int, float, int], np.ndarray]] = WeakKeyDictionary()
+_ROWS = 2**13  # of the longer side, projected at a time
 _DENSE_UP_TO = 500  # rows or columns; a full decomposition is faster than iterating up to here, and never fails
 
 
@@ -33,7 +38,7 @@ class SpectralConfig:
         "auto", "added to the degrees before normalisation, so that rare items count less", usual=(0, 20), at_least=0
     )
     power_iterations: int = option(
-        4, "power iterations of a randomised SVD of a large log; 0: exact", usual=(3, 8), at_least=0
+        4, "power iterations of a randomised block SVD of a large log; 0: exact", usual=(3, 8), at_least=0
     )
     degree_exponent: AutoFloat = option(
         "auto", "exponent of the degree that scales each item vector", usual=(0, 1), at_least=0, at_most=10
@@ -69,10 +74,19 @@ class Spectral(Factored):
         """
         start = 64 if shapes.n_items < 2500 else 128 if shapes.n_items < 5000 else 256
         return {
-            "dim": Range((16, 32, 64, 128, 256, 512), start),
             "smoothing": Range((0.0, 3.0, 10.0), 3.0),
+            "dim": Range((16, 32, 64, 128, 256, 512), start),
             "degree_exponent": Range((0.0, 0.25, 0.5, 0.75, 1.0), 0.5),
         }
+
+    @classmethod
+    def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
+        """Vectors, the log from both sides, and the basis of the decomposition."""
+        config = cls.settle_config(config, shapes)
+        short, long = sorted((shapes.n_users, shapes.n_items))
+        width = min((config.power_iterations or 3) * config.dim + _SPARE, short)
+        basis = 4 * width * (2 * short + min(long, _ROWS)) + 3 * 8 * width**2
+        return super().memory_bytes(config, shapes, n_rows, batch_size) + 2 * 12 * n_rows + basis
 
     def prepare(self, train: Interactions) -> None:
         """Decompose once; coordinates beyond a quarter of the smaller side stay zero.
@@ -81,9 +95,8 @@ class Spectral(Factored):
         """
         liked = train.positives().matrix()
         degrees = np.asarray(liked.sum(axis=0)).ravel() + self.config.smoothing
-        n_vectors = max(1, min(liked.shape) // 4)
-        smoothing, iterations = self.config.smoothing, self.config.power_iterations
-        vectors = leading_item_vectors(liked, min(self.config.dim, n_vectors), smoothing, iterations)  # (N, d <= D)
+        dim = min(self.config.dim, max(1, min(liked.shape) // 4))
+        vectors = item_directions(train, dim, self.config.smoothing, self.config.power_iterations)  # (N, d <= D)
         scale = np.sqrt(np.maximum(degrees, 1e-12))[:, None]
         width = vectors.shape[1]
         self.into[:, :width] = torch.from_numpy((vectors / scale).astype(np.float32))
@@ -103,6 +116,16 @@ class Spectral(Factored):
         return FoldIn(self.into.numpy(), bias_query=np.zeros(1, np.float32), unseen_bias_query=np.ones(1, np.float32))
 
 
+def item_directions(rows: Interactions, dim: int, smoothing: float, power_iterations: int) -> np.ndarray:
+    """(N, d) `leading_item_vectors` of the positives; asked again for the same rows, they are not computed again."""
+    asked = (dim, smoothing, power_iterations)
+    known = _decomposed.get(rows)
+    if known is None or known[0] != asked:
+        known = (asked, leading_item_vectors(rows.positives().matrix(), *asked))
+        _decomposed[rows] = known
+    return known[1]
+
+
 def leading_item_vectors(
     liked: sp.csr_matrix, dim: int, smoothing: float = 0.0, power_iterations: int = 0
 ) -> np.ndarray:
@@ -114,28 +137,40 @@ def leading_item_vectors(
     if min(liked.shape) <= max(_DENSE_UP_TO, dim + 1):
         return _by_gram(normalised.astype(np.float64), dim)
     if power_iterations:
-        return _by_power_iteration(normalised, dim, power_iterations)
+        return _by_block_lanczos(normalised, dim, power_iterations)
     start = np.ones(min(liked.shape), dtype=normalised.dtype)  # fixed, so that equal data give equal vectors
     _, values, right = svds(normalised, k=dim, v0=start, return_singular_vectors="vh")
     return np.asarray(right[np.argsort(-values)].T)
 
 
-def _by_power_iteration(matrix: sp.csr_matrix, dim: int, iterations: int) -> np.ndarray:
-    """(N, d) approximate right singular vectors of `matrix` (U, N), from a block of random vectors that each iteration
-    turns towards the strongest directions. Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1.
+def _by_block_lanczos(matrix: sp.csr_matrix, dim: int, iterations: int) -> np.ndarray:
+    """(N, d) right singular vectors of `matrix` (U, N), from the span of all blocks that a block of random vectors
+    passes through as it is multiplied by the matrix and back. Musco and Musco 2015, "Randomized block Krylov methods".
 
-    An iteration costs 2 x rows x d products and one orthogonalisation, all of whole blocks: several times as fast as
-    the exact decomposition for wide vectors. The weakest vectors are the least exact, which does not harm
-    (benchmarks/results/published_tuning.md).
+    It costs as many products as `iterations` power iterations of a block of `dim` vectors, whose last block alone
+    leaves weak directions far from exact where singular values lie close together, as in a log of a few rows a user.
     """
-    width = min(dim + _SPARE, *matrix.shape)
-    block = np.random.default_rng(0).standard_normal((matrix.shape[1], width), dtype=np.float32)
-    back = matrix.T.tocsr()
-    for _ in range(iterations):
-        block, _ = np.linalg.qr(back @ (matrix @ block))
-    projected = matrix @ block
-    _, rotation = np.linalg.eigh((projected.T @ projected).astype(np.float64))  # ascending
-    return np.asarray(block @ rotation[:, ::-1][:, :dim].astype(np.float32))
+    if matrix.shape[0] < matrix.shape[1]:
+        left = _by_block_lanczos(matrix.T.tocsr(), dim, iterations)  # of the shorter side
+        right = matrix.T @ left
+        return np.asarray(right / np.maximum(np.linalg.norm(right, axis=0), 1e-30))
+    width = min(iterations * dim + _SPARE, matrix.shape[1])
+    block = np.random.default_rng(0).standard_normal((matrix.shape[1], _BLOCK), dtype=np.float32)
+    basis, back, done = np.empty((matrix.shape[1], width), np.float32), matrix.T.tocsr(), 0
+    while done < width:
+        block = block[:, : width - done]
+        for _ in range(2):  # once leaves rounding errors
+            known = basis[:, :done]
+            block, _ = np.linalg.qr(block - known @ (known.T @ block))
+        basis[:, done : done + block.shape[1]] = block
+        done += block.shape[1]
+        block = back @ (matrix @ block)
+    gram = np.zeros((width, width))
+    for start in range(0, matrix.shape[0], _ROWS):
+        projected = matrix[start : start + _ROWS] @ basis
+        gram += projected.T @ projected
+    _, rotation = np.linalg.eigh(gram)  # ascending
+    return np.asarray(basis @ rotation[:, ::-1][:, :dim].astype(np.float32))
 
 
 def _by_gram(matrix: sp.csr_matrix, dim: int) -> np.ndarray:

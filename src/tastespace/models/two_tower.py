@@ -109,7 +109,6 @@ class TwoTower(Factored):
     OPTIONS = Options(epochs=60, batch_size=2750, learning_rate=0.01, patience=6, init="svd")
     reads_features = True
     user_tables, item_tables = ("user",), ("item",)
-    search_as = "mf"
     n_bias = 1
     config: TwoTowerConfig
     n_positives: Tensor
@@ -145,6 +144,11 @@ class TwoTower(Factored):
     def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
         """Return those of the objective; the temperature is one for all models of a log."""
         return objective.ranges(shapes)
+
+    @classmethod
+    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
+        """The plain factorisation."""
+        return "mf", config.cheaper()
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:

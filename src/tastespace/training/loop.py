@@ -112,6 +112,8 @@ class TrainingRun:
         metric, k = parse_metric(self.options.metric)
         evaluator = Evaluator(sample_users(inner, _MOST_USERS), k)
         model, optimizer = self._start_stage(inner.train, "search")
+        if self._reference is None:  # not resumed: the initial vectors may be better than any epoch
+            self._validate(model.eval(), evaluator, metric, 0)
         while len(self.epochs) < self.options.epochs and not self._is_flat() and not self.refitted:
             number = len(self.epochs) + 1
             rate = self._learning_rate(number, halvings=self._halvings())

@@ -24,7 +24,7 @@ from tastespace.data.features import Features
 from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, TrainingError
 from tastespace.evaluation import Evaluator, parse_metric
-from tastespace.models.base import Options, Shapes
+from tastespace.models.base import Model, Options, Shapes
 from tastespace.training.build import build_model
 from tastespace.training.forecast import forecast_run
 from tastespace.training.loop import train_epoch
@@ -78,16 +78,17 @@ def choose_settings(
         return settled, None
     started = time.perf_counter()
     evaluate = _Candidates(name, options, inner, shapes, features)
-    known: dict[Any, NDArray[np.float64]] = {}  # metric of each user, by candidate
+    known: dict[Any, NDArray[np.float64]] = {}  # metric of each user, by what was fitted
 
-    def measure(candidate: Any, tick: Ticker) -> float:
-        if candidate not in known:
+    def measure(candidate: Any, tick: Ticker) -> NDArray[np.float64]:
+        fitted = evaluate.stand_in(candidate)
+        if fitted not in known:
             try:
-                known[candidate] = evaluate(candidate)
+                known[fitted] = evaluate(*fitted)
             except (MemoryLimitError, TrainingError):
-                known[candidate] = np.full(evaluate.n_users, -1.0)  # below any metric
+                known[fitted] = np.full(evaluate.n_users, -1.0)  # below any metric
             tick(len(known), f"{_METRIC} {max(values.mean() for values in known.values()):.4f}")
-        return float(known[candidate].mean())
+        return known[fitted]
 
     chosen = settled
     total = sum(len(ranges[option].values) for option in searched)
@@ -95,12 +96,10 @@ def choose_settings(
         for option in searched:
             candidates = [replace(chosen, **{option: value}) for value in ranges[option].values]
             start = candidates[ranges[option].values.index(ranges[option].start)]
-            passed = _climb(candidates, start, lambda candidate: measure(candidate, tick))
-            best = known[passed[-1]]
-            chosen = next(candidate for candidate in passed if not is_better(best, known[candidate], _NOISE))
+            chosen = _climb(candidates, start, lambda candidate: measure(candidate, tick))
     settings = {option: getattr(chosen, option) for option in automatic}
     seconds = time.perf_counter() - started
-    value, before = (float(known[config].mean()) for config in (chosen, settled))
+    value, before = (float(known[evaluate.stand_in(config)].mean()) for config in (chosen, settled))
     return chosen, Search(settings, value, before, evaluate.n_users, len(known), seconds)
 
 
@@ -108,11 +107,9 @@ class _Candidates:
     """Measures configs of the model `name`: fits it, or its cheaper stand-in, to the inner training rows."""
 
     def __init__(self, name: str, options: Options, inner: Split, shapes: Shapes, features: Features | None) -> None:
-        self.searched = models.get(name)
-        self.name = self.searched.search_as or name
-        self.cls, self.inner, self.shapes, self.features = models.get(self.name), inner, shapes, features
-        self.options = replace(self.cls.OPTIONS, seed=options.seed, device=options.device)
-        self._threads = options.threads
+        self.name, self.searched = name, models.get(name)
+        self.inner, self.shapes, self.features = inner, shapes, features
+        self._options = options
         self._evaluator = Evaluator(sample_users(inner, _MOST_USERS), parse_metric(_METRIC)[1])
         self._wrap = scorer_wrapper(inner)
 
@@ -121,32 +118,49 @@ class _Candidates:
         """Number of users that are ranked for."""
         return len(self._evaluator.users)
 
-    def __call__(self, config: Any) -> NDArray[np.float64]:
+    def stand_in(self, config: Any) -> tuple[str, Any]:
+        """Name and config of what is fitted in the place of a model with this config."""
+        found = self.searched.stand_in(config)
+        return (self.name, config) if found is None else (found[0], models.get(found[0]).Config(**found[1]))
+
+    def __call__(self, name: str, config: Any) -> NDArray[np.float64]:
         """(B,) NDCG@10 of each validation user; of a model that learns by gradient, after a few epochs."""
-        shared = self.searched.search_options(config, self.cls)
-        cheap, rows, options = self.cls.Config(**{**shared, **self.cls.search_with}), self.inner.train, self.options
-        forecast = forecast_run(self.cls, self.name, cheap, self.shapes, rows, options.batch_size)
-        with threads_for(self._threads, forecast):
-            model = build_model(self.name, cheap, self.shapes, options, rows, self.features)
-            if self.cls.learns_by_gradient():
+        cls, rows = models.get(name), self.inner.train
+        options = replace(cls.OPTIONS, seed=self._options.seed, device=self._options.device)
+        forecast = forecast_run(cls, name, config, self.shapes, rows, options.batch_size)
+        with threads_for(self._options.threads, forecast):
+            model = build_model(name, config, self.shapes, options, rows, self.features)
+            start = self._rank(model)
+            if cls.learns_by_gradient():
                 optimizer = Adam(model.parameters(), options.weight_decay)
                 for epoch in range(1, _EPOCHS + 1):
-                    train_epoch(self.name, model, optimizer, rows, options.learning_rate, options, epoch)
-                if self.inner.given is not None:  # new users, who need the fold-in
-                    model.on_train_end(rows)
-            with torch.no_grad():
-                found = self._evaluator.rank(self._wrap(model.eval().scorer()))
+                    train_epoch(name, model, optimizer, rows, options.learning_rate, options, epoch)
+                return max(start, self._rank(model), key=np.mean)  # training would keep the better one, too
+        return start
+
+    @torch.no_grad()
+    def _rank(self, model: Model) -> NDArray[np.float64]:
+        if self.inner.given is not None:  # new users, who need the fold-in
+            model.on_train_end(self.inner.train)
+        found = self._evaluator.rank(self._wrap(model.eval().scorer()))
         return self._evaluator.values(found, parse_metric(_METRIC)[0])
 
 
-def _climb(values: Sequence[Any], start: Any, measure: Callable[[Any], float]) -> Sequence[Any]:
-    """Those of ascending `values` that lie between `start` and the best that is reached without passing a worse one."""
+def _climb(values: Sequence[Any], start: Any, measure: Callable[[Any], NDArray[np.float64]]) -> Any:
+    """Return the first value on the way from `start` to the best one that this does not beat beyond noise.
+
+    The way ends before a worse one; the values ascend, and the way up is tried first.
+    """
     place = values.index(start)
     passed = [start]
     for step in (1, -1):
-        while 0 <= place + step < len(values) and measure(values[place + step]) > measure(values[place]):
+        while 0 <= place + step < len(values):
+            here, there = measure(values[place]), measure(values[place + step])
+            if there is not here and there.mean() <= here.mean():  # the same where they have the same stand-in
+                break
             place += step
             passed.append(values[place])
         if len(passed) > 1:
             break
-    return passed
+    best = max((measure(value) for value in passed), key=np.mean)
+    return next(value for value in passed if not is_better(best, measure(value), _NOISE))

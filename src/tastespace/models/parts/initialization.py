@@ -10,7 +10,7 @@ from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.errors import OptionError
 from tastespace.models.base import Model
-from tastespace.models.spectral import leading_item_vectors, normalise_degrees
+from tastespace.models.spectral import item_directions, normalise_degrees
 
 _SMOOTHING = 3.0  # of the degrees, as in `spectral`
 _POWER_ITERATIONS = 4
@@ -54,7 +54,7 @@ def init_from_svd(model: Model, name: str, rows: Interactions) -> None:
         [model.get_parameter(parameter) for parameter in names] for names in (model.user_tables, model.item_tables)
     )
     width = min(max(table.shape[1] for table in user_tables + item_tables), max(1, min(liked.shape) // 4))
-    directions = leading_item_vectors(liked, width, _SMOOTHING, _POWER_ITERATIONS)
+    directions = item_directions(rows, width, _SMOOTHING, _POWER_ITERATIONS)
     normalised = normalise_degrees(liked, _SMOOTHING)
     users = normalised @ directions  # (U, d) left singular vectors times singular values
     items = directions * np.linalg.norm(users, axis=0)  # (N, d) right ones likewise
