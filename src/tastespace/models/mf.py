@@ -21,7 +21,7 @@ from tastespace.models.parts import batches, objective
 from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.objective import Batch, Objective
-from tastespace.models.parts.user_rows import UserRows
+from tastespace.models.parts.user_rows import UserRows, rows_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MF(Factored):
     about = "matrix factorisation with softmax over the catalogue"
     pick = "the first to try: trains in seconds, learns from low ratings, hard to beat"
     Config = MFConfig
-    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate=0.02, patience=6, init="svd")
+    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate="auto", patience=6, init="svd")
     user_tables, item_tables = ("user",), ("item",)
     config: MFConfig
     user_rows: UserRows
@@ -86,7 +86,7 @@ class MF(Factored):
     def loss(self, batch: Batch) -> Tensor:
         """() the configured loss, per positive."""
         user_bias = self.user_bias[batch.users] if self.config.loss == "bce" else None
-        return objective.loss(self.config, batch, self.user[batch.users], self.item, self.item_bias, user_bias)
+        return objective.loss(self.config, batch, rows_of(self.user, batch.users), self.item, self.item_bias, user_bias)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias; under bce a last coordinate of 1 multiplies the user's bias."""

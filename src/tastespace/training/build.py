@@ -6,11 +6,15 @@ from typing import Any
 import torch
 
 from tastespace import models
+from tastespace.config import AUTO
 from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.split import Split
 from tastespace.models.base import Model, Options, Shapes
 from tastespace.models.parts.initialization import init_from_features, init_from_svd
+
+_SVD_RATE, _RANDOM_RATE, _LOWEST_RATE = 0.02, 0.06, 0.001
+_STEPS = 8  # of an epoch, up to which these rates hold
 
 
 def shapes_of(cls: type[Model], split: Split, features: Features | None) -> Shapes:
@@ -27,6 +31,25 @@ def seed_torch(seed: int, device: str) -> None:
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
+
+
+def highest_rate(options: Options) -> float:
+    """Learning rate for the shortest epochs, or the one that was set."""
+    if options.learning_rate != AUTO:
+        return options.learning_rate
+    return _SVD_RATE if options.init == "svd" else _RANDOM_RATE
+
+
+def settle_options(options: Options, rows: Interactions) -> Options:
+    """Return the options with the learning rate settled for the training `rows`.
+
+    A step of Adam moves a vector by about the rate, whatever the gradient. So the rate falls with the number of steps,
+    for an epoch to move it equally far on any log; an SVD is to be refined, and random vectors have further to go.
+    """
+    if options.learning_rate != AUTO:
+        return options
+    steps = max(_STEPS, int((rows.weight > 0).sum()) / options.batch_size)
+    return replace(options, learning_rate=max(_LOWEST_RATE, highest_rate(options) * _STEPS / steps))
 
 
 def build_model(

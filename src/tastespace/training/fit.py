@@ -28,7 +28,7 @@ from tastespace.errors import OptionError, TooLittleDataError
 from tastespace.evaluation import Health
 from tastespace.models.base import Model, Options
 from tastespace.training.baselines import BaselineComparison
-from tastespace.training.build import build_model, shapes_of
+from tastespace.training.build import build_model, settle_options, shapes_of
 from tastespace.training.checkpoint import load_checkpoint, remove_checkpoint
 from tastespace.training.forecast import Forecast, forecast_run
 from tastespace.training.health import check_health
@@ -123,7 +123,7 @@ def fit(
         raise OptionError(f"a split is expected, not {type(split).__name__}: cut a log with tastespace.split first")
     cls = models.get(name)
     config = cls.resolve_config(cls.Config() if config is None else config, split)
-    options = options or cls.OPTIONS
+    options = settle_options(options or cls.OPTIONS, split.train)
     _check_device(options.device)
     if len(split.train.positives()) == 0:
         raise TooLittleDataError(f"{split.dataset.name}: there is no positive row to train on")

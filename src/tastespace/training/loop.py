@@ -112,7 +112,7 @@ class TrainingRun:
         metric, k = parse_metric(self.options.metric)
         evaluator = Evaluator(sample_users(inner, _MOST_USERS), k)
         model, optimizer = self._start_stage(inner.train, "search")
-        if self._reference is None:  # not resumed: the initial vectors may be better than any epoch
+        if not self.epochs and not self.refitted:  # the initial vectors may be better than any epoch
             self._validate(model.eval(), evaluator, metric, 0)
         while len(self.epochs) < self.options.epochs and not self._is_flat() and not self.refitted:
             number = len(self.epochs) + 1
@@ -152,7 +152,7 @@ class TrainingRun:
         if smoothed.mean() > self.best_value or all_zero:
             self.best_value, self.best_epoch = float(smoothed.mean()), epoch
             self._best = _cloned(model.state_dict())
-        if self._reference is None or all_zero or is_better(smoothed, self._reference):
+        if epoch and (self._reference is None or all_zero or is_better(smoothed, self._reference)):
             self.improved_epoch, self._reference = epoch, smoothed
         return float(per_user.mean())
 

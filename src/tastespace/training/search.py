@@ -25,7 +25,7 @@ from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, TrainingError
 from tastespace.evaluation import Evaluator, parse_metric
 from tastespace.models.base import Model, Options, Shapes
-from tastespace.training.build import build_model
+from tastespace.training.build import build_model, highest_rate
 from tastespace.training.forecast import forecast_run
 from tastespace.training.loop import train_epoch
 from tastespace.training.optimizer import Adam
@@ -35,7 +35,8 @@ from tastespace.training.validation import can_validate, is_better, sample_users
 _METRIC = "ndcg@10"
 _MOST_USERS = 2_000
 _NOISE = 0.5  # standard errors over users
-_EPOCHS = 4  # of a candidate that learns by gradient
+_EPOCHS = 6  # of a candidate that learns by gradient
+_SPARSE_BELOW = 10.0  # positives a user; there initial vectors from an SVD are compared, which training hardly improves
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ class _Candidates:
         self.name, self.searched = name, models.get(name)
         self.inner, self.shapes, self.features = inner, shapes, features
         self._options = options
+        n_positives = np.unique(inner.train.positives().user, return_counts=True)[1]
+        self._sparse = len(n_positives) > 0 and n_positives.mean() < _SPARSE_BELOW
         self._evaluator = Evaluator(sample_users(inner, _MOST_USERS), parse_metric(_METRIC)[1])
         self._wrap = scorer_wrapper(inner)
 
@@ -131,11 +134,14 @@ class _Candidates:
         with threads_for(self._options.threads, forecast):
             model = build_model(name, config, self.shapes, options, rows, self.features)
             start = self._rank(model)
-            if cls.learns_by_gradient():
+            if cls.learns_by_gradient() and not self._sparse:
                 optimizer = Adam(model.parameters(), options.weight_decay)
                 for epoch in range(1, _EPOCHS + 1):
-                    train_epoch(name, model, optimizer, rows, options.learning_rate, options, epoch)
-                return max(start, self._rank(model), key=np.mean)  # training would keep the better one, too
+                    train_epoch(name, model, optimizer, rows, highest_rate(options), options, epoch)
+                    if epoch == _EPOCHS - 1:
+                        before = self._rank(model)
+                trained = (before + self._rank(model)) / 2  # one epoch alone is noise
+                return max(start, trained, key=np.mean)  # training would keep the better one, too
         return start
 
     @torch.no_grad()

@@ -64,7 +64,7 @@ class Objective:
     sampling_exponent: float = option(0.75, "exponent of popularity in popularity sampling", usual=(0, 1), at_least=0)
     allow_false_negatives: bool = option(False, "allow positives of the user to be drawn as negatives")
     shared_negatives: int = option(
-        2048, "negatives shared by all positives of a step (sampled-softmax)", usual=(256, 4096), at_least=1
+        1024, "negatives shared by all positives of a step (sampled-softmax)", usual=(256, 4096), at_least=1
     )
     negatives: int = option(4, "negatives per positive (bpr, bce, gbce)", usual=(1, 10), at_least=1)
     calibration: float = option(

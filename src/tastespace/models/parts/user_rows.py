@@ -4,10 +4,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tastespace.data.histories import Histories
 from tastespace.data.queries import Queries
 from tastespace.models.parts.fold_in import FoldIn, fit_fold_in
+
+
+def rows_of(table: Tensor, indices: Tensor) -> Tensor:
+    """(B, D) rows of a table, whose gradient is sparse: of these rows alone (see `optimizer`)."""
+    return F.embedding(indices, table, sparse=True)
 
 
 class UserRows(nn.Module):
