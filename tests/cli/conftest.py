@@ -56,7 +56,20 @@ def log_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bundle(log_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "board"
-    done = run("train", "--data", log_file, "--out", path, "--protocol", "article", "--set", "dim=8", "--json")
+    done = run(
+        "train",
+        "--data",
+        log_file,
+        "--out",
+        path,
+        "--protocol",
+        "article",
+        "--set",
+        "dim=8",
+        "--set",
+        "search=false",
+        "--json",
+    )
     assert done.exit_code == 0, done.output
     return path
 

@@ -17,7 +17,7 @@ from tastespace.experiments import comparison, results
 from tastespace.experiments.comparison import REFERENCES
 from tastespace.training.fit import configure
 
-SETTINGS = {"mf": {"epochs": 3, "dim": 8}}
+SETTINGS = {"mf": {"epochs": 3, "dim": 8, "search": False}}
 
 
 def timed_board() -> Dataset:

@@ -8,7 +8,7 @@ a zero of more weight than an unobserved pair. Any user, known or new, is the ex
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,14 +123,14 @@ class IALS(Factored):
         common = c.unobserved_weight * (fixed.T @ fixed)  # (D, D)
         likes = np.bincount(lists.rows, np.maximum(lists.weights, 0), minlength=len(lists))
         penalty = c.l2 * (likes + c.unobserved_weight * len(fixed)) ** c.l2_exponent  # (B,)
-        directions = torch.linalg.eigh(common)
+        squares, basis = torch.linalg.eigh(common)
         solved = fixed.new_zeros(len(lists), c.dim)
         for rows in _chunks(lists.lengths, c.dim):
             chunk = lists.take(rows)
             indices, weight, target = (table.to(fixed.device) for table in _padded(chunk, c.disliked_weight))
             gathered, penalties = fixed[indices], torch.from_numpy(penalty[rows]).to(fixed)  # (b, T, D), (b,)
             if 2 * gathered.shape[1] <= c.dim:
-                vectors = _solve_by_cells(*directions, gathered, weight, target, penalties)
+                vectors = _solve_by_cells(squares, basis, gathered, weight, target, penalties)
             else:
                 vectors = _solve_by_coordinates(common, gathered, weight, target, penalties)
             if not bool(torch.isfinite(vectors).all()):

@@ -46,7 +46,7 @@ class LightGCN(Factored):
     about = "vectors propagated over the graph of positives"
     pick = "as accurate as mf, in two to four times its training time; the baseline for graph models"
     Config = LightGCNConfig
-    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate="auto", patience=6, init="svd")
+    OPTIONS = Options(epochs=40, batch_size=5500, patience=6, init="svd")
     user_tables, item_tables = ("user",), ("item",)
     config: LightGCNConfig
     user_rows: UserRows

@@ -9,7 +9,7 @@ Unlike textbook factorisations, the softmax also learns from items seen and not 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class MF(Factored):
     about = "matrix factorisation with softmax over the catalogue"
     pick = "the first to try: trains in seconds, learns from low ratings, hard to beat"
     Config = MFConfig
-    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate="auto", patience=6, init="svd")
+    OPTIONS = Options(epochs=40, batch_size=5500, patience=6, init="svd")
     user_tables, item_tables = ("user",), ("item",)
     config: MFConfig
     user_rows: UserRows

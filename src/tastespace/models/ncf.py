@@ -30,7 +30,7 @@ from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.losses import Targets
 from tastespace.models.parts.objective import Batch, Objective
 from tastespace.models.parts.popularity_prior import popularity_weight
-from tastespace.models.parts.user_rows import UserRows, rows_of
+from tastespace.models.parts.user_rows import UserRows
 
 _LAYERS = (64, 32, 16)  # of the MLP path, as in the paper
 _HOTTER = 2.0  # temperature, relative to that of a single inner product
@@ -69,7 +69,7 @@ class NCF(Model):
     about = "element-wise product and network over the pair (NeuMF)"
     pick = "for comparison with the literature; mf is many times faster and at least as accurate"
     Config = NCFConfig
-    OPTIONS = Options(epochs=40, batch_size=5500, learning_rate="auto", patience=8, validate_every=2, init="svd")
+    OPTIONS = Options(epochs=40, batch_size=5500, patience=8, validate_every=2, init="svd")
     user_tables, item_tables = ("user",), ("item",)
     config: NCFConfig
     epoch: Tensor
@@ -159,7 +159,7 @@ class NCF(Model):
         return self._loss_of(batch, gmf=self.config.paths != "mlp", mlp=self.config.paths != "gmf")
 
     def _loss_of(self, batch: Batch, *, gmf: bool, mlp: bool) -> Tensor:
-        users, items = rows_of(self.user, batch.users), self.item
+        users, items = self.user[batch.users], self.item
         if self.config.loss == "softmax":
             logits = self._grid(users, items, gmf=gmf, mlp=mlp) + self.item_bias
             interaction_loss = self._interaction_loss(users, items) if gmf else None

@@ -30,7 +30,6 @@ from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.likelihood_step import LikelihoodStep
 from tastespace.models.parts.objective import Objective
 from tastespace.models.parts.popularity_prior import popularity_weight
-from tastespace.models.parts.user_rows import rows_of
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class TwoTower(Factored):
     about = "towers over ids, histories and features"
     pick = "when users or items have attributes, or many users are new: encodes whatever is known of them"
     Config = TwoTowerConfig
-    OPTIONS = Options(epochs=60, batch_size=2750, learning_rate="auto", patience=6, init="svd")
+    OPTIONS = Options(epochs=60, batch_size=2750, patience=6, init="svd")
     reads_features = True
     user_tables, item_tables = ("user",), ("item",)
     n_bias = 1
@@ -206,7 +205,7 @@ class TwoTower(Factored):
         if self.config.loss != "softmax":
             answers, subset = batches.restrict_to_batch(answers)
         items, bias = self._items(subset)
-        users = self._users(rows_of(self.user, batch.users) * batch.id_mask, batch.features, batch.liked, batch.unliked)
+        users = self._users(self.user[batch.users] * batch.id_mask, batch.features, batch.liked, batch.unliked)
         return objective.loss(self.config, answers, users, items, bias, gain=self._gain(), n_items=len(self.item))
 
     def _users(self, id_vectors: Tensor, features: Bags, liked: Bags, unliked: Bags) -> Tensor:

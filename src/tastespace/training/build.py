@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from tastespace import models
-from tastespace.config import AUTO
+from tastespace.config import unresolved
 from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.split import Split
@@ -35,7 +35,7 @@ def seed_torch(seed: int, device: str) -> None:
 
 def highest_rate(options: Options) -> float:
     """Learning rate for the shortest epochs, or the one that was set."""
-    if options.learning_rate != AUTO:
+    if "learning_rate" not in unresolved(options):
         return options.learning_rate
     return _SVD_RATE if options.init == "svd" else _RANDOM_RATE
 
@@ -46,7 +46,7 @@ def settle_options(options: Options, rows: Interactions) -> Options:
     A step of Adam moves a vector by about the rate, whatever the gradient. So the rate falls with the number of steps,
     for an epoch to move it equally far on any log; an SVD is to be refined, and random vectors have further to go.
     """
-    if options.learning_rate != AUTO:
+    if "learning_rate" not in unresolved(options):
         return options
     steps = max(_STEPS, int((rows.weight > 0).sum()) / options.batch_size)
     return replace(options, learning_rate=max(_LOWEST_RATE, highest_rate(options) * _STEPS / steps))

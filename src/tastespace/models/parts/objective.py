@@ -23,6 +23,7 @@ from tastespace.models.parts.losses import Targets
 from tastespace.models.parts.negatives import Sampling
 
 _EXCLUDED = -30.0  # added to the score of an item that cannot be an answer
+_WHERE_HIDDEN = 0.5  # temperature of any interaction relative to that of positives, where low-rated items are hidden
 _MOST_PRODUCTS = 5e9  # users x items x dim of an epoch over the whole catalogue, about a second on one core
 _MOST_NUMBERS = 2.5e8  # in both tables
 
@@ -45,7 +46,8 @@ class Objective:
     )
     interaction_temperature: float | None = option(
         None,
-        "softmax temperature τ of the first half, which predicts any interaction; none: the same",
+        "softmax temperature τ of the first half, which predicts any interaction; none: the same, or half of it where "
+        "low-rated items are hidden",
         usual=(0.1, 2),
         above=0,
     )
@@ -98,7 +100,8 @@ class Objective:
         """Resolve "auto" by what the split hides from the ranking."""
         if self.low_rated != "auto":
             return self
-        return replace(self, low_rated="hidden" if split.hidden == "seen" else "ranked")
+        hidden = split.hidden == "seen" and bool((split.train.weight <= 0).any())
+        return replace(self, low_rated="hidden" if hidden else "ranked")
 
     def cheaper(self) -> dict[str, Any]:
         """Options of a factorisation that ranks configs like this one does, in a fraction of its time."""
@@ -118,8 +121,9 @@ class Objective:
     @property
     def halves(self) -> tuple[tuple[int, float], ...]:
         """(width, length) of the two halves of a vector under softmax; lengths make cosine / temperature."""
-        first, shared = self.dim // 2, self.interaction_temperature
-        return ((first, (shared or self.temperature) ** -0.5), (self.dim - first, self.temperature**-0.5))
+        first, lower = self.dim // 2, _WHERE_HIDDEN if self.low_rated == "hidden" else 1.0
+        interaction_temperature = self.interaction_temperature or lower * self.temperature
+        return ((first, interaction_temperature**-0.5), (self.dim - first, self.temperature**-0.5))
 
     def scaled(self, vectors: Tensor) -> Tensor:
         """(..., D) vectors as they enter the inner product: under softmax each half at its fixed length."""
@@ -165,7 +169,7 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
     loss = "sampled-softmax" if sampled else "softmax"
     return {
         "temperature": Range((0.15, 0.2, 0.3, 0.45, 0.65, 0.9, 1.3, 2.0), 0.3 if n_items >= 5000 else 0.45),
-        "dim": Range(tuple(smaller for smaller in (32, 64, 128) if smaller < dim) + (dim,), dim),
+        "dim": Range((*(smaller for smaller in (32, 64, 128) if smaller < dim), dim), dim),
         "loss": Range((loss,), loss),
     }
 
