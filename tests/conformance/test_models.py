@@ -23,6 +23,7 @@ from tastespace.errors import MemoryLimitError
 from tastespace.evaluation import Evaluator, evaluate
 from tastespace.models.base import Factored, Model, Shapes
 from tastespace.training import forecast
+from tastespace.training.build import highest_rate
 from tastespace.training.fit import Fit, configure, fit
 from tastespace.training.optimizer import Adam
 from tests.conformance.throwaway import GUIDE, Network, Transformer, example_of_the_guide
@@ -148,7 +149,7 @@ def test_loss_falls_in_thirty_steps(name: str) -> None:
         loss = model.loss(batch)
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step(models.get(name).OPTIONS.learning_rate)
+        optimizer.step(highest_rate(models.get(name).OPTIONS))
         losses.append(float(loss.detach()))
     assert np.mean(losses[-5:]) < 0.98 * losses[0]
 

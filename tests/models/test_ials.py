@@ -54,6 +54,24 @@ def test_a_side_is_solved_exactly(settings: dict[str, float]) -> None:
         np.testing.assert_allclose(actual[user], expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("disliked", [0.0, 0.7])
+def test_lists_shorter_than_the_dimension_are_solved_as_exactly(disliked: float) -> None:
+    torch.manual_seed(0)
+    config = IALSConfig(dim=24, disliked_weight=disliked, unobserved_weight=0.1, l2=0.3)
+    model, items = IALS(config, Shapes(6, 40)), torch.randn(40, 24)
+    model.has_dislikes = torch.tensor(True)
+    rng = np.random.default_rng(0)
+    lengths = [1, 3, 12, 13, 40, 0]  # up to half of the dimension by the cells of the list, beyond by its coordinates
+    weights = np.zeros((6, 40))
+    for row, length in enumerate(lengths):
+        drawn = rng.choice([-1.0, 0.5, 1.0, 3.0], size=length) if disliked else rng.choice([0.5, 1.0, 3.0], size=length)
+        weights[row, rng.permutation(40)[:length]] = drawn
+    cells = [(row, int(item), float(weights[row, item])) for row, item in zip(*np.nonzero(weights), strict=True)]
+    lists = dataset(cells, n_users=6, n_items=40).interactions.histories()
+    expected = [slow_solve(row, items.numpy().astype(np.float64), config) for row in weights]
+    np.testing.assert_allclose(model.solve(lists, items).numpy(), expected, rtol=1e-3, atol=1e-5)
+
+
 def cost(model: IALS, users: np.ndarray, likes: np.ndarray) -> float:
     """What both halves of a sweep minimise, with penalties scaled by frequency (Rendle et al. 2022)."""
     c, items = model.config, model.items.numpy().astype(np.float64)

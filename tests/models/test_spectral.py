@@ -22,6 +22,17 @@ def test_spectral_projects_on_leading_singular_vectors_up_to_a_quarter_of_them(
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(2000, 600), (600, 2000)])
+def test_a_flat_spectrum_is_decomposed_nearly_as_well_as_exactly(shape: tuple[int, int]) -> None:
+    """Three rows a user: the singular values lie so close together that power iterations of one block lose them."""
+    liked = power_law(*shape, 6_000, n_tastes=20, exponent=0.3).interactions.matrix()
+    normalised = normalise_degrees(liked, 3.0)
+    captured = [np.square(normalised @ leading_item_vectors(liked, 24, 3.0, times)).sum() for times in (0, 4)]
+    assert captured[1] > 0.98 * captured[0]
+    vectors = leading_item_vectors(liked, 24, 3.0, 4)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(24), atol=1e-3)
+
+
 @pytest.mark.parametrize(("power_iterations", "tolerance"), [(0, 1e-5), (6, 0.02)])
 def test_leading_vectors_of_a_large_log_span_those_of_a_full_svd(power_iterations: int, tolerance: float) -> None:
     liked = power_law(700, 600, 12_000, n_tastes=8, exponent=0.3).interactions.matrix()

@@ -10,7 +10,13 @@ from tastespace.data.dataset import Dataset, Table
 from tastespace.data.split import whole
 from tastespace.data.synthetic import checkerboard
 
-SETTINGS = {"loss": "softmax", "temperature": 1.2, "interaction_temperature": 0.45, "shared_negatives": 1024}  # as then
+SETTINGS = {  # as then
+    "loss": "softmax",
+    "temperature": 1.2,
+    "interaction_temperature": 0.45,
+    "shared_negatives": 1024,
+    "low_rated": "hidden",
+}
 NAMES = {"format-2": "mf", "format-2-features": "two_tower"}
 
 

@@ -19,6 +19,7 @@ from tastespace.evaluation import Evaluator
 from tastespace.models.base import Options, Shapes
 from tastespace.training import fit as training
 from tastespace.training import loop
+from tastespace.training.build import build_model, settle_options
 from tastespace.training.forecast import Forecast
 from tastespace.training.loop import TrainingRun
 
@@ -39,8 +40,8 @@ def test_the_best_epoch_is_the_one_with_the_highest_validation(board: Dataset) -
 
 
 def test_training_stops_after_patience(board: Dataset) -> None:
-    fit = ts.train("mf", split(board, "article"), epochs=60, patience=2)
-    assert len(fit.history) == fit.best_epoch + 2 < 60
+    fit = ts.train("mf", split(board, "article"), epochs=60, patience=2, init="default")
+    assert 2 < len(fit.history) <= fit.best_epoch + 2 < 60
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])
@@ -54,7 +55,7 @@ def test_patience_is_judged_where_validation_happens(board: Dataset, patience: i
 @pytest.mark.parametrize("name", ["mf", "lightgcn", "ncf", "two_tower"])
 def test_new_users_are_validated_as_they_will_be_answered(board: Dataset, name: str) -> None:
     on = split(board, "new-users")
-    fit = ts.train(name, on, dim=8, epochs=3, refit=False)
+    fit = ts.train(name, on, dim=8, epochs=3, refit=False, init="default", search=False)
     inner = on.for_validation()
     with torch.no_grad():
         expected = Evaluator(inner).mean(fit.model.scorer(), "ndcg")
@@ -157,3 +158,21 @@ def test_each_epoch_of_the_search_is_told_and_what_it_raises_ends_the_training(b
     with pytest.raises(EnoughError):
         training.fit("mf", split(board, "article"), options=Options(epochs=3), on_epoch=stop)
     assert told[-1].epoch == 1
+
+
+def test_initial_vectors_are_kept_where_no_epoch_is_better(board: Dataset) -> None:
+    fit = ts.train("mf", split(board, "article"), dim=8, epochs=3, learning_rate=5.0, search=False, refit=True)
+    assert (fit.best_epoch, len(fit.history)) == (0, 3)
+    start = build_model("mf", fit.model.config, fit.model.shapes, fit.options, fit.split.train, None)
+    assert torch.equal(fit.model.user, start.user)
+
+
+@pytest.mark.parametrize(("batch_size", "rate"), [(10**6, 0.02), (10, 0.02 * 8 * 10), (1, 0.001)])
+def test_the_learning_rate_falls_with_the_steps_of_an_epoch(board: Dataset, batch_size: int, rate: float) -> None:
+    rows = board.interactions
+    n_positives = int((rows.weight > 0).sum())
+    options = replace(training.configure("mf", {})[1], batch_size=batch_size)
+    settled = settle_options(options, rows).learning_rate
+    assert settled == pytest.approx(rate / n_positives if batch_size == 10 else rate)
+    assert settle_options(replace(options, learning_rate=0.3), rows).learning_rate == 0.3
+    assert settle_options(replace(options, init="default", batch_size=10**6), rows).learning_rate == 0.06

@@ -52,3 +52,35 @@ def test_moments_of_other_weights_are_refused() -> None:
         Adam([torch.nn.Parameter(torch.ones(4))]).restore(tensors)
     with pytest.raises(KeyError):
         Adam([torch.nn.Parameter(torch.ones(3)) for _ in range(2)]).restore(tensors)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_a_sparse_gradient_moves_its_rows_alone_as_far_as_the_gradients_of_each_step_say(decay: float) -> None:
+    table = torch.nn.Parameter(torch.ones(4, 3))
+    adam, second = Adam([table], decay), torch.zeros(3)
+    gradients = {1: torch.tensor([1.0, -2.0, 0.0]), 5: torch.tensor([0.5, 4.0, 0.0])}
+    expected = torch.ones(3)
+    for step in range(1, 6):
+        touched = 2 if step in gradients else 3
+        values = gradients.get(step, torch.ones(3))[None]
+        table.grad = torch.sparse_coo_tensor(torch.tensor([[touched]]), values, table.shape, check_invariants=True)
+        adam.step(0.1)
+        second *= 0.999
+        expected *= 1 - 0.1 * decay
+        if step in gradients:
+            second += 0.001 * values[0] ** 2
+            expected -= optimizer._ROW_RATE * 0.1 * values[0] / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
+    torch.testing.assert_close(table[2].detach(), expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(table[:2], torch.ones(2, 3))
+
+
+def test_repeated_rows_of_a_sparse_gradient_add_up() -> None:
+    once, twice = (torch.nn.Parameter(torch.ones(3, 2)) for _ in range(2))
+    once.grad = torch.sparse_coo_tensor(torch.tensor([[1]]), torch.full((1, 2), 3.0), once.shape, check_invariants=True)
+    twice.grad = torch.sparse_coo_tensor(
+        torch.tensor([[1, 1]]), torch.tensor([[1.0, 1.0], [2.0, 2.0]]), twice.shape, check_invariants=True
+    )
+    for table in (once, twice):
+        Adam([table]).step(0.1)
+    assert torch.equal(once, twice)
+    assert not torch.equal(once[1], torch.ones(2))

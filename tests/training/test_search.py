@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import tastespace as ts
 from tastespace import models
@@ -47,19 +48,26 @@ def without_test_rows(on: Split) -> Split:
     [([1, 2, 3, 2], 0, 2), ([1, 2, 3, 2], 3, 2), ([3, 2, 1], 2, 0), ([1, 2, 1], 1, 1), ([5], 0, 0), ([2, 1, 3], 0, 0)],
 )
 def test_climbing_stops_at_the_top_next_to_the_start(heights: list[int], start: int, best: int) -> None:
-    places = range(len(heights))
-    assert _climb(places, start, lambda place: heights[place])[-1] == best
+    assert _climb(range(len(heights)), start, lambda place: np.full(9, heights[place])) == best
 
 
 def test_climbing_measures_no_more_than_it_must() -> None:
     measured = []
 
-    def height(place: int) -> float:
+    def height(place: int) -> NDArray[np.float64]:
         measured.append(place)
-        return -abs(place - 6)
+        return np.full(9, -abs(place - 6.0))
 
-    assert _climb(range(10), 5, height) == [5, 6]
+    assert _climb(range(10), 5, height) == 6
     assert set(measured) == {5, 6, 7}
+
+
+def test_a_climb_passes_what_has_the_same_stand_in_and_stays_within_noise() -> None:
+    same = np.full(9, 1.0)
+    assert _climb(range(3), 2, lambda place: same if place else np.full(9, 2.0)) == 0
+    assert _climb(range(3), 2, lambda place: np.full(9, 1.0) if place else np.full(9, 2.0)) == 2
+    hardly_better = np.array([3.0, *[0.0] * 8])
+    assert _climb(range(2), 0, lambda place: hardly_better if place else np.full(9, 0.3)) == 0
 
 
 @pytest.mark.parametrize("name", AUTOMATIC)

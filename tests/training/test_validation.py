@@ -46,7 +46,7 @@ def test_every_model_is_fitted_without_the_validation_rows(shop: Dataset, protoc
 
 
 def test_the_trained_model_is_measured_at_its_best_epoch(shop: Dataset) -> None:
-    fit = ts.train("mf", split(shop, "article"), epochs=4, dim=8)
+    fit = ts.train("mf", split(shop, "article"), epochs=4, dim=8, init="default", search=False)
     assert fit.baselines is not None
     assert fit.baselines.values["mf"]["ndcg@10"] == pytest.approx(max(e.metric for e in fit.history if e.metric))
 

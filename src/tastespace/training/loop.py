@@ -146,8 +146,9 @@ class TrainingRun:
         if evaluator.split.given is not None:  # new users, who need the fold-in
             model.on_train_end(evaluator.split.train)
         per_user = evaluator.values(evaluator.rank(self._wrapped(model.scorer())), metric)
-        self._recent = [*self._recent, per_user][-self._window :]
-        smoothed = np.mean(self._recent, axis=0)
+        recent = [*self._recent, per_user][-self._window :]
+        self._recent = recent if epoch else []
+        smoothed = np.mean(recent, axis=0)
         all_zero = smoothed.mean() == 0 and self.best_value <= 0  # then the last epoch is as good as any
         if smoothed.mean() > self.best_value or all_zero:
             self.best_value, self.best_epoch = float(smoothed.mean()), epoch

@@ -57,8 +57,11 @@ def test_a_hidden_dislike_has_no_gradient() -> None:
 
 @pytest.mark.parametrize(("protocol", "low_rated"), [("article", "ranked"), ("article-rated", "hidden")])
 def test_low_ratings_are_resolved_by_the_split(protocol: str, low_rated: str) -> None:
-    on = split(checkerboard(), protocol)
+    board = checkerboard()
+    rows = replace(board.interactions, weight=np.where(np.arange(len(board.interactions)) % 5 == 0, 0.0, 1.0))
+    on = split(replace(board, interactions=rows), protocol)
     assert Objective().resolve(on).low_rated == low_rated
+    assert Objective().resolve(split(board, protocol)).low_rated == "ranked"  # there are none
     assert Objective(low_rated="ranked").resolve(on).low_rated == "ranked"
     assert train("mf", on, dim=4, epochs=1).model.config.low_rated == low_rated
 
