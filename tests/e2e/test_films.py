@@ -97,6 +97,7 @@ SHORT = [
 ]
 
 
+@pytest.mark.release
 @pytest.mark.parametrize(("model", "settings", "recall", "ndcg"), SHORT)
 def test_a_few_epochs_clear_a_floor(
     films: Dataset, model: str, settings: dict[str, Any], recall: float, ndcg: float

@@ -52,7 +52,7 @@ def test_what_the_data_lack_is_not_measured(board: Dataset) -> None:
 
 
 def test_seeds_are_averaged_where_there_are_any(told: Dataset) -> None:
-    settings = {"dim": 4, "epochs": 2}
+    settings = {"dim": 4, "epochs": 2, "search": False}
     several = ts.measure_cold_start("mf", told, seeds=2, settings=settings)
     each = [ts.measure_cold_start("mf", told, settings={**settings, "seed": seed}) for seed in (0, 1)]
     for route in ("warm", "session", "placed", "random"):

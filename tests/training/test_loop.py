@@ -104,7 +104,7 @@ class _Stopping:
         return self.real(*args)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("after", [1, 5, 10])
+@pytest.mark.parametrize("after", [1, 5, pytest.param(10, marks=pytest.mark.release)])
 def test_a_resumed_run_ends_like_an_uninterrupted_one(
     board: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:

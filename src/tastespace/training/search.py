@@ -3,8 +3,9 @@
 One option after the other, in the order of `Model.ranges`: from the start of its range the search climbs as long as the
 next value is better, first upwards, then downwards. Of the values on its way it takes the first that the best one does
 not beat by more than half a standard error over users, as noise should not lead away from the rule. Each candidate is
-fitted to the inner training rows, a gradient model for a few epochs, and ranks for at most 2,000 of the validation
-users. Test rows are never read.
+fitted to the inner training rows, or a cheaper one in its stead (`Model.stand_in`), and ranks for at most 2,000 of the
+validation users. A gradient model trains a few epochs, at the highest rate to be done soon; it counts as it ends, or as
+it started where that is better, and on a sparse log only as it starts. Test rows are never read.
 """
 
 import time
@@ -127,14 +128,14 @@ class _Candidates:
         return (self.name, config) if found is None else (found[0], models.get(found[0]).Config(**found[1]))
 
     def __call__(self, name: str, config: Any) -> NDArray[np.float64]:
-        """(B,) NDCG@10 of each validation user; of a model that learns by gradient, after a few epochs."""
+        """(B,) NDCG@10 of each validation user."""
         cls, rows = models.get(name), self.inner.train
         options = replace(cls.OPTIONS, seed=self._options.seed, device=self._options.device)
         forecast = forecast_run(cls, name, config, self.shapes, rows, options.batch_size)
         with threads_for(self._options.threads, forecast):
             model = build_model(name, config, self.shapes, options, rows, self.features)
             start = self._rank(model)
-            if cls.learns_by_gradient() and not self._sparse:
+            if cls.learns_by_gradient() and not (self._sparse and options.init == "svd"):
                 optimizer = Adam(model.parameters(), options.weight_decay)
                 for epoch in range(1, _EPOCHS + 1):
                     train_epoch(name, model, optimizer, rows, highest_rate(options), options, epoch)
