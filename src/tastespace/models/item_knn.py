@@ -5,6 +5,7 @@ a shrinkage term that discounts similarities resting on few users, over users we
 document and its users are the terms, so that a user who likes everything says little about what belongs together.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tastespace.config import check, option
+from tastespace.config import AutoInt, check, option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models.base import Model, Shapes
+from tastespace.models.base import Model, Range, Shapes
 from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.popularity_prior import add_popularity, popularity_scores, popularity_weight
 
@@ -30,7 +31,7 @@ _K1, _B = 1.2, 0.75  # of BM25: saturation, and how far a long list of users is 
 class ItemKNNConfig:
     """Size of the neighbourhood, weighting of users, and shrinkage of similarities of rare items."""
 
-    neighbours: int = option(100, "K: nearest items of each item", usual=(10, 1000), at_least=1)
+    neighbours: AutoInt = option("auto", "K: nearest items of each item", usual=(10, 1000), at_least=1)
     weighting: Literal["tf-idf", "bm25", "none"] = option(
         "tf-idf", "weight of each user in a similarity: inverse frequency (tf-idf cosine, or bm25), or equal (cosine)"
     )
@@ -58,15 +59,20 @@ class ItemKNN(Model):
 
     def __init__(self, config: ItemKNNConfig, shapes: Shapes) -> None:
         super().__init__(config, shapes)
-        n_neighbours = min(config.neighbours, shapes.n_items)
+        n_neighbours = min(self.config.neighbours, shapes.n_items)
         self.register_buffer("near", torch.zeros(shapes.n_items, n_neighbours, dtype=torch.int32))  # (N, K)
         self.register_buffer("similarity", torch.zeros(shapes.n_items, n_neighbours))  # (N, K)
         self.register_buffer("popular", torch.zeros(shapes.n_items))  # (N,) for queries with a short history
 
     @classmethod
+    def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
+        """Return a range of K: few neighbours for long histories of narrow tastes, many where popularity says much."""
+        return {"neighbours": Range((25, 50, 100, 200, 400), 100)}
+
+    @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Neighbour lists, the log from both sides, and the cosines of a block: co-occurrences, ratios, nearest."""
-        lists = 8 * shapes.n_items * min(config.neighbours, shapes.n_items)
+        lists = 8 * shapes.n_items * min(cls.settle_config(config, shapes).neighbours, shapes.n_items)
         block = 4 * 8 * min(_ITEMS_AT_ONCE, shapes.n_items) * shapes.n_items
         return lists + 3 * 12 * n_rows + block
 
@@ -138,17 +144,23 @@ def _nearest_dense(similar: sp.csr_matrix, n_neighbours: int) -> tuple[Tensor, T
 
 
 def _nearest_sparse(similar: sp.csr_matrix, n_neighbours: int) -> tuple[Tensor, Tensor]:
-    """The same for rows with few entries, which alone are sorted; where there are fewer than K, zeros follow."""
+    """The same for rows with few entries, which alone are compared; where there are fewer than K, zeros follow."""
     lengths = np.diff(similar.indptr)
-    rows = np.repeat(np.arange(similar.shape[0]), lengths)
-    order = np.lexsort((-similar.data, rows))
-    rank = np.arange(len(order)) - np.repeat(similar.indptr[:-1], lengths)
-    chosen, kept = order[rank < n_neighbours], rank < n_neighbours
-    values = np.zeros((similar.shape[0], n_neighbours), dtype=np.float32)
-    columns = np.zeros((similar.shape[0], n_neighbours), dtype=np.int32)
-    values[rows[kept], rank[kept]] = similar.data[chosen]
-    columns[rows[kept], rank[kept]] = similar.indices[chosen]
-    return torch.from_numpy(values), torch.from_numpy(columns)
+    values = torch.zeros(similar.shape[0], n_neighbours)
+    columns = torch.zeros(similar.shape[0], n_neighbours, dtype=torch.int32)
+    widths = np.maximum(n_neighbours, 2 ** np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64))
+    for width in np.unique(widths):  # rows of similar lengths, side by side
+        rows = np.flatnonzero(widths == width)
+        part = similar[rows]
+        where = (
+            np.repeat(np.arange(len(rows)), lengths[rows]),
+            np.arange(part.nnz) - np.repeat(part.indptr[:-1], lengths[rows]),
+        )
+        entries, of_items = np.zeros((len(rows), width), np.float32), np.zeros((len(rows), width), np.int32)
+        entries[where], of_items[where] = part.data, part.indices
+        found = torch.from_numpy(entries).topk(n_neighbours, dim=1)
+        values[rows], columns[rows] = found.values, torch.from_numpy(of_items).gather(1, found.indices)
+    return values, columns
 
 
 MODEL = ItemKNN
