@@ -123,6 +123,7 @@ class IALS(Factored):
         common = c.unobserved_weight * (fixed.T @ fixed)  # (D, D)
         likes = np.bincount(lists.rows, np.maximum(lists.weights, 0), minlength=len(lists))
         penalty = c.l2 * (likes + c.unobserved_weight * len(fixed)) ** c.l2_exponent  # (B,)
+        self._require_finite(common)
         squares, basis = torch.linalg.eigh(common)
         solved = fixed.new_zeros(len(lists), c.dim)
         for rows in _chunks(lists.lengths, c.dim):
@@ -133,13 +134,17 @@ class IALS(Factored):
                 vectors = _solve_by_cells(squares, basis, gathered, weight, target, penalties)
             else:
                 vectors = _solve_by_coordinates(common, gathered, weight, target, penalties)
-            if not bool(torch.isfinite(vectors).all()):
-                raise TrainingError(
-                    f"ials cannot solve for its vectors with l2={c.l2:g}, unobserved_weight={c.unobserved_weight:g}: "
-                    "float32 is not precise enough; raise l2"
-                )
+            self._require_finite(vectors)
             solved[torch.from_numpy(rows)] = vectors
         return solved
+
+    def _require_finite(self, numbers: Tensor) -> None:
+        if not bool(torch.isfinite(numbers).all()):
+            c = self.config
+            raise TrainingError(
+                f"ials cannot solve for its vectors with l2={c.l2:g}, unobserved_weight={c.unobserved_weight:g}: "
+                "float32 is not precise enough; raise l2"
+            )
 
     @torch.no_grad()
     def contributions(self, query: Queries, item: int) -> Contributions:

@@ -29,7 +29,10 @@ class Adam:
         self.weight_decay = weight_decay
         self._first = [torch.zeros_like(weight, requires_grad=False) for weight in self.parameters]
         self._second = [torch.zeros_like(weight, requires_grad=False) for weight in self.parameters]
-        self._last = [torch.zeros(len(weight) if weight.dim() else 1, dtype=torch.int32) for weight in self.parameters]
+        self._last = [  # step of the last sparse gradient of each row
+            torch.zeros(len(weight) if weight.dim() else 1, dtype=torch.int32, device=weight.device)
+            for weight in self.parameters
+        ]
         self._steps = [0] * len(self.parameters)
 
     def zero_grad(self) -> None:
@@ -67,7 +70,7 @@ class Adam:
     def _update_rows(self, index: int, weight: Tensor, gradient: Tensor, rate: float) -> None:
         """Update the rows that a sparse gradient names; their second moments catch up with the steps between."""
         rows, values, steps = gradient.indices()[0], gradient.values(), self._steps[index]
-        passed = (steps - self._last[index].to(rows.device)[rows])[:, None]  # (b, 1) steps since the last gradient
+        passed = (steps - self._last[index][rows])[:, None]  # (b, 1) steps since the last gradient
         second = self._second[index][rows] * _SECOND_DECAY**passed
         second.addcmul_(values, values, value=1 - _SECOND_DECAY)
         root = second.sqrt().mul_((1 - _SECOND_DECAY**steps) ** -0.5).add_(_EPSILON)
@@ -76,7 +79,7 @@ class Adam:
             current *= (1 - rate * self.weight_decay) ** passed
         weight[rows] = current.addcdiv_(values, root, value=-_ROW_RATE * rate)
         self._second[index][rows] = second
-        self._last[index][rows.cpu()] = steps
+        self._last[index][rows] = steps
 
     def tensors(self) -> dict[str, Tensor]:
         """The moments and step counts by name, for a checkpoint."""
