@@ -617,3 +617,10 @@ def test_the_split_to_tune_on_holds_out_others_by_the_same_rule(protocol: str) -
     held = [set((part.test.user if protocol == "new-users" else part.test.item).tolist()) for part in (made, tuning)]
     assert [len(one) for one in held] == [4, 3]
     assert not held[0] & held[1]
+
+
+def test_a_split_and_its_parts_are_printed_in_one_line_each() -> None:
+    cut = split(dataset([(user, item) for user in range(9) for item in range(user % 3, 5)]), "article")
+    assert repr(cut) == f"Split({cut.describe()})"
+    assert repr(cut.train) == f"Interactions({len(cut.train)} rows, 9 users, 5 items)"
+    assert repr(cut.train.users) == "Vocabulary(9 users)"

@@ -47,6 +47,9 @@ class Interactions:
         for column in (self.user, *columns):
             column.setflags(write=False)
 
+    def __repr__(self) -> str:
+        return f"Interactions({len(self)} rows, {self.n_users} users, {self.n_items} items)"
+
     def __len__(self) -> int:
         return len(self.user)
 

@@ -38,6 +38,9 @@ class Split:
     with_validation: Interactions | None = None  # training and validation rows together, in file order
     given: Interactions | None = None
 
+    def __repr__(self) -> str:
+        return f"Split({self.describe()})"
+
     @property
     def known(self) -> Interactions:
         """Rows known before the test: training and validation rows, in file order."""

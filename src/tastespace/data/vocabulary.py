@@ -30,6 +30,9 @@ class Vocabulary:
     noun: str = field(default="item")
     appended: int = 0
 
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self.ids)} {self.noun}s)"
+
     def __post_init__(self) -> None:
         if self.ids.ndim != 1 or self.ids.dtype.kind not in "iO":
             raise DataError(f"{self.noun} ids must be a list of whole numbers or texts")
