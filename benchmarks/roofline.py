@@ -31,7 +31,7 @@ from tastespace.data.split import Split
 from tastespace.evaluation import Evaluator
 from tastespace.models.base import Factored, Model, Options
 from tastespace.training import fit as training
-from tastespace.training.build import build_model, shapes_of
+from tastespace.training.build import build_model, settle_options, shapes_of
 from tastespace.training.optimizer import Adam
 
 HERE = Path(__file__).parent
@@ -112,7 +112,9 @@ class Counter(TorchDispatchMode):
 
 
 def bytes_of(tensor: Tensor) -> int:
-    """What a tensor takes; of a sparse one its values and columns."""
+    """What a tensor takes; of a sparse one its values and columns, or rows."""
+    if tensor.layout is torch.sparse_coo:  # a gradient of some rows, not yet coalesced
+        return bytes_of(tensor._values()) + bytes_of(tensor._indices())
     if tensor.layout is not torch.strided:
         return 12 * tensor.values().numel()
     return tensor.numel() * tensor.element_size()
@@ -129,7 +131,7 @@ def made(name: str, on: Split) -> tuple[Model, Options]:
     """An untrained model with the defaults, as `fit` would start it."""
     cls = models.get(name)
     config, options = training.configure(name, {})
-    config = cls.resolve_config(config, on)
+    config, options = cls.resolve_config(config, on), settle_options(options, on.train)
     features = Features.of(on.dataset)
     shapes = shapes_of(cls, on, features)
     return build_model(name, config, shapes, options, on.train, features), options

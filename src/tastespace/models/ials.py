@@ -80,7 +80,7 @@ class IALS(Factored):
         return {
             "unobserved_weight": Range(weights, nearest),
             "l2": Range((0.05, 0.1, 0.2, 0.4, 0.8, 1.6), 0.4),
-            "dim": Range((32, 64, 128)[: 2 + (dim > 64)], dim),
+            "dim": Range(tuple(value for value in (32, 64, 128) if value <= dim), dim),
         }
 
     @classmethod

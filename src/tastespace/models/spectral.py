@@ -24,9 +24,11 @@ from tastespace.models.parts.popularity_prior import popularity_scores
 
 _BLOCK = 16  # vectors that are multiplied at a time
 _SPARE = 32  # oversampling: extra directions, so that the last requested ones converge as well
-_decomposed: WeakKeyDictionary[Interactions, tuple[tuple[int, float, int], np.ndarray]] = WeakKeyDictionary()
 _ROWS = 2**13  # of the longer side, projected at a time
 _DENSE_UP_TO = 500  # rows or columns; a full decomposition is faster than iterating up to here, and never fails
+
+# Last decomposition of each log in use, for the candidates of a search that differ in other options.
+_decomposed: WeakKeyDictionary[Interactions, tuple[tuple[int, float, int], np.ndarray]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
