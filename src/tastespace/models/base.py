@@ -74,6 +74,9 @@ class Range:
 
     values: tuple[Any, ...]
     start: Any
+    trained: bool = True
+    """Whether training the model, or its stand-in, depends on it; if not, all values are tried with one of them that is
+    trained, by setting its `config`."""
 
 
 class Model(nn.Module, abc.ABC):
@@ -105,6 +108,11 @@ class Model(nn.Module, abc.ABC):
         super().__init__()
         self.config = self.settle_config(config, shapes)
         self.shapes = shapes
+
+    @property
+    def recency(self) -> float:
+        """Weight of each row of a history relative to the next newer one; 1 for models without that option."""
+        return float(getattr(self.config, "recency", 1.0))
 
     @classmethod
     def learns_by_gradient(cls) -> bool:
@@ -235,7 +243,9 @@ class Factored(Model):
         return lambda queries: self._by_row_or_history(queries, fold_in)
 
     def _by_row_or_history(self, queries: Queries, fold_in: FoldIn) -> Tensor:
-        known = np.zeros(len(queries), dtype=bool) if self.user_rows is None else self.user_rows.answers(queries)
+        known = np.zeros(len(queries), dtype=bool)
+        if self.user_rows is not None:
+            known = self.user_rows.answers(queries, self.recency)
         device = next(chain(self.parameters(), self.buffers())).device
         if not known.any():
             return torch.from_numpy(fold_in(queries)).to(device)

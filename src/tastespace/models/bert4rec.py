@@ -81,6 +81,11 @@ class BERT4Rec(Factored):
         return transformer.ranges(shapes)
 
     @classmethod
+    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
+        """A plain factorisation, whose histories are weighted in the same way."""
+        return "mf", config.cheaper()
+
+    @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the activations of a step's histories, and the scores of its queries."""
         config = cls.settle_config(config, shapes)
@@ -145,9 +150,12 @@ class BERT4Rec(Factored):
         masks = self.tokens.norm(masks)
         for block in self.blocks[:-1]:
             hidden, masks = block(hidden, hidden, allowed), block(masks, hidden, allowed)
-        vectors, valid = self.tokens.history_vectors(visible)
-        mean = vectors.sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (B, 1, D)
-        return mean + self.config.transformer_weight * self.head(self.blocks[-1](masks, hidden, allowed))
+        if self.recency < 1:
+            distance = (positions[:, :, None] - visible.positions[:, None]).abs()  # (B, Q, T)
+        else:  # one mean for all masks
+            distance = visible.positions[:, None]
+        means = self.tokens.history_means(visible, distance)
+        return means + self.config.transformer_weight * self.head(self.blocks[-1](masks, hidden, allowed))
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias."""

@@ -24,6 +24,7 @@ from tastespace.errors import TrainingError
 from tastespace.models.base import Factored, Range, Shapes
 from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.popularity_prior import popularity_scores, popularity_weight
+from tastespace.models.parts.recency import RECENCIES, recency_option, weighted_by_recency
 
 _CELLS = 2**22  # floats of the vectors, and of the matrices, that are gathered at a time
 
@@ -42,6 +43,7 @@ class IALSConfig:
         0.5, "ν: exponent of frequency-scaled regularisation; 0: equal for all rows", at_least=0, at_most=2
     )
     iterations: int = option(10, "ALS iterations", usual=(5, 30), at_least=1)
+    recency: AutoFloat = recency_option()
 
     def __post_init__(self) -> None:
         check(self)
@@ -69,7 +71,7 @@ class IALS(Factored):
 
     @classmethod
     def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
-        """Return ranges of the weight of unobserved pairs and of the regularisation, and a dimension by rule.
+        """Return ranges of recency, of the weight of unobserved pairs, of the regularisation and of smaller dimensions.
 
         All unobserved pairs of a user together start at the weight of some 160 positives: a constant for each pair
         would bury the few positives of a user under a large catalogue.
@@ -78,6 +80,7 @@ class IALS(Factored):
         nearest = min(weights, key=lambda weight: abs(np.log(weight * max(1, shapes.n_items) / 160)))
         dim = 64 if shapes.n_items < 1000 else 128
         return {
+            "recency": Range(RECENCIES, 1.0, trained=False),
             "unobserved_weight": Range(weights, nearest),
             "l2": Range((0.05, 0.1, 0.2, 0.4, 0.8, 1.6), 0.4),
             "dim": Range(tuple(value for value in (32, 64, 128) if value <= dim), dim),
@@ -149,7 +152,7 @@ class IALS(Factored):
     @torch.no_grad()
     def contributions(self, query: Queries, item: int) -> Contributions:
         """Terms of each item of the history: the solution is linear in their targets."""
-        history = query.history
+        history = weighted_by_recency(query.history, self.recency)
         added = np.zeros(len(history.items))
         used = self._used_rows(history)
         liked = used.positives()
@@ -178,7 +181,8 @@ class IALS(Factored):
 
     def encode_queries(self, queries: Queries) -> Tensor:
         """(B, D + 1) the exact solution for each history, and the weight of popularity."""
-        vectors = self.solve(self._used_rows(queries.history), self.items)
+        history = weighted_by_recency(queries.history, self.recency)
+        vectors = self.solve(self._used_rows(history), self.items)
         weight = torch.from_numpy(popularity_weight(queries)).to(vectors.device)
         return torch.cat([vectors, weight[:, None]], dim=1)
 

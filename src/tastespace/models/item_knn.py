@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tastespace.config import AutoInt, check, option
+from tastespace.config import AutoFloat, AutoInt, check, option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Model, Range, Shapes
 from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.popularity_prior import add_popularity, popularity_scores, popularity_weight
+from tastespace.models.parts.recency import RECENCIES, recency_option, weighted_by_recency
 
 _ITEMS_AT_ONCE = 1024
 _DENSE_FROM = 0.1  # share of pairs that co-occur; from here on sorting them one by one is slower
@@ -42,6 +43,7 @@ class ItemKNNConfig:
         at_least=0,
         at_most=1e9,
     )
+    recency: AutoFloat = recency_option()
 
     def __post_init__(self) -> None:
         check(self)
@@ -66,8 +68,14 @@ class ItemKNN(Model):
 
     @classmethod
     def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
-        """Return a range of K: few neighbours for long histories of narrow tastes, many where popularity says much."""
-        return {"neighbours": Range((25, 50, 100, 200, 400), 100)}
+        """Return ranges of recency and of K.
+
+        Few neighbours suit long histories of narrow tastes, many a log where popularity says much.
+        """
+        return {
+            "recency": Range(RECENCIES, 1.0, trained=False),
+            "neighbours": Range((25, 50, 100, 200, 400), 100),
+        }
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -117,16 +125,18 @@ class ItemKNN(Model):
 
     def score(self, queries: Queries) -> Tensor:
         """(B, N) summed similarities, plus popularity for short histories."""
-        liked = queries.history.positives().matrix(self.shapes.n_items)
+        history = weighted_by_recency(queries.history, self.recency)
+        liked = history.positives().matrix(self.shapes.n_items)
         scores = (liked @ self.weights()).toarray()
         return torch.from_numpy(add_popularity(scores, queries, self.popular.numpy()))
 
     def contributions(self, query: Queries, item: int) -> Contributions:
         """Similarity of each positive of the history."""
-        history = torch.from_numpy(query.history.items.astype(np.int64))
-        direction = (self.similarity[history] * (self.near[history] == item)).sum(dim=1).numpy()
+        history = weighted_by_recency(query.history, self.recency)
+        items = torch.from_numpy(history.items.astype(np.int64))
+        direction = (self.similarity[items] * (self.near[items] == item)).sum(dim=1).numpy()
         baseline = float(popularity_weight(query)[0]) * float(self.popular[item])
-        return Contributions(np.maximum(query.history.weights, 0.0).astype(np.float64) * direction, baseline=baseline)
+        return Contributions(np.maximum(history.weights, 0.0).astype(np.float64) * direction, baseline=baseline)
 
     def item_embeddings(self) -> Tensor:
         """(N, N) each item's similarities, itself included."""

@@ -148,7 +148,7 @@ class LightGCN(Factored):
     def fold_in(self) -> FoldIn:
         """Mean of the positives' fold-in vectors; under softmax at the length of a user's vector, with a step."""
         items = self.encode_items() if self.config.by_angle else None
-        return self.user_rows.fold_in(np.ones(1, dtype=np.float32), self.config.halves, items)
+        return self.user_rows.fold_in(np.ones(1, dtype=np.float32), self.config.halves, items, self.recency)
 
 
 class _Graph:

@@ -111,7 +111,7 @@ class MF(Factored):
         """Mean of the positives' fold-in vectors; under softmax at the length of a user's vector, with a step."""
         bias_query = np.array([1.0, 0.0] if self.config.loss == "bce" else [1.0], dtype=np.float32)
         items = self.encode_items() if self.config.by_angle else None
-        return self.user_rows.fold_in(bias_query, self.config.halves, items)
+        return self.user_rows.fold_in(bias_query, self.config.halves, items, self.recency)
 
 
 MODEL = MF

@@ -249,7 +249,7 @@ class NCF(Model):
         fold_in: list[Callable[[Queries], NDArray[np.float32]]] = []  # built for the first query that needs it
 
         def encode(queries: Queries) -> Tensor:
-            known = self.user_rows.answers(queries)
+            known = self.user_rows.answers(queries, self.recency)
             rows = torch.from_numpy(np.maximum(queries.users, 0)).to(self.user.device)
             vectors = self.user[rows]
             without_row = np.flatnonzero(~known)
@@ -270,12 +270,13 @@ class NCF(Model):
         """Fold-in to (B, D) user vectors: the mean for both paths, with a likelihood step for the GMF path."""
         fold, width = self.user_rows.fold.cpu().numpy(), self.gmf_width
         if not self.config.by_angle or self.config.paths == "mlp":
-            return FoldIn(fold)
+            return FoldIn(fold, recency=self.recency)
         ones = self.user.new_ones(1, self.config.dim)
         ranked = self._factors(self.item) * (self._products(ones) / self._factors(ones))  # (N, D/2)
         items = torch.cat([ranked, self.item_bias[:, None]], dim=1).cpu().numpy()
-        stepped = FoldIn.with_likelihood_step(fold[:, :width], self._gmf_config.halves, np.ones(1, np.float32), items)
-        mean = FoldIn(fold[:, width:])
+        halves, bias_query = self._gmf_config.halves, np.ones(1, np.float32)
+        stepped = FoldIn.with_likelihood_step(fold[:, :width], halves, bias_query, items, recency=self.recency)
+        mean = FoldIn(fold[:, width:], recency=self.recency)
         return lambda queries: np.concatenate([stepped(queries)[:, :width], mean(queries)], axis=1)
 
     @torch.no_grad()

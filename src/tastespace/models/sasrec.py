@@ -68,6 +68,11 @@ class SASRec(Factored):
         return transformer.ranges(shapes)
 
     @classmethod
+    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
+        """A plain factorisation, whose histories are weighted in the same way."""
+        return "mf", config.cheaper()
+
+    @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
         """Tables, the activations of a step's histories, and the scores of its queries."""
         config = cls.settle_config(config, shapes)
@@ -127,8 +132,10 @@ class SASRec(Factored):
         )  # (B, 1, 1 + T, 1 + T)
         for block in self.blocks:
             hidden = block(hidden, hidden, allowed)
-        sums, counts = (F.pad(x.cumsum(dim=1), (0, 0, 1, 0)) for x in self.tokens.history_vectors(table))
-        return sums / counts.clamp(min=1) + self.config.transformer_weight * self.head(hidden)
+        places = torch.arange(table.items.shape[1], device=hidden.device)
+        newer = places[:, None] - places  # (T, T) rows from an item to the newest one before the state
+        means = F.pad(self.tokens.history_means(table, newer.clamp(min=0), newer >= 0), (0, 0, 1, 0))
+        return means + self.config.transformer_weight * self.head(hidden)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias."""

@@ -21,6 +21,7 @@ from tastespace.data.interactions import Interactions
 from tastespace.models.base import Factored, Range, Shapes
 from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.popularity_prior import popularity_scores
+from tastespace.models.parts.recency import RECENCIES, recency_option
 
 _BLOCK = 16  # vectors that are multiplied at a time
 _SPARE = 32  # oversampling: extra directions, so that the last requested ones converge as well
@@ -45,6 +46,7 @@ class SpectralConfig:
     degree_exponent: AutoFloat = option(
         "auto", "exponent of the degree that scales each item vector", usual=(0, 1), at_least=0, at_most=10
     )
+    recency: AutoFloat = recency_option()
 
     def __post_init__(self) -> None:
         check(self)
@@ -69,13 +71,14 @@ class Spectral(Factored):
 
     @classmethod
     def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
-        """Return ranges of all three: how many directions carry taste is no function of a log's sizes.
+        """Return ranges of all: how many directions carry taste is no function of a log's sizes.
 
         Logs of equal shape want 32 directions or 512, as tastes are few and broad or many and narrow, and flat
         item vectors where popularity says little; only the start follows the size of the catalogue.
         """
         start = 64 if shapes.n_items < 2500 else 128 if shapes.n_items < 5000 else 256
         return {
+            "recency": Range(RECENCIES, 1.0, trained=False),
             "smoothing": Range((0.0, 3.0, 10.0), 3.0),
             "dim": Range((16, 32, 64, 128, 256, 512), start),
             "degree_exponent": Range((0.0, 0.25, 0.5, 0.75, 1.0), 0.5),
@@ -115,7 +118,12 @@ class Spectral(Factored):
 
     def fold_in(self) -> FoldIn:
         """Projection of a history's normalised positives: linear, and exact for known users too."""
-        return FoldIn(self.into.numpy(), bias_query=np.zeros(1, np.float32), unseen_bias_query=np.ones(1, np.float32))
+        return FoldIn(
+            self.into.numpy(),
+            bias_query=np.zeros(1, np.float32),
+            unseen_bias_query=np.ones(1, np.float32),
+            recency=self.recency,
+        )
 
 
 def item_directions(rows: Interactions, dim: int, smoothing: float, power_iterations: int) -> np.ndarray:

@@ -30,6 +30,7 @@ from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.likelihood_step import LikelihoodStep
 from tastespace.models.parts.objective import Objective
 from tastespace.models.parts.popularity_prior import popularity_weight
+from tastespace.models.parts.recency import recency_factors, weighted_by_recency
 
 
 @dataclass(frozen=True)
@@ -262,12 +263,18 @@ class TwoTower(Factored):
     def _ids_and_features(self, queries: Queries) -> tuple[Tensor, sp.csr_matrix]:
         """(B, D) users' id vectors, zeros where none is trained, and their features (B, F)."""
         rows = torch.from_numpy(np.maximum(queries.users, 0)).to(self.item.device)
-        known = torch.from_numpy(queries.users >= 0).to(self.item.device) & (self.n_positives[rows] > 0)
+        known = torch.from_numpy(self._by_id(queries)).to(self.item.device) & (self.n_positives[rows] > 0)
         features = self._features_of(queries.users) if queries.features is None else sp.csr_matrix(queries.features)
         return self.user[rows] * known[:, None], features
 
+    def _by_id(self, queries: Queries) -> NDArray[np.bool_]:
+        """(B,) whether the user's id vector is read: it knows nothing of which rows of a history are new."""
+        return (queries.users >= 0) & (self.recency == 1)
+
     def _pool(self, lists: Histories, device: torch.device) -> Bags:
         weights = np.repeat(np.maximum(lists.lengths, 1.0) ** -self.config.pooling_exponent, lists.lengths)
+        if not self.training:  # there targets are any rows, not newer ones
+            weights *= recency_factors(lists, self.recency)
         arrays = (lists.items.astype(np.int64), lists.offsets[:-1], weights.astype(np.float32))
         return Bags(*(torch.from_numpy(array).to(device) for array in arrays))
 
@@ -295,9 +302,9 @@ class TwoTower(Factored):
         scaled = scaled if gain is None else scaled * gain
         terms = raw * torch.where(total == 0, 0.0, scaled / total)
         step = self._likelihood_step(items)
-        if step is None or query.users[0] >= 0:
+        if step is None or self._by_id(query)[0]:
             return self._by_source((terms @ vector).double().numpy(), history, features, baseline)
-        added, expected, scale = step.terms(scaled.double().numpy(), history)
+        added, expected, scale = step.terms(scaled.double().numpy(), weighted_by_recency(history, self.recency))
         direction = scale * vector.double().numpy()
         shares = terms.double().numpy() @ direction
         by_source = self._by_source(shares, history, features, baseline - float(expected @ direction))
@@ -349,10 +356,11 @@ class TwoTower(Factored):
             )
             gain = self._gain()
             users = users if gain is None else users * gain
-            unseen = np.flatnonzero(queries.users < 0)
+            unseen = np.flatnonzero(~self._by_id(queries))
             if step is not None and len(unseen):
                 rows = torch.from_numpy(unseen).to(device)
-                moved = step(users[rows].detach().cpu().numpy(), queries.history.take(unseen))
+                history = weighted_by_recency(queries.history.take(unseen), self.recency)
+                moved = step(users[rows].detach().cpu().numpy(), history)
                 users = users.index_copy(0, rows, torch.from_numpy(moved).to(users))
             bias_query = 1.0 + torch.from_numpy(popularity_weight(queries)).to(device)
             return torch.cat([users, bias_query[:, None]], dim=1)

@@ -68,14 +68,14 @@ class Bundle:
             return None
         blocks = [(int(width), float(length)) for width, length in entry["blocks"]]
         bias_query = np.array(entry["bias_query"], dtype=np.float32)
+        recency = float(entry.get("recency", 1.0))
         if entry.get("likelihood_step", False):
             return FoldIn.with_likelihood_step(
-                self.vectors["fold"], blocks, bias_query, self.vectors["items"], self.n_known
+                self.vectors["fold"], blocks, bias_query, self.vectors["items"], self.n_known, recency
             )
         unseen = entry.get("unseen_bias_query")
-        return FoldIn(
-            self.vectors["fold"], blocks, bias_query, None if unseen is None else np.array(unseen, dtype=np.float32)
-        )
+        unseen = None if unseen is None else np.array(unseen, dtype=np.float32)
+        return FoldIn(self.vectors["fold"], blocks, bias_query, unseen, recency=recency)
 
 
 def write_bundle(

@@ -121,4 +121,7 @@ def _is_fold_in(entry: Any) -> bool:
         return False
     if not isinstance(entry.get("likelihood_step", False), bool):
         return False
+    recency = entry.get("recency", 1.0)
+    if not numbers([recency]) or isinstance(recency, bool) or not 0 < recency <= 1:
+        return False
     return all(numbers(block, 2) for block in entry["blocks"])

@@ -46,7 +46,7 @@ _DAMAGED = "the checkpoint is damaged; delete it and train again"
 _CHECKPOINT_EVERY = 10.0  # seconds
 _STALLED_AFTER = 3  # validations without improvement before the learning rate is halved
 _SMOOTHED_OVER = 5  # validations averaged where new users are validated: they are few, so a single value is noise
-_MOST_USERS = 5_000  # that an epoch is validated on
+_MOST_USERS, _MOST_FOLDED_IN = 5_000, 2_000  # that an epoch is validated on: by row, or by a step up the likelihood
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ class TrainingRun:
     def _search(self, inner: Split, tick: Ticker) -> Model:
         """Epochs on the inner training rows until the validation metric is flat; the best epoch's weights."""
         metric, k = parse_metric(self.options.metric)
-        evaluator = Evaluator(sample_users(inner, _MOST_USERS), k)
         model, optimizer = self._start_stage(inner.train, "search")
+        evaluator = Evaluator(sample_users(inner, _MOST_USERS if model.recency == 1 else _MOST_FOLDED_IN), k)
         if not self.epochs and not self.refitted:  # the initial vectors may be better than any epoch
             self._validate(model.eval(), evaluator, metric, 0)
         while len(self.epochs) < self.options.epochs and not self._is_flat() and not self.refitted:
@@ -143,7 +143,7 @@ class TrainingRun:
     @torch.no_grad()
     def _validate(self, model: Model, evaluator: Evaluator, metric: str, epoch: int) -> float:
         """Measure the model, and note whether it is the best so far; returns the mean over users."""
-        if evaluator.split.given is not None:  # new users, who need the fold-in
+        if evaluator.split.given is not None or model.recency < 1:  # then histories are folded in
             model.on_train_end(evaluator.split.train)
         per_user = evaluator.values(evaluator.rank(self._wrapped(model.scorer())), metric)
         recent = [*self._recent, per_user][-self._window :]

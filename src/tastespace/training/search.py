@@ -1,6 +1,7 @@
 """Choose options that are "auto" on the log's own validation rows, before the training proper.
 
-One option after the other, in the order of `Model.ranges`: from the start of its range the search climbs as long as the
+One option after the other, in the order of `Model.ranges`. All values of an option that training does not depend on are
+tried with one fitted model. For the others, from the start of its range the search climbs as long as the
 next value is better, first upwards, then downwards. Of the values on its way it takes the first that the best one does
 not beat by more than half a standard error over users, as noise should not lead away from the rule. Each candidate is
 fitted to the inner training rows, or a cheaper one in its stead (`Model.stand_in`), and ranks for at most 2,000 of the
@@ -35,7 +36,7 @@ from tastespace.training.validation import can_validate, is_better, sample_users
 
 _METRIC = "ndcg@10"
 _MOST_USERS = 2_000
-_NOISE = 0.5  # standard errors over users
+_NOISE, _CERTAIN = 0.5, 2.0  # standard errors over users
 _EPOCHS = 6  # of a candidate that learns by gradient
 _SPARSE_BELOW = 10.0  # positives a user; there initial vectors from an SVD are compared, which training hardly improves
 
@@ -82,13 +83,16 @@ def choose_settings(
     evaluate = _Candidates(name, options, inner, shapes, features)
     known: dict[Any, NDArray[np.float64]] = {}  # metric of each user, by what was fitted
 
-    def measure(candidate: Any, tick: Ticker) -> NDArray[np.float64]:
+    def measure(candidate: Any, tick: Ticker, alike: Sequence[Any] = ()) -> NDArray[np.float64]:
+        """Metric of each user; that of candidates `alike`, which are trained alike, is measured along with it."""
         fitted = evaluate.stand_in(candidate)
         if fitted not in known:
+            name, configs = fitted[0], [fitted[1], *(evaluate.stand_in(other)[1] for other in alike)]
             try:
-                known[fitted] = evaluate(*fitted)
+                found = evaluate(name, configs)
             except (MemoryLimitError, TrainingError):
-                known[fitted] = np.full(evaluate.n_users, -1.0)  # below any metric
+                found = [np.full(evaluate.n_users, -1.0)] * len(configs)  # below any metric
+            known.update(((name, config), values) for config, values in zip(configs, found, strict=True))
             tick(len(known), f"{_METRIC} {max(values.mean() for values in known.values()):.4f}")
         return known[fitted]
 
@@ -98,7 +102,13 @@ def choose_settings(
         for option in searched:
             candidates = [replace(chosen, **{option: value}) for value in ranges[option].values]
             start = candidates[ranges[option].values.index(ranges[option].start)]
-            chosen = _climb(candidates, start, lambda candidate: measure(candidate, tick))
+            if ranges[option].trained:
+                chosen = _climb(candidates, start, lambda candidate: measure(candidate, tick))
+            else:
+                measured = [measure(candidate, tick, candidates) for candidate in candidates]
+                best = max(measured, key=np.mean)
+                certain = is_better(best, measure(start, tick), _CERTAIN)
+                chosen = _nearest_as_good(candidates, start, measured) if certain else start
     settings = {option: getattr(chosen, option) for option in automatic}
     seconds = time.perf_counter() - started
     value, before = (float(known[evaluate.stand_in(config)].mean()) for config in (chosen, settled))
@@ -127,30 +137,46 @@ class _Candidates:
         found = self.searched.stand_in(config)
         return (self.name, config) if found is None else (found[0], models.get(found[0]).Config(**found[1]))
 
-    def __call__(self, name: str, config: Any) -> NDArray[np.float64]:
-        """(B,) NDCG@10 of each validation user."""
-        cls, rows = models.get(name), self.inner.train
+    def __call__(self, name: str, configs: Sequence[Any]) -> list[NDArray[np.float64]]:
+        """(B,) NDCG@10 of each validation user, for each of `configs`, which are trained alike."""
+        cls, rows, config = models.get(name), self.inner.train, configs[0]
         options = replace(cls.OPTIONS, seed=self._options.seed, device=self._options.device)
         forecast = forecast_run(cls, name, config, self.shapes, rows, options.batch_size)
         with threads_for(self._options.threads, forecast):
             model = build_model(name, config, self.shapes, options, rows, self.features)
-            start = self._rank(model)
+            start = self._rank(model, configs)
             if cls.learns_by_gradient() and not (self._sparse and options.init == "svd"):
                 optimizer = Adam(model.parameters(), options.weight_decay)
                 for epoch in range(1, _EPOCHS + 1):
                     train_epoch(name, model, optimizer, rows, highest_rate(options), options, epoch)
                     if epoch == _EPOCHS - 1:
-                        before = self._rank(model)
-                trained = (before + self._rank(model)) / 2  # one epoch alone is noise
-                return max(start, trained, key=np.mean)  # training would keep the better one, too
+                        before = self._rank(model, configs)
+                last = self._rank(model, configs)
+                trained = [(one + other) / 2 for one, other in zip(before, last, strict=True)]  # one alone is noise
+                # training would keep the better one, too
+                return [max(values, key=np.mean) for values in zip(start, trained, strict=True)]
         return start
 
     @torch.no_grad()
-    def _rank(self, model: Model) -> NDArray[np.float64]:
-        if self.inner.given is not None:  # new users, who need the fold-in
-            model.on_train_end(self.inner.train)
-        found = self._evaluator.rank(self._wrap(model.eval().scorer()))
-        return self._evaluator.values(found, parse_metric(_METRIC)[0])
+    def _rank(self, model: Model, configs: Sequence[Any]) -> list[NDArray[np.float64]]:
+        model.eval()
+        if self.inner.given is not None or any(getattr(config, "recency", 1) < 1 for config in configs):
+            model.on_train_end(self.inner.train)  # histories are folded in
+        values = []
+        for config in configs:
+            model.config = model.settle_config(config, self.shapes)
+            found = self._evaluator.rank(self._wrap(model.scorer()))
+            values.append(self._evaluator.values(found, parse_metric(_METRIC)[0]))
+        return values
+
+
+def _nearest_as_good(values: Sequence[Any], start: Any, measured: Sequence[NDArray[np.float64]]) -> Any:
+    """Return the first value between `start` and the best one that this does not beat beyond noise."""
+    best = max(range(len(values)), key=lambda place: measured[place].mean())
+    first = values.index(start)
+    step = 1 if best >= first else -1
+    between = range(first, best + step, step)
+    return values[next(place for place in between if not is_better(measured[best], measured[place], _NOISE))]
 
 
 def _climb(values: Sequence[Any], start: Any, measure: Callable[[Any], NDArray[np.float64]]) -> Any:
@@ -169,5 +195,4 @@ def _climb(values: Sequence[Any], start: Any, measure: Callable[[Any], NDArray[n
             passed.append(values[place])
         if len(passed) > 1:
             break
-    best = max((measure(value) for value in passed), key=np.mean)
-    return next(value for value in passed if not is_better(best, measure(value), _NOISE))
+    return _nearest_as_good(passed, start, [measure(value) for value in passed])

@@ -12,6 +12,7 @@ from tastespace.data.queries import Queries
 from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.likelihood_step import LikelihoodStep, scales, shares
 from tastespace.models.parts.popularity_prior import popularity_weight
+from tastespace.models.parts.recency import weighted_by_recency
 
 _RIDGE = 0.03  # of the mean square of a coordinate; benchmarks/fold_in.py
 
@@ -24,6 +25,7 @@ class FoldIn:
     mean's coordinates of each block are scaled to that length; empty means no scaling. A `likelihood_step` follows
     where there is one. `bias_query` (n_bias,) are the last coordinates, which multiply the item biases;
     `unseen_bias_query` (n_bias,) is added to them times the weight of popularity (see `popularity_prior`).
+    With a `recency` below 1 newer rows of a history weigh more.
     """
 
     vectors: NDArray[np.float32]
@@ -31,6 +33,7 @@ class FoldIn:
     bias_query: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     unseen_bias_query: NDArray[np.float32] | None = None
     likelihood_step: LikelihoodStep | None = None
+    recency: float = 1.0
 
     @classmethod
     def with_likelihood_step(
@@ -40,14 +43,15 @@ class FoldIn:
         bias_query: NDArray[np.float32],
         items: NDArray[np.float32],
         n_candidates: int | None = None,
+        recency: float = 1.0,
     ) -> Self:
         """Return a fold-in with a step among the ranked `items` (N, D + n_bias), and a popularity prior."""
         step = LikelihoodStep(items, [width for width, _ in blocks], bias_query, n_candidates)
-        return cls(vectors, blocks, bias_query, bias_query, step)
+        return cls(vectors, blocks, bias_query, bias_query, step, recency)
 
     def __call__(self, queries: Queries) -> NDArray[np.float32]:
         """(B, D + n_bias) query vectors; an empty history gives zeros and the bias coordinates."""
-        history = queries.history
+        history = weighted_by_recency(queries.history, self.recency)
         mean = np.asarray(shares(history, len(self.vectors)) @ self.vectors, dtype=np.float32)  # (B, D)
         vectors = mean * scales(mean, self.blocks)
         if self.likelihood_step is not None:
@@ -69,11 +73,12 @@ class FoldIn:
             "bias_query": self.bias_query.tolist(),
             "unseen_bias_query": self._unseen_bias_query.tolist(),
             "likelihood_step": self.likelihood_step is not None,
+            "recency": self.recency,
         }
 
     def contributions(self, query: Queries, item: NDArray[np.float32]) -> Contributions:
         """Terms of the score of an item's vector (D + n_bias,) for the folded-in history of one query."""
-        history, width = query.history, self.vectors.shape[1]
+        history, width = weighted_by_recency(query.history, self.recency), self.vectors.shape[1]
         positive = np.maximum(history.weights, 0.0).astype(np.float64)
         share = (positive / max(float(positive.sum()), 1e-12))[:, None]
         rows = self.vectors[history.items].astype(np.float64) * share  # (T, D)

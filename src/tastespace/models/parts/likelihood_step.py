@@ -51,7 +51,7 @@ class LikelihoodStep:
 
     def __call__(self, vectors: NDArray[np.float32], history: Histories) -> NDArray[np.float32]:
         """(B, D) the vectors (B, D) after the step, one history each."""
-        target = np.asarray(shares(history, len(self.items)) @ self.items[:, : vectors.shape[1]], dtype=np.float32)
+        target = np.asarray(shares(history, len(self.items)) @ self._vectors, dtype=np.float32)
         moved = vectors + _step_lengths(history)[:, None] * (target - self._expected(vectors))
         return moved * self._scales(vectors, moved)
 
@@ -75,6 +75,11 @@ class LikelihoodStep:
         blocks = np.split(before, np.cumsum(self.widths)[:-1], axis=1)
         lengths = [np.linalg.norm(block, axis=1, keepdims=True) for block in blocks]
         return scales(after, zip(self.widths, lengths, strict=True))
+
+    @cached_property
+    def _vectors(self) -> NDArray[np.float32]:
+        """(N, D) the items without their biases."""
+        return np.ascontiguousarray(self.items[:, : sum(self.widths)])
 
     @cached_property
     def _candidates(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -21,6 +21,7 @@ from tastespace.models.base import Range, Shapes
 from tastespace.models.parts import losses
 from tastespace.models.parts.losses import Targets
 from tastespace.models.parts.negatives import Sampling
+from tastespace.models.parts.recency import RECENCIES, recency_option
 
 _EXCLUDED = -30.0  # added to the score of an item that cannot be an answer
 _WHERE_HIDDEN = 0.5  # temperature of any interaction relative to that of positives, where low-rated items are hidden
@@ -75,6 +76,8 @@ class Objective:
     l2: float = option(
         0.01, "L2 regularisation λ of the vectors of a step (bpr, bce, gbce)", usual=(0, 0.1), at_least=0
     )
+
+    recency: AutoFloat = recency_option()
 
     RELEVANT_WITH: ClassVar[RelevantWith] = {
         "temperature": ("loss", ("auto", "softmax", "sampled-softmax")),
@@ -155,7 +158,7 @@ class Batch:
 
 
 def ranges(shapes: Shapes) -> Mapping[str, Range]:
-    """Return a range of the temperature, one of smaller dimensions, and dimension and loss by rule.
+    """Return ranges of recency, of the temperature and of smaller dimensions, and the loss by rule.
 
     The larger a catalogue and the fewer rows it has, the lower the temperature that its users' tastes need: 0.2 for
     ten rows a user over ten thousand items, 0.8 for a hundred over a thousand; noise raises it. It is no function of
@@ -168,6 +171,7 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
     sampled = float(dim) * shapes.n_users * n_items > _MOST_PRODUCTS
     loss = "sampled-softmax" if sampled else "softmax"
     return {
+        "recency": Range(RECENCIES, 1.0, trained=False),
         "temperature": Range((0.15, 0.2, 0.3, 0.45, 0.65, 0.9, 1.3, 2.0), 0.3 if n_items >= 5000 else 0.45),
         "dim": Range((*(smaller for smaller in (32, 64, 128) if smaller < dim), dim), dim),
         "loss": Range((loss,), loss),

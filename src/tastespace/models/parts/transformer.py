@@ -5,9 +5,9 @@ item: it has no vector, nothing attends to it, and it can never be recommended. 
 token, so that an empty history is a history like any other.
 
 Unlike the papers, the blocks are not the whole encoder. Each item also has a history vector, one for each kind of
-feedback, and the mean of these over the history is added to the output of the blocks: attention with equal weights,
-trained on the same targets. It is a linear autoencoder, which learns from few users (Steck 2019, "Embarrassingly
-shallow autoencoders for sparse data"), where the blocks alone overfit.
+feedback, and the mean of these over the history, newer items weighing more, is added to the output of the blocks:
+attention with fixed weights, trained on the same targets. It is a linear autoencoder, which learns from few users
+(Steck 2019, "Embarrassingly shallow autoencoders for sparse data"), where the blocks alone overfit.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -152,7 +152,9 @@ def batches_by_length(
 
 
 def ranges(shapes: Shapes) -> Mapping[str, Range]:
-    """Return a value for each option, by rule: training a transformer is too long to be part of a search.
+    """Return a range of recency, which is searched with a stand-in, and a value of each other option by rule.
+
+    Training a transformer is too long to be part of a search.
 
     A catalogue of thousands needs sharper scores and more dimensions, and the blocks learn more than the mean of the
     history from thousands of users only.
@@ -165,7 +167,8 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
         "transformer_weight": 1.0 if many_users else 0.1,
     }
     by_rule = {name: Range((value,), value) for name, value in chosen.items()}
-    return {**by_rule, "loss": objective.ranges(shapes)["loss"]}
+    shared = objective.ranges(shapes)
+    return {"recency": shared["recency"], **by_rule, "loss": shared["loss"]}
 
 
 def step_bytes(config: Sequence, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -222,11 +225,19 @@ class Tokens(nn.Module):
         valid = F.pad(table.valid, (1, 0), value=True)
         return self.drop(self.norm(torch.cat([start, inputs], dim=1))), valid[:, None, None, :]
 
-    def history_vectors(self, table: Table) -> tuple[Tensor, Tensor]:
-        """(B, T, D) history vector of each item, and (B, T, 1) 1 where there is one: both 0 at PAD."""
+    def history_means(self, table: Table, distance: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """(B, Q, D) means of the history vectors (B, T, D), for each of Q queries; 0 where it may see none.
+
+        An item that is n rows further away than the nearest one weighs recency ** n: `distance` ((B,) Q, T) in rows,
+        of items that are `allowed` ((B,) Q, T). Where targets are any rows, training weighs all alike.
+        """
         vectors = F.embedding(table.feedback * len(self.item) + table.items, self.history_item)  # (B, T, D)
-        valid = table.valid[..., None].to(vectors)
-        return vectors * valid, valid
+        seen = table.valid[:, None] if allowed is None else table.valid[:, None] & allowed  # (B, Q, T)
+        weights = seen.to(vectors)
+        if self.config.recency < 1 and not (self.training and self.config.predicts_anywhere):
+            further = torch.where(seen, distance, distance.max() + 1)
+            weights = weights * self.config.recency ** (further - further.amin(dim=-1, keepdim=True)).to(vectors)
+        return (weights @ vectors) / weights.sum(dim=-1, keepdim=True).clamp(min=1)
 
     def item_vectors(self) -> Tensor:
         """(N, D + 1) item vectors as scored, and their bias."""

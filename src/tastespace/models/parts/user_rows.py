@@ -20,7 +20,8 @@ class UserRows(nn.Module):
     """State of a table of user vectors: positives that each row was trained on, and fold-in vectors of the items.
 
     A query is answered by the user's row where that row was trained on just as many positives as the query's history
-    holds; by folding the history in otherwise: a new user, or a known one with newer events.
+    holds; by folding the history in otherwise: a new user, a known one with newer events, or anyone where newer rows
+    weigh more, which a trained row knows nothing of.
     """
 
     n_positives: Tensor
@@ -35,8 +36,10 @@ class UserRows(nn.Module):
         """Note the number of training positives (U,) of each user; users with none have no row."""
         self.n_positives = torch.from_numpy(n_positives.astype(np.int32))
 
-    def answers(self, queries: Queries) -> NDArray[np.bool_]:
+    def answers(self, queries: Queries, recency: float) -> NDArray[np.bool_]:
         """(B,) whether the trained row answers the query."""
+        if recency < 1:
+            return np.zeros(len(queries), dtype=bool)
         n_positives = self.n_positives.cpu().numpy()[queries.users]
         return (queries.users >= 0) & (n_positives > 0) & (n_positives == queries.history.positives().lengths)
 
@@ -47,7 +50,11 @@ class UserRows(nn.Module):
         self.fold = torch.from_numpy(folded).to(items.device)
 
     def fold_in(
-        self, bias_query: NDArray[np.float32], blocks: tuple[tuple[int, float], ...], items: Tensor | None
+        self,
+        bias_query: NDArray[np.float32],
+        blocks: tuple[tuple[int, float], ...],
+        items: Tensor | None,
+        recency: float,
     ) -> FoldIn:
         """Return the fold-in: the mean of the positives' vectors, plain without `items`.
 
@@ -56,5 +63,6 @@ class UserRows(nn.Module):
         """
         vectors = self.fold.cpu().numpy()
         if items is None:
-            return FoldIn(vectors, bias_query=bias_query, unseen_bias_query=bias_query)
-        return FoldIn.with_likelihood_step(vectors, blocks, bias_query, items.detach().cpu().numpy())
+            return FoldIn(vectors, bias_query=bias_query, unseen_bias_query=bias_query, recency=recency)
+        ranked = items.detach().cpu().numpy()
+        return FoldIn.with_likelihood_step(vectors, blocks, bias_query, ranked, recency=recency)
