@@ -5,8 +5,8 @@
 Validation rows alone: a model is trained on the inner training rows, with the search and the choice of the epoch that
 `fit` makes, and ranks for at most 20,000 validation users: a sparse log has one hit in ten of them, and 2,000 would be
 noise. `before` are the constants that were the defaults until the rules of `Model.ranges` replaced them, in the code of
-today, which stops where the curve is flat; `no search` leaves out the search, `one rate` the rule of the learning rate,
-`random start` the SVD. Real logs besides MovieLens 100K are read from FOLDER and left out without it. Figures are added
+today, which stops where the curve is flat; `no search` leaves out the search, `equal rows` the weights by recency,
+`one rate` the rule of the learning rate, `random start` the SVD. Real logs besides MovieLens 100K are read from FOLDER and left out without it. Figures are added
 to results/defaults.json as they are measured, and known ones are kept; `--again` measures them anew.
 """
 
@@ -76,8 +76,10 @@ BEFORE: dict[str, dict[str, Any]] = {
     "ials": {"dim": 64, "unobserved_weight": 0.1, "l2": 0.4},
     "item_knn": {"weighting": "none", "neighbours": 200},
 }
+BEFORE = {name: {**settings, "recency": 1.0} for name, settings in BEFORE.items()}
 ABLATIONS: dict[str, dict[str, Any]] = {
     "no search": {"search": False},
+    "equal rows": {"recency": 1.0},
     "one rate": {"learning_rate": 0.02},
     "random start": {"init": "default", "learning_rate": 0.06, "patience": 15},
 }

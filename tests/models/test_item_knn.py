@@ -18,7 +18,9 @@ def assert_scores_are_sums_of(similar: NDArray[np.float64], data: Dataset, **set
     similar = similar.copy()
     np.fill_diagonal(similar, 0)
     active = X.any(axis=1)
-    np.testing.assert_allclose(scores("item_knn", data, **settings)[active], (X @ similar)[active], atol=1e-5)
+    np.testing.assert_allclose(
+        scores("item_knn", data, recency=1.0, **settings)[active], (X @ similar)[active], atol=1e-5
+    )
 
 
 def shrunk_cosine(X: NDArray[np.float64], users: NDArray[np.float64], shrink: float) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ def test_spectral_projects_on_leading_singular_vectors_up_to_a_quarter_of_them(
     X = matrix(data)
     of_users, of_items = (np.maximum(X.sum(axis=axis), 1) + smoothing for axis in (1, 0))
     right = np.linalg.svd(X / np.sqrt(of_users[:, None] * of_items[None, :]))[2][:n_vectors].T  # (N, d)
-    vectors = scores("spectral", data, dim=dim, degree_exponent=0.5, smoothing=smoothing)
+    vectors = scores("spectral", data, recency=1.0, dim=dim, degree_exponent=0.5, smoothing=smoothing)
     expected = (X / X.sum(axis=1, keepdims=True).clip(1) / np.sqrt(of_items)) @ right @ right.T * np.sqrt(of_items)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 

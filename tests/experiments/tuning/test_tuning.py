@@ -79,6 +79,7 @@ def test_what_the_defaults_settled_is_not_settled_again(on: Split) -> None:
     assert tuning.trials[0].settings == {}
     assert tuning.trials[1].settings == {
         "learning_rate": 0.02,
+        "recency": default.recency,
         "temperature": default.temperature,
         "dim": tuning.trials[1].settings["dim"],
     }

@@ -87,7 +87,7 @@ def test_steps_hold_lists_of_like_length() -> None:
 
 def tokens(**settings: object) -> Tokens:
     torch.manual_seed(0)
-    return Tokens(Sequence(dim=4, **settings), 10).eval()  # type: ignore[arg-type]
+    return Tokens(Sequence(dim=4, **{"recency": 1.0, **settings}), 10).eval()  # type: ignore[arg-type]
 
 
 def test_nothing_of_pad_is_attended_to_or_added() -> None:
@@ -95,7 +95,22 @@ def test_nothing_of_pad_is_attended_to_or_added() -> None:
     table = transformer.to_table(history, transformer.from_end(history))
     _, real = model(table)
     assert real[0, 0, 0].tolist() == [True, False, False, True]
-    assert model.history_vectors(table)[0][0, :2].count_nonzero() == 0
+    alone = transformer.to_table(Histories.of([[1]]), np.zeros(1, np.int64))
+    means = model.history_means(table, table.positions[:, None])
+    torch.testing.assert_close(means[:1], model.history_means(alone, alone.positions[:, None]))
+
+
+@pytest.mark.parametrize("recency", [1.0, 0.5])
+def test_an_item_weighs_less_the_further_away_it_is(recency: float) -> None:
+    model = tokens(recency=recency).eval()
+    history = Histories.of([[1, 2, 3]])
+    table = transformer.to_table(history, transformer.from_end(history) + 700)  # only differences count
+    weights = torch.tensor([recency**2, recency, 1.0])
+    vectors = model.history_item[transformer._LIKED * len(model.item) + torch.tensor([1, 2, 3])]
+    found = model.history_means(table, table.positions[:, None])[0, 0]
+    torch.testing.assert_close(found, (weights[:, None] * vectors).sum(dim=0) / weights.sum())
+    nothing = torch.zeros(1, 1, 3, dtype=torch.bool)
+    assert model.history_means(table, table.positions[:, None], nothing).count_nonzero() == 0
 
 
 def test_a_block_does_not_see_what_is_not_allowed() -> None:

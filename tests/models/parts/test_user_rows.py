@@ -12,12 +12,12 @@ from tastespace.models.parts.user_rows import UserRows
 
 
 def test_a_user_with_newer_events_is_folded_in(board: Dataset) -> None:
-    fit = ts.train("mf", whole(board), dim=8, epochs=5)
+    fit = ts.train("mf", whole(board), dim=8, epochs=5, recency=1.0)
     queries = fit.queries(np.array([4, 4]))
     extended = Histories.of([queries.history.items[: queries.history.offsets[1]].tolist()] * 2)
     longer = Histories.of([extended.items[: extended.offsets[1]].tolist(), [*extended.items[: extended.offsets[1]], 1]])
     queries = Queries(np.array([4, 4]), longer)
-    assert fit.model.user_rows.answers(queries).tolist() == [True, False]
+    assert fit.model.user_rows.answers(queries, 1.0).tolist() == [True, False]
     with torch.no_grad():
         rows = fit.model.encode_queries(queries)
         folded = fit.model.encode_queries(Queries.of_histories(longer))
@@ -30,14 +30,15 @@ def test_rows_without_positives_and_new_users_are_folded_in() -> None:
     rows = UserRows(n_users=3, n_items=4, dim=2)
     rows.prepare(np.array([2, 0, 1]))
     histories = Histories.of([[0, 1], [], [2], [0, 1]], [[1.0, 1.0], [], [1.0], [1.0, 1.0]])
-    assert rows.answers(Queries(np.array([0, 1, 2, -1]), histories)).tolist() == [True, False, True, False]
+    assert rows.answers(Queries(np.array([0, 1, 2, -1]), histories), 1.0).tolist() == [True, False, True, False]
+    assert not rows.answers(Queries(np.array([0, 1, 2, -1]), histories), 0.9).any()  # a row knows no order
 
 
 def test_neutral_and_disliked_rows_are_not_counted() -> None:
     rows = UserRows(n_users=1, n_items=4, dim=2)
     rows.prepare(np.array([1]))
     histories = Histories.of([[0, 1, 2], [0, 1]], [[1.0, 0.0, -1.0], [1.0, 1.0]])
-    assert rows.answers(Queries(np.array([0, 0]), histories)).tolist() == [True, False]
+    assert rows.answers(Queries(np.array([0, 0]), histories), 1.0).tolist() == [True, False]
 
 
 def test_state_is_saved_with_the_weights() -> None:

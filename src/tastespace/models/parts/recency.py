@@ -2,7 +2,7 @@
 
 What comes next depends on what was used last. Each row weighs `recency` times as much as the one after it, in place of
 the equal weights of a set; under protocols that test the newest rows this is worth more than most choices of a model
-(benchmarks/recency.py). The order of the history is all that it needs, and training is the same with any recency.
+(`equal rows` in benchmarks/defaults.py). The order of a history is all that it needs.
 """
 
 from dataclasses import replace
