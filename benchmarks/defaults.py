@@ -6,8 +6,9 @@ Validation rows alone: a model is trained on the inner training rows, with the s
 `fit` makes, and ranks for at most 20,000 validation users: a sparse log has one hit in ten of them, and 2,000 would be
 noise. `before` are the constants that were the defaults until the rules of `Model.ranges` replaced them, in the code of
 today, which stops where the curve is flat; `no search` leaves out the search, `equal rows` the weights by recency,
-`one rate` the rule of the learning rate, `random start` the SVD. Real logs besides MovieLens 100K are read from FOLDER and left out without it. Figures are added
-to results/defaults.json as they are measured, and known ones are kept; `--again` measures them anew.
+`one rate` the rule of the learning rate, `random start` the SVD. Real logs besides MovieLens 100K are read from FOLDER
+and left out without it. Figures are added to results/defaults.json as they are measured, and known ones are kept;
+`--again` measures them anew.
 """
 
 import argparse
