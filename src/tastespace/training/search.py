@@ -1,12 +1,13 @@
 """Choose options that are "auto" on the log's own validation rows, before the training proper.
 
-One option after the other, in the order of `Model.ranges`. All values of an option that training does not depend on are
-tried with one fitted model. For the others, from the start of its range the search climbs as long as the
+One option after the other, in the order of `Model.ranges`. From the start of its range the search climbs as long as the
 next value is better, first upwards, then downwards. Of the values on its way it takes the first that the best one does
-not beat by more than half a standard error over users, as noise should not lead away from the rule. Each candidate is
-fitted to the inner training rows, or a cheaper one in its stead (`Model.stand_in`), and ranks for at most 2,000 of the
-validation users. A gradient model trains a few epochs, at the highest rate to be done soon; it counts as it ends, or as
-it started where that is better, and on a sparse log only as it starts. Test rows are never read.
+not beat by more than half a standard error over users, as noise should not lead away from the rule. Of an option that
+training does not depend on, all values are tried with one fitted model, and the start is left for two standard errors
+alone. Each candidate is fitted to the inner training rows, or a cheaper one in its stead (`Model.stand_in`), and ranks
+for at most 2,000 of the validation users. A gradient model trains a few epochs, at the highest rate to be done soon; it
+counts as it ends, or as it started where that is better, and on a sparse log only as it starts. Test rows are never
+read.
 """
 
 import time
@@ -87,7 +88,7 @@ def choose_settings(
         """Metric of each user; that of candidates `alike`, which are trained alike, is measured along with it."""
         fitted = evaluate.stand_in(candidate)
         if fitted not in known:
-            name, configs = fitted[0], [fitted[1], *(evaluate.stand_in(other)[1] for other in alike)]
+            name, configs = fitted[0], list(dict.fromkeys(evaluate.stand_in(one)[1] for one in (candidate, *alike)))
             try:
                 found = evaluate(name, configs)
             except (MemoryLimitError, TrainingError):

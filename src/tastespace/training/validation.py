@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tastespace import models
 from tastespace.cold_start import scorer_wrapper
+from tastespace.config import names
 from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError
 from tastespace.evaluation import Evaluator, parse_metric
@@ -38,7 +39,8 @@ def compare_with_baselines(name: str, model: Model, inner: Split) -> BaselineCom
     """Compare a model that was trained on `inner.train` with the baselines fitted to the same rows.
 
     `inner` is the split to tune on (`Split.for_validation`). Of more than 5,000 users, a fixed random 5,000 are ranked
-    for. A baseline that would need too much memory, or more than 40 s, is left out with the reason.
+    for; `item_knn` weighs newer rows as much more as the model does. A baseline that would need too much memory, or
+    more than 40 s, is left out with the reason.
     """
     if not can_validate(inner):
         return not_compared(name, "there are no validation rows")
@@ -56,7 +58,7 @@ def compare_with_baselines(name: str, model: Model, inner: Split) -> BaselineCom
             skipped[baseline] = f"it would take about {seconds:.0f} s; tastespace compare waits for it"
             continue
         try:
-            per_user[baseline] = measure(_fit_baseline(baseline, inner))
+            per_user[baseline] = measure(_fit_baseline(baseline, inner, model.recency))
         except MemoryLimitError as error:
             skipped[baseline] = str(error)
     p_corrected = _p_of_better({model: metrics[METRICS[0]] for model, metrics in per_user.items()}, name)
@@ -82,11 +84,12 @@ def _seconds_of_counting(inner: Split) -> float:
     return _SECONDS_PER_PRODUCT * products + _SECONDS_PER_PAIR * min(products, float(inner.train.n_items) ** 2)
 
 
-def _fit_baseline(name: str, inner: Split) -> Model:
-    """Fit a baseline with its defaults; `MemoryLimitError` where it would not fit this machine."""
+def _fit_baseline(name: str, inner: Split, recency: float) -> Model:
+    """Fit a baseline by rule, with a `recency`; `MemoryLimitError` where it would not fit this machine."""
     cls, options = models.get(name), Options()
     shapes = shapes_of(cls, inner, None)
-    config = cls.settle_config(cls.resolve_config(cls.Config(), inner), shapes)
+    own = cls.Config(recency=recency) if "recency" in names(cls.Config) else cls.Config()
+    config = cls.settle_config(cls.resolve_config(own, inner), shapes)
     forecast_run(cls, name, config, shapes, inner.train, options.batch_size)
     return build_model(name, config, shapes, options, inner.train, None)
 
