@@ -69,8 +69,8 @@ class SASRec(Factored):
 
     @classmethod
     def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
-        """A plain factorisation, whose histories are weighted in the same way."""
-        return "mf", config.cheaper()
+        """The plain factorisation, as of all transformers."""
+        return transformer.stand_in(config)
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:

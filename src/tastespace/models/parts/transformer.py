@@ -12,7 +12,7 @@ attention with fixed weights, trained on the same targets. It is a linear autoen
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.spectral import leading_item_vectors
 
 _TOKENS_PER_QUERY_BATCH = 16_384
+_HOTTER = 1.5  # temperature, relative to that of a factorisation
 _DISLIKED, _NEUTRAL, _LIKED = 0, 1, 2
 
 
@@ -152,23 +153,30 @@ def batches_by_length(
 
 
 def ranges(shapes: Shapes) -> Mapping[str, Range]:
-    """Return a range of recency, which is searched with a stand-in, and a value of each other option by rule.
+    """Return ranges of recency and temperature, which are searched with a stand-in, and other options by rule.
 
-    Training a transformer is too long to be part of a search.
+    Training a transformer is too long to be part of a search. Its temperature is that of a factorisation, half as much
+    again: its vectors, which generalise over histories, are less sharp.
 
     A catalogue of thousands needs sharper scores and more dimensions, and the blocks learn more than the mean of the
     history from thousands of users only.
     """
     large, many_users = shapes.n_items >= 5000, shapes.n_users >= 5000
     chosen = {
-        "temperature": 0.3 if large else 0.7,
         "interaction_temperature": 0.15 if large else 0.45,
         "dim": 128 if large else 64,
         "transformer_weight": 1.0 if many_users else 0.1,
     }
     by_rule = {name: Range((value,), value) for name, value in chosen.items()}
     shared = objective.ranges(shapes)
-    return {"recency": shared["recency"], **by_rule, "loss": shared["loss"]}
+    temperature = shared["temperature"]
+    hotter = Range(tuple(_HOTTER * value for value in temperature.values), _HOTTER * temperature.start)
+    return {"recency": shared["recency"], "temperature": hotter, **by_rule, "loss": shared["loss"]}
+
+
+def stand_in(config: Sequence) -> tuple[str, Mapping[str, Any]]:
+    """Return a plain factorisation, whose histories are weighted in the same way, at its own temperature."""
+    return "mf", {**config.cheaper(), "temperature": config.temperature / _HOTTER}
 
 
 def step_bytes(config: Sequence, shapes: Shapes, n_rows: int, batch_size: int) -> int:
