@@ -15,7 +15,7 @@ def after(model: object, items: list[int]) -> torch.Tensor:
     """(1 + T, D) vectors after START and after every item."""
     history = Histories.of([items])
     with torch.no_grad():
-        return model._hidden_states(transformer.to_table(history, transformer.from_end(history)))[0]  # type: ignore[attr-defined]
+        return model._hidden_states(transformer.to_table(history, history.from_end))[0]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("position", [1, 2, 3, 4])

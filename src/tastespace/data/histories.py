@@ -49,6 +49,11 @@ class Histories:
         """(total,) the list that each item belongs to."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
 
+    @property
+    def from_end(self) -> NDArray[np.int64]:
+        """(total,) position of each item counted from the end of its list: 0 is the newest."""
+        return np.repeat(self.offsets[1:], self.lengths) - 1 - np.arange(len(self.items))
+
     def pairs(self, n_items: int) -> NDArray[np.int64]:
         """(total,) one number for each (list, item) pair, list * N + item: equal where the pair is."""
         return self.rows * n_items + self.items

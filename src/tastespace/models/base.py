@@ -23,6 +23,7 @@ from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.matmul import products
 from tastespace.models.parts.meta_device import shapes_only
+from tastespace.models.parts.recency import RECENCIES
 from tastespace.models.parts.user_rows import UserRows
 
 
@@ -77,6 +78,14 @@ class Range:
     trained: bool = True
     """Whether training the model, or its stand-in, depends on it; if not, all values are tried with one of them that is
     trained, by setting its `config`."""
+
+    def times(self, factor: float) -> "Range":
+        """All values, and the start, multiplied by `factor`."""
+        return replace(self, values=tuple(factor * value for value in self.values), start=factor * self.start)
+
+
+RECENCY = Range(RECENCIES, 1.0, trained=False)
+"""Range of `recency`, in every model that has this option."""
 
 
 class Model(nn.Module, abc.ABC):

@@ -109,7 +109,7 @@ class BERT4Rec(Factored):
     def masked(self, users: np.ndarray, lists: Histories, rng: np.random.Generator) -> MaskedBatch:
         """Mask items of lists of two or more: at least one of each list, and never all."""
         lists = transformer.crop_anywhere(lists, self.config.max_length + 1, rng)
-        from_end, starts = transformer.from_end(lists), lists.offsets[:-1]
+        from_end, starts = lists.from_end, lists.offsets[:-1]
         draw = rng.random(len(lists.items))
         last_only = rng.random(len(lists)) < self.config.last_item_mask_prob
         masked_out = np.where(last_only[lists.rows], from_end == 0, draw < self.config.mask_prob)
@@ -125,7 +125,7 @@ class BERT4Rec(Factored):
             rows = queries = np.arange(len(lists))
             answers = hidden
         else:  # one query per mask
-            column = transformer.from_end(hidden)
+            column = hidden.from_end
             positions = np.zeros((len(lists), int(hidden.lengths.max(initial=1))), np.int64)
             positions[hidden.rows, column] = from_end[masked_out]
             rows, queries = hidden.rows, hidden.rows * positions.shape[1] + column
@@ -165,7 +165,7 @@ class BERT4Rec(Factored):
         """(B, D + 1) vector of a mask after the newest item, or of one without a position."""
 
         def encode(history: Histories) -> Tensor:
-            visible = transformer.to_table(history, transformer.from_end(history) + 1).to(self.mask.device)
+            visible = transformer.to_table(history, history.from_end + 1).to(self.mask.device)
             return self._predict(visible, visible.items.new_zeros(len(history), 1))[:, 0]
 
         return self.tokens.query_vectors(queries, encode)

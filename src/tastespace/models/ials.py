@@ -21,10 +21,10 @@ from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.errors import TrainingError
-from tastespace.models.base import Factored, Range, Shapes
+from tastespace.models.base import RECENCY, Factored, Range, Shapes
 from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.popularity_prior import popularity_scores, popularity_weight
-from tastespace.models.parts.recency import RECENCIES, recency_option, weighted_by_recency
+from tastespace.models.parts.recency import recency_option, weighted_by_recency
 
 _CELLS = 2**22  # floats of the vectors, and of the matrices, that are gathered at a time
 
@@ -80,7 +80,7 @@ class IALS(Factored):
         nearest = min(weights, key=lambda weight: abs(np.log(weight * max(1, shapes.n_items) / 160)))
         dim = 64 if shapes.n_items < 1000 else 128
         return {
-            "recency": Range(RECENCIES, 1.0, trained=False),
+            "recency": RECENCY,
             "unobserved_weight": Range(weights, nearest),
             "l2": Range((0.05, 0.1, 0.2, 0.4, 0.8, 1.6), 0.4),
             "dim": Range(tuple(value for value in (32, 64, 128) if value <= dim), dim),

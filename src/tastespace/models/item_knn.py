@@ -18,10 +18,10 @@ from torch import Tensor
 from tastespace.config import AutoFloat, AutoInt, check, option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models.base import Model, Range, Shapes
+from tastespace.models.base import RECENCY, Model, Range, Shapes
 from tastespace.models.parts.contributions import Contributions
 from tastespace.models.parts.popularity_prior import add_popularity, popularity_scores, popularity_weight
-from tastespace.models.parts.recency import RECENCIES, recency_option, weighted_by_recency
+from tastespace.models.parts.recency import recency_option, weighted_by_recency
 
 _ITEMS_AT_ONCE = 1024
 _DENSE_FROM = 0.1  # share of pairs that co-occur; from here on sorting them one by one is slower
@@ -73,7 +73,7 @@ class ItemKNN(Model):
         Few neighbours suit long histories of narrow tastes, many a log where popularity says much.
         """
         return {
-            "recency": Range(RECENCIES, 1.0, trained=False),
+            "recency": RECENCY,
             "neighbours": Range((25, 50, 100, 200, 400), 100),
         }
 

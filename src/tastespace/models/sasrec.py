@@ -98,9 +98,9 @@ class SASRec(Factored):
         lists = transformer.crop_anywhere(lists, self.config.max_length + 1, rng)
         if self.config.predicts_anywhere:
             lists = transformer.shuffled(lists, rng)
-        from_end = transformer.from_end(lists)
+        from_end = lists.from_end
         inputs = lists.keep(from_end > 0)
-        table = transformer.to_table(inputs, transformer.from_end(inputs))
+        table = transformer.to_table(inputs, inputs.from_end)
         width = 1 + table.items.shape[1]
         first = from_end == np.repeat(lists.lengths - 1, lists.lengths)
         positions = lists.rows * width + np.where(first, 0, width - 1 - from_end)  # START predicts the first item
@@ -145,7 +145,7 @@ class SASRec(Factored):
         """(B, D + 1) the vector after the newest item, and a coordinate for the item biases."""
 
         def encode(history: Histories) -> Tensor:
-            table = transformer.to_table(history, transformer.from_end(history)).to(self.tokens.item.device)
+            table = transformer.to_table(history, history.from_end).to(self.tokens.item.device)
             return self._hidden_states(table)[:, -1]
 
         return self.tokens.query_vectors(queries, encode)

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from tastespace.config import AutoFloat, AutoInt, check, option
 from tastespace.data.interactions import Interactions
-from tastespace.models.base import Factored, Range, Shapes
+from tastespace.models.base import RECENCY, Factored, Range, Shapes
 from tastespace.models.parts.fold_in import FoldIn
 from tastespace.models.parts.popularity_prior import popularity_scores
-from tastespace.models.parts.recency import RECENCIES, recency_option
+from tastespace.models.parts.recency import recency_option
 
 _BLOCK = 16  # vectors that are multiplied at a time
 _SPARE = 32  # oversampling: extra directions, so that the last requested ones converge as well
@@ -78,7 +78,7 @@ class Spectral(Factored):
         """
         start = 64 if shapes.n_items < 2500 else 128 if shapes.n_items < 5000 else 256
         return {
-            "recency": Range(RECENCIES, 1.0, trained=False),
+            "recency": RECENCY,
             "smoothing": Range((0.0, 3.0, 10.0), 3.0),
             "dim": Range((16, 32, 64, 128, 256, 512), start),
             "degree_exponent": Range((0.0, 0.25, 0.5, 0.75, 1.0), 0.5),

@@ -273,7 +273,7 @@ class TwoTower(Factored):
 
     def _pool(self, lists: Histories, device: torch.device) -> Bags:
         weights = np.repeat(np.maximum(lists.lengths, 1.0) ** -self.config.pooling_exponent, lists.lengths)
-        if not self.training:  # there targets are any rows, not newer ones
+        if self.recency < 1 and not self.training:  # there targets are any rows, not newer ones
             weights *= recency_factors(lists, self.recency)
         arrays = (lists.items.astype(np.int64), lists.offsets[:-1], weights.astype(np.float32))
         return Bags(*(torch.from_numpy(array).to(device) for array in arrays))

@@ -25,7 +25,7 @@ def lists_of(history: Histories) -> list[list[int]]:
 @given(history=ragged)
 def test_positions_count_from_the_end(history: Histories) -> None:
     expected = [position for items in lists_of(history) for position in reversed(range(len(items)))]
-    assert transformer.from_end(history).tolist() == expected
+    assert history.from_end.tolist() == expected
 
 
 @given(history=ragged, length=st.integers(1, 7), skip=st.integers(0, 3))
@@ -58,7 +58,7 @@ def test_before_and_from_each_item_make_up_its_list(history: Histories) -> None:
 
 @given(history=ragged)
 def test_a_table_holds_each_list_at_its_right_end(history: Histories) -> None:
-    table = transformer.to_table(history, transformer.from_end(history))
+    table = transformer.to_table(history, history.from_end)
     for row, items in enumerate(lists_of(history)):
         pad = table.items.shape[1] - len(items)
         assert table.valid[row].tolist() == [False] * pad + [True] * len(items)
@@ -68,7 +68,7 @@ def test_a_table_holds_each_list_at_its_right_end(history: Histories) -> None:
 
 def test_feedback_is_the_sign_of_the_weight() -> None:
     history = Histories.of([[3, 1, 2]], [[-0.5, 0, 2]])
-    assert transformer.to_table(history, transformer.from_end(history)).feedback.tolist() == [[0, 1, 2]]
+    assert transformer.to_table(history, history.from_end).feedback.tolist() == [[0, 1, 2]]
 
 
 @given(lengths=st.lists(st.integers(2, 30), max_size=40), size=st.integers(1, 200))
@@ -92,7 +92,7 @@ def tokens(**settings: object) -> Tokens:
 
 def test_nothing_of_pad_is_attended_to_or_added() -> None:
     model, history = tokens(), Histories.of([[1], [1, 2, 3]])
-    table = transformer.to_table(history, transformer.from_end(history))
+    table = transformer.to_table(history, history.from_end)
     _, real = model(table)
     assert real[0, 0, 0].tolist() == [True, False, False, True]
     alone = transformer.to_table(Histories.of([[1]]), np.zeros(1, np.int64))
@@ -104,7 +104,7 @@ def test_nothing_of_pad_is_attended_to_or_added() -> None:
 def test_an_item_weighs_less_the_further_away_it_is(recency: float) -> None:
     model = tokens(recency=recency).eval()
     history = Histories.of([[1, 2, 3]])
-    table = transformer.to_table(history, transformer.from_end(history) + 700)  # only differences count
+    table = transformer.to_table(history, history.from_end + 700)  # only differences count
     weights = torch.tensor([recency**2, recency, 1.0])
     vectors = model.history_item[transformer._LIKED * len(model.item) + torch.tensor([1, 2, 3])]
     found = model.history_means(table, table.positions[:, None])[0, 0]

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from tastespace.config import AutoFloat, AutoInt, RelevantWith, check, names, option
 from tastespace.data.split import Split
-from tastespace.models.base import Range, Shapes
+from tastespace.models.base import RECENCY, Range, Shapes
 from tastespace.models.parts import losses
 from tastespace.models.parts.losses import Targets
 from tastespace.models.parts.negatives import Sampling
-from tastespace.models.parts.recency import RECENCIES, recency_option
+from tastespace.models.parts.recency import recency_option
 
 _EXCLUDED = -30.0  # added to the score of an item that cannot be an answer
 _WHERE_HIDDEN = 0.5  # temperature of any interaction relative to that of positives, where low-rated items are hidden
@@ -171,7 +171,7 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
     sampled = float(dim) * shapes.n_users * n_items > _MOST_PRODUCTS
     loss = "sampled-softmax" if sampled else "softmax"
     return {
-        "recency": Range(RECENCIES, 1.0, trained=False),
+        "recency": RECENCY,
         "temperature": Range((0.15, 0.2, 0.3, 0.45, 0.65, 0.9, 1.3, 2.0), 0.3 if n_items >= 5000 else 0.45),
         "dim": Range((*(smaller for smaller in (32, 64, 128) if smaller < dim), dim), dim),
         "loss": Range((loss,), loss),

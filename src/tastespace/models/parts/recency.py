@@ -33,8 +33,7 @@ def recency_option() -> Any:
 def recency_factors(history: Histories, recency: float) -> NDArray[np.float32]:
     """(total,) factor of each row's weight; their mean over each list is 1."""
     lengths = history.lengths
-    newer = np.repeat(history.offsets[1:], lengths) - 1 - np.arange(len(history.items))  # rows that are newer
-    factors = np.maximum(float(recency) ** newer, _LEAST)
+    factors = np.maximum(float(recency) ** history.from_end, _LEAST)
     totals = np.bincount(history.rows, factors, minlength=len(history))
     return (factors * np.repeat(lengths / np.maximum(totals, 1e-12), lengths)).astype(np.float32)
 

@@ -88,14 +88,9 @@ class Table:
         return Table(*(t.to(device) for t in (self.items, self.feedback, self.positions, self.valid)))
 
 
-def from_end(history: Histories) -> NDArray[np.int64]:
-    """(total,) position of each item counted from the end of its list: 0 is the newest."""
-    return np.repeat(history.offsets[1:], history.lengths) - 1 - np.arange(len(history.items))
-
-
 def crop(history: Histories, length: int, skip: NDArray[np.int64] | None = None) -> Histories:
     """The last `length` items of each list, leaving out the `skip` (B,) newest ones."""
-    position = from_end(history)
+    position = history.from_end
     skipped = np.zeros(len(history), np.int64) if skip is None else skip
     first = np.repeat(skipped, history.lengths)
     return history.keep((position >= first) & (position < first + length))
@@ -131,9 +126,9 @@ def _slices(history: Histories, first: NDArray[np.int64], end: NDArray[np.int64]
 
 
 def to_table(history: Histories, positions: NDArray[np.int64]) -> Table:
-    """Pad the lists to a table as wide as the longest; `positions` (total,) as `from_end` gives them."""
+    """Pad the lists to a table as wide as the longest; `positions` (total,) as `Histories.from_end` gives them."""
     shape = (len(history), int(history.lengths.max(initial=0)))
-    where = (history.rows, shape[1] - 1 - from_end(history))
+    where = (history.rows, shape[1] - 1 - history.from_end)
     cells = np.zeros((4, *shape), dtype=np.int64)
     for row, value in enumerate((history.items, np.sign(history.weights) + 1, positions, 1)):
         cells[row][where] = value
@@ -169,8 +164,7 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
     }
     by_rule = {name: Range((value,), value) for name, value in chosen.items()}
     shared = objective.ranges(shapes)
-    temperature = shared["temperature"]
-    hotter = Range(tuple(_HOTTER * value for value in temperature.values), _HOTTER * temperature.start)
+    hotter = shared["temperature"].times(_HOTTER)
     return {"recency": shared["recency"], "temperature": hotter, **by_rule, "loss": shared["loss"]}
 
 
