@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tastespace.data.histories import Histories
 from tastespace.models.bert4rec import MaskedBatch
+from tastespace.models.parts.transformer import to_table
 from tests.models.sequences import TINY, made
 
 each_target = pytest.mark.parametrize("predict", ["next", "anywhere"])
@@ -100,3 +101,14 @@ def test_each_epoch_hides_something_else() -> None:
     model, rng = made("bert4rec", predict="anywhere"), np.random.default_rng(0)
     epochs = [sorted(b.answers.items.tolist() for b in model.batches(TINY, rng, 100)) for _ in range(5)]
     assert any(epoch != epochs[0] for epoch in epochs)
+
+
+def test_the_mean_beside_the_blocks_is_of_older_items_alone() -> None:
+    model = made("bert4rec", predict="next", transformer_weight=1e-9).eval()
+
+    def predicted(older: int, newer: int) -> torch.Tensor:
+        table = to_table(Histories.of([[older, newer]]), np.array([2, 0]))
+        return model._predict(table, torch.tensor([[1]]))
+
+    torch.testing.assert_close(predicted(1, 3), predicted(1, 4), rtol=0, atol=1e-6)
+    assert not torch.allclose(predicted(1, 3), predicted(5, 3), rtol=0, atol=1e-3)

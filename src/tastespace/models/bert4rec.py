@@ -150,11 +150,11 @@ class BERT4Rec(Factored):
         masks = self.tokens.norm(masks)
         for block in self.blocks[:-1]:
             hidden, masks = block(hidden, hidden, allowed), block(masks, hidden, allowed)
-        if self.recency < 1:
-            distance = (positions[:, :, None] - visible.positions[:, None]).abs()  # (B, Q, T)
-        else:  # one mean for all masks
-            distance = visible.positions[:, None]
-        means = self.tokens.history_means(visible, distance)
+        older_by = visible.positions[:, None] - positions[:, :, None]  # (B, Q, T)
+        if self.config.predicts_anywhere:
+            means = self.tokens.history_means(visible, older_by.abs())
+        else:  # as at prediction, where nothing is newer
+            means = self.tokens.history_means(visible, older_by, older_by > 0)
         return means + self.config.transformer_weight * self.head(self.blocks[-1](masks, hidden, allowed))
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:

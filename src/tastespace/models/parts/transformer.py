@@ -148,7 +148,7 @@ def batches_by_length(
 
 
 def ranges(shapes: Shapes) -> Mapping[str, Range]:
-    """Return ranges of recency and temperature, which are searched with a stand-in, and other options by rule.
+    """Return ranges of recency and temperatures, which are searched with a stand-in, and other options by rule.
 
     Training a transformer is too long to be part of a search. Its temperature is that of a factorisation, half as much
     again: its vectors, which generalise over histories, are less sharp.
@@ -158,14 +158,20 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
     """
     large, many_users = shapes.n_items >= 5000, shapes.n_users >= 5000
     chosen = {
-        "interaction_temperature": 0.15 if large else 0.45,
         "dim": 128 if large else 64,
         "transformer_weight": 1.0 if many_users else 0.1,
     }
     by_rule = {name: Range((value,), value) for name, value in chosen.items()}
     shared = objective.ranges(shapes)
     hotter = shared["temperature"].times(_HOTTER)
-    return {"recency": shared["recency"], "temperature": hotter, **by_rule, "loss": shared["loss"]}
+    of_interactions = Range((0.15,), 0.15) if large else Range((0.15, 0.2, 0.3, 0.45), 0.45)
+    return {
+        "recency": shared["recency"],
+        "temperature": hotter,
+        "interaction_temperature": of_interactions,
+        **by_rule,
+        "loss": shared["loss"],
+    }
 
 
 def stand_in(config: Sequence) -> tuple[str, Mapping[str, Any]]:
