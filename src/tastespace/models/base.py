@@ -79,6 +79,11 @@ class Range:
     """Whether training the model, or its stand-in, depends on it; if not, all values are tried with one of them that is
     trained, by setting its `config`."""
 
+    @classmethod
+    def only(cls, value: Any) -> "Range":
+        """A single value, which is a rule."""
+        return cls((value,), value)
+
     def times(self, factor: float) -> "Range":
         """All values, and the start, multiplied by `factor`."""
         return replace(self, values=tuple(factor * value for value in self.values), start=factor * self.start)

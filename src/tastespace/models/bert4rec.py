@@ -5,9 +5,10 @@ Sun et al. 2019, "BERT4Rec: sequential recommendation with bidirectional encoder
 Unlike the paper, masks do not attend to one another: a mask carries no information, and at prediction there is only
 one. So the encoder reads only the visible items, which a large share of masks makes cheap. A mask is predicted with its
 position ("next": at prediction the one after the newest item), or all masks of a list at once without one ("anywhere":
-as a random part of the history is tested). The loss is a softmax over the catalogue without the visible items; low
-ratings are part of the input, and disliked items are never targets: see `objective` and `transformer`. Where a log
-repeats a pair, a masked item may also be visible: then the model learns repeats.
+as a random part of the history is tested). The mean beside the blocks is of items older than the mask, or of all where
+it has no position. The loss is a softmax over the catalogue without the visible items; low ratings are part of the
+input, and disliked items are never targets: see `objective` and `transformer`. Where a log repeats a pair, a masked
+item may also be visible: then the model learns repeats.
 """
 
 from collections.abc import Iterator, Mapping
@@ -151,10 +152,8 @@ class BERT4Rec(Factored):
         for block in self.blocks[:-1]:
             hidden, masks = block(hidden, hidden, allowed), block(masks, hidden, allowed)
         older_by = visible.positions[:, None] - positions[:, :, None]  # (B, Q, T)
-        if self.config.predicts_anywhere:
-            means = self.tokens.history_means(visible, older_by.abs())
-        else:  # as at prediction, where nothing is newer
-            means = self.tokens.history_means(visible, older_by, older_by > 0)
+        older = None if self.config.predicts_anywhere else older_by > 0  # as at prediction, where nothing is newer
+        means = self.tokens.history_means(visible, older_by, older)
         return means + self.config.transformer_weight * self.head(self.blocks[-1](masks, hidden, allowed))
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:

@@ -174,7 +174,7 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
         "recency": RECENCY,
         "temperature": Range((0.15, 0.2, 0.3, 0.45, 0.65, 0.9, 1.3, 2.0), 0.3 if n_items >= 5000 else 0.45),
         "dim": Range((*(smaller for smaller in (32, 64, 128) if smaller < dim), dim), dim),
-        "loss": Range((loss,), loss),
+        "loss": Range.only(loss),
     }
 
 

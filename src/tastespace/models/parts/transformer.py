@@ -157,19 +157,13 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
     history from thousands of users only.
     """
     large, many_users = shapes.n_items >= 5000, shapes.n_users >= 5000
-    chosen = {
-        "dim": 128 if large else 64,
-        "transformer_weight": 1.0 if many_users else 0.1,
-    }
-    by_rule = {name: Range((value,), value) for name, value in chosen.items()}
     shared = objective.ranges(shapes)
-    hotter = shared["temperature"].times(_HOTTER)
-    of_interactions = Range((0.15,), 0.15) if large else Range((0.15, 0.2, 0.3, 0.45), 0.45)
     return {
         "recency": shared["recency"],
-        "temperature": hotter,
-        "interaction_temperature": of_interactions,
-        **by_rule,
+        "temperature": shared["temperature"].times(_HOTTER),
+        "interaction_temperature": Range.only(0.15) if large else Range((0.15, 0.2, 0.3, 0.45), 0.45),
+        "dim": Range.only(128 if large else 64),
+        "transformer_weight": Range.only(1.0 if many_users else 0.1),
         "loss": shared["loss"],
     }
 
