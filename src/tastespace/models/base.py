@@ -78,6 +78,8 @@ class Range:
     trained: bool = True
     """Whether training the model, or its stand-in, depends on it; if not, all values are tried with one of them that is
     trained, by setting its `config`."""
+    of_start: bool = False
+    """Whether it is chosen for a model that stays as it is initialised alone; a trained one takes the first value."""
 
     @classmethod
     def only(cls, value: Any) -> "Range":
@@ -113,6 +115,8 @@ class Model(nn.Module, abc.ABC):
     """Names of parameters that hold one row per user; such rows can be initialised from features."""
     item_tables: ClassVar[tuple[str, ...]] = ()
     """Names of parameters that hold one row per item."""
+    table_parts: tuple[int, ...] = ()
+    """Widths of the parts of a row of these tables that are vectors of their own; empty: it is one vector."""
     in_order: ClassVar[bool] = False
     """Whether the order of a history matters: such a model predicts the next item."""
     sigmoid: bool = False
@@ -148,8 +152,11 @@ class Model(nn.Module, abc.ABC):
         return {}
 
     @classmethod
-    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]] | None:
-        """Return a cheaper model and its options, for a search to fit in place of this one; None: there is none."""
+    def stand_in(cls, config: Any, epochs: int) -> tuple[str, Mapping[str, Any]] | None:
+        """Return a cheaper model and its options, for a search to fit in place of this one; None: there is none.
+
+        A gradient model is compared after a few `epochs`, or as it is initialised (0).
+        """
         return None
 
     @classmethod

@@ -82,9 +82,9 @@ class BERT4Rec(Factored):
         return transformer.ranges(shapes)
 
     @classmethod
-    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
+    def stand_in(cls, config: Any, epochs: int) -> tuple[str, Mapping[str, Any]]:
         """The plain factorisation, as of all transformers."""
-        return transformer.stand_in(config)
+        return transformer.stand_in(config, epochs)
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -97,7 +97,7 @@ class BERT4Rec(Factored):
     def prepare(self, train: Interactions) -> None:
         """Initialise item vectors and biases."""
         self._batches = Batches(self.config, train.histories(), train.n_items)
-        self.tokens.prepare(train, self._batches.log_popularity())
+        self.tokens.prepare(train, self._batches.log_popularity(), self._batches.item_lengths())
 
     def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[MaskedBatch]:
         """Lists of two items or more, with new masks every epoch."""
@@ -140,7 +140,7 @@ class BERT4Rec(Factored):
     def loss(self, batch: MaskedBatch) -> Tensor:
         """() the configured loss, per masked positive."""
         answers = self._predict(batch.visible, batch.positions).flatten(0, 1)[batch.queries]  # (A, D)
-        return objective.loss(self.config, batch.answers, answers, self.tokens.item, self.tokens.bias)
+        return objective.loss(self.config, batch.answers, answers, self.tokens.item, self.tokens.bias, self.tokens.item_length)
 
     def _predict(self, visible: Table, positions: Tensor) -> Tensor:
         """(B, Q, D) vectors of the masks at `positions` (B, Q)."""

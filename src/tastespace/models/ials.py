@@ -87,7 +87,7 @@ class IALS(Factored):
         }
 
     @classmethod
-    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
+    def stand_in(cls, config: Any, epochs: int) -> tuple[str, Mapping[str, Any]]:
         """Fewer dimensions and iterations."""
         cheaper = {"dim": min(config.dim, 128), "iterations": min(config.iterations, 3)}
         return "ials", {**to_mapping(config), **cheaper}

@@ -63,6 +63,7 @@ class LightGCN(Factored):
         self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D) layer 0
         self.item = nn.Parameter(torch.randn(shapes.n_items, config.dim) * 0.1)  # (N, D) layer 0
         self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
+        self.register_buffer("item_length", torch.ones(shapes.n_items))  # (N,)
         self.user_rows = UserRows(shapes.n_users, shapes.n_items, config.dim)
         self.register_buffer("user_vectors", torch.zeros(shapes.n_users, config.dim))  # (U, D) propagated, scaled
         self.register_buffer("item_vectors", torch.zeros(shapes.n_items, config.dim))  # (N, D) propagated, scaled
@@ -73,9 +74,9 @@ class LightGCN(Factored):
         return objective.ranges(shapes)
 
     @classmethod
-    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
-        """The plain factorisation."""
-        return "mf", config.cheaper()
+    def stand_in(cls, config: Any, epochs: int) -> tuple[str, Mapping[str, Any]] | None:
+        """The plain factorisation, for training."""
+        return ("mf", config.cheaper(epochs)) if epochs else None
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -90,6 +91,7 @@ class LightGCN(Factored):
         self._batches = Batches(self.config, train.histories(), train.n_items)
         self._graph = _Graph(train.positives().matrix())
         self.user_rows.prepare(self._batches.n_positives)
+        self.item_length = self._batches.item_lengths()
         if self.config.by_angle:
             with torch.no_grad():
                 self.item_bias.copy_(self._batches.log_popularity())
@@ -111,7 +113,7 @@ class LightGCN(Factored):
     def loss(self, batch: Batch) -> Tensor:
         """() the configured loss, per positive, under softmax with L2 on the layer-0 vectors of the batch."""
         users, items = self.propagate()
-        loss = objective.loss(self.config, batch, users[batch.users], items, self.item_bias)
+        loss = objective.loss(self.config, batch, users[batch.users], items, self.item_bias, self.item_length)
         if not self.config.by_angle or self.config.layer_l2 == 0:
             return loss
         squares = self.user[batch.users].square().sum() + self.item.square().sum()
@@ -129,7 +131,7 @@ class LightGCN(Factored):
     def _store_propagated(self) -> None:
         users, items = self.propagate()
         self.user_vectors = self.config.scaled(users)
-        self.item_vectors = self.config.scaled(items)
+        self.item_vectors = self.config.scaled(items, self.item_length)
 
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:
@@ -147,8 +149,8 @@ class LightGCN(Factored):
 
     def fold_in(self) -> FoldIn:
         """Mean of the positives' fold-in vectors; under softmax at the length of a user's vector, with a step."""
-        items = self.encode_items() if self.config.by_angle else None
-        return self.user_rows.fold_in(np.ones(1, dtype=np.float32), self.config.halves, items, self.recency)
+        items = self.encode_items() if self.config.likelihood_step else None
+        return self.user_rows.fold_in(np.ones(1, dtype=np.float32), self.config.blocks, items, self.recency)
 
 
 class _Graph:

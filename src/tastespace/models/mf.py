@@ -39,6 +39,7 @@ class MF(Factored):
     user_tables, item_tables = ("user",), ("item",)
     config: MFConfig
     user_rows: UserRows
+    item_length: Tensor
     _batches: Batches
 
     def __init__(self, config: MFConfig, shapes: Shapes) -> None:
@@ -49,6 +50,7 @@ class MF(Factored):
         self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D)
         self.item = nn.Parameter(torch.randn(shapes.n_items, config.dim) * 0.1)  # (N, D)
         self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
+        self.register_buffer("item_length", torch.ones(shapes.n_items))  # (N,)
         if config.loss == "bce":
             self.user_bias = nn.Parameter(torch.zeros(shapes.n_users))  # (U,) cancels in any ranking loss
         self.user_rows = UserRows(shapes.n_users, shapes.n_items, config.dim)
@@ -59,9 +61,9 @@ class MF(Factored):
         return objective.ranges(shapes)
 
     @classmethod
-    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
-        """Fewer dimensions and negatives."""
-        return "mf", config.cheaper()
+    def stand_in(cls, config: Any, epochs: int) -> tuple[str, Mapping[str, Any]] | None:
+        """Fewer dimensions and negatives, for training."""
+        return ("mf", config.cheaper(epochs)) if epochs else None
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -74,6 +76,7 @@ class MF(Factored):
         """Note which user rows are trained; under softmax item biases start at the logarithm of popularity."""
         self._batches = Batches(self.config, train.histories(), train.n_items)
         self.user_rows.prepare(self._batches.n_positives)
+        self.item_length = self._batches.item_lengths()
         if self.config.by_angle:  # against sampled negatives popularity alone would look best for too many epochs
             with torch.no_grad():
                 self.item_bias.copy_(self._batches.log_popularity())
@@ -86,11 +89,12 @@ class MF(Factored):
     def loss(self, batch: Batch) -> Tensor:
         """() the configured loss, per positive."""
         user_bias = self.user_bias[batch.users] if self.config.loss == "bce" else None
-        return objective.loss(self.config, batch, rows_of(self.user, batch.users), self.item, self.item_bias, user_bias)
+        users = rows_of(self.user, batch.users)
+        return objective.loss(self.config, batch, users, self.item, self.item_bias, self.item_length, user_bias)
 
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias; under bce a last coordinate of 1 multiplies the user's bias."""
-        columns = [self.config.scaled(self.item), self.item_bias[:, None]]
+        columns = [self.config.scaled(self.item, self.item_length), self.item_bias[:, None]]
         if self.config.loss == "bce":
             columns.append(torch.ones_like(self.item_bias)[:, None])
         return torch.cat(columns, dim=1)
@@ -105,13 +109,13 @@ class MF(Factored):
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
-        self.user_rows.fit(self.config.scaled(self.item), self.config.scaled(self.user), self._batches.lists)
+        self.user_rows.fit(self.config.scaled(self.item, self.item_length), self.config.scaled(self.user), self._batches.lists)
 
     def fold_in(self) -> FoldIn:
         """Mean of the positives' fold-in vectors; under softmax at the length of a user's vector, with a step."""
         bias_query = np.array([1.0, 0.0] if self.config.loss == "bce" else [1.0], dtype=np.float32)
-        items = self.encode_items() if self.config.by_angle else None
-        return self.user_rows.fold_in(bias_query, self.config.halves, items, self.recency)
+        items = self.encode_items() if self.config.likelihood_step else None
+        return self.user_rows.fold_in(bias_query, self.config.blocks, items, self.recency)
 
 
 MODEL = MF

@@ -9,7 +9,7 @@ user term and an item term, so each is computed once, and only the later layers 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -33,7 +33,6 @@ from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.parts.user_rows import UserRows
 
 _LAYERS = (64, 32, 16)  # of the MLP path, as in the paper
-_HOTTER = 2.0  # temperature, relative to that of a single inner product
 _PAIR_BYTES = (
     8 * 2**20
 )  # of the widest layer of the pairs scored at a time; with more it no longer fits the cache (1.7 times slower)
@@ -73,6 +72,7 @@ class NCF(Model):
     user_tables, item_tables = ("user",), ("item",)
     config: NCFConfig
     epoch: Tensor
+    item_length: Tensor
     gmf_share: Tensor
     mlp_share: Tensor
     _batches: Batches
@@ -82,9 +82,11 @@ class NCF(Model):
         config = self.config
         self.sigmoid = config.loss in ("bce", "gbce")
         self.gmf_width = config.dim // 2  # the GMF path's width; the MLP path has the rest
+        self.table_parts = (self.gmf_width, config.dim - self.gmf_width)
         self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D) GMF, then MLP
         self.item = nn.Parameter(torch.randn(shapes.n_items, config.dim) * 0.1)  # (N, D)
         self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
+        self.register_buffer("item_length", torch.ones(shapes.n_items))  # (N,) of the GMF path
         if config.paths != "mlp":
             self.product = nn.Parameter(torch.ones(self.gmf_width))  # (D/2,) output weights of the GMF path
         if config.paths != "gmf":
@@ -96,6 +98,8 @@ class NCF(Model):
         self.user_rows = UserRows(shapes.n_users, shapes.n_items, config.dim)
         self.register_buffer("gmf_share", torch.ones(()))
         self.register_buffer("mlp_share", torch.tensor(config.mlp_weight))
+        joins = config.paths == "both" and not config.pretrain and self.config.by_angle
+        self.mlp_gate = nn.Parameter(torch.zeros(()) if joins else torch.ones(()))  # under softmax it grows from none
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))  # current epoch, from 0
         if config.paths != "gmf":
             with torch.no_grad():
@@ -103,14 +107,14 @@ class NCF(Model):
 
     @classmethod
     def ranges(cls, shapes: Shapes) -> Mapping[str, Range]:
-        """Return those of the objective, at twice its temperatures: two paths add up to larger scores than one."""
+        """Return those of the objective, with its dimension for each of the two paths."""
         found = objective.ranges(shapes)
-        return {**found, "temperature": found["temperature"].times(_HOTTER)}
+        return {**found, "dim": found["dim"].times(2)}
 
     @classmethod
-    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
-        """The plain factorisation, at its own temperature."""
-        return "mf", {**config.cheaper(), "temperature": config.temperature / _HOTTER}
+    def stand_in(cls, config: Any, epochs: int) -> tuple[str, Mapping[str, Any]]:
+        """The plain factorisation, which the GMF path is as long as the network adds nothing."""
+        return "mf", replace(config, dim=config.dim // 2).cheaper(epochs)
 
     @classmethod
     def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -131,6 +135,7 @@ class NCF(Model):
         """Note which user rows are trained; under softmax item biases start at the logarithm of popularity."""
         self._batches = Batches(self.config, train.histories(), train.n_items)
         self.user_rows.prepare(self._batches.n_positives)
+        self.item_length = self._batches.item_lengths()
         if self.config.by_angle:
             with torch.no_grad():
                 self.item_bias.copy_(self._batches.log_popularity())
@@ -157,22 +162,19 @@ class NCF(Model):
         return self._loss_of(batch, gmf=self.config.paths != "mlp", mlp=self.config.paths != "gmf")
 
     def _loss_of(self, batch: Batch, *, gmf: bool, mlp: bool) -> Tensor:
-        users, items = self.user[batch.users], self.item
+        users, items, lengths = self.user[batch.users], self.item, self.item_length
         if self.config.loss == "softmax":
-            logits = self._grid(users, items, gmf=gmf, mlp=mlp) + self.item_bias
+            logits = self._grid(users, items, lengths, gmf=gmf, mlp=mlp) + self.item_bias
             interaction_loss = self._interaction_loss(users, items) if gmf else None
             return objective.softmax_loss(self.config, batch, partial(losses.softmax, logits), interaction_loss)
         positive_users, positive_items, drawn = users[batch.rows], items[batch.items], items[batch.negatives]
-        positive = (
-            self._pairs(positive_users, positive_items[:, None], gmf=gmf, mlp=mlp).squeeze(1)
-            + self.item_bias[batch.items]
-        )
-        bias = self.item_bias[batch.negatives]
+        own, drawn_lengths, bias = lengths[batch.items][:, None], lengths[batch.negatives], self.item_bias[batch.negatives]
+        positive = self._pairs(positive_users, positive_items[:, None], own, gmf=gmf, mlp=mlp).squeeze(1)
+        positive = positive + self.item_bias[batch.items]
         if self.config.loss == "sampled-softmax":
-            return objective.sampled_loss(
-                self.config, batch, positive, self._grid(users, drawn, gmf=gmf, mlp=mlp) + bias
-            )
-        negative = self._pairs(positive_users, drawn, gmf=gmf, mlp=mlp) + bias
+            scores = self._grid(users, drawn, drawn_lengths, gmf=gmf, mlp=mlp)
+            return objective.sampled_loss(self.config, batch, positive, scores + bias)
+        negative = self._pairs(positive_users, drawn, drawn_lengths, gmf=gmf, mlp=mlp) + bias
         squares = positive_users.square().sum() + positive_items.square().sum() + drawn.square().sum() / drawn.shape[1]
         penalty = 0.5 * self.config.l2 * squares / len(positive)
         return objective.sampled_loss(self.config, batch, positive, negative, len(items)) + penalty
@@ -180,7 +182,7 @@ class NCF(Model):
     def _interaction_loss(self, users: Tensor, items: Tensor) -> Callable[[Targets], Tensor]:
         """Softmax cross-entropy of targets among the scores of any interaction: the GMF path's first half."""
         first = self._gmf_config.halves[0][0]
-        user_factors, item_factors = self._products(users)[:, :first], self._factors(items)[:, :first]
+        user_factors, item_factors = self._products(users)[:, :first], self._factors(items, self.item_length)[:, :first]
         return partial(losses.softmax_of_products, user_factors, item_factors, self.item_bias)
 
     @property
@@ -188,9 +190,9 @@ class NCF(Model):
         own = {field.name: getattr(self.config, field.name) for field in fields(Objective)}
         return Objective(**{**own, "dim": self.gmf_width})
 
-    def _factors(self, vectors: Tensor) -> Tensor:
-        """(..., D/2) vectors of the GMF path, as they enter the product."""
-        return self._gmf_config.scaled(vectors[..., : self.gmf_width])
+    def _factors(self, vectors: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(..., D/2) vectors of the GMF path, as they enter the product; those of items with their `lengths` (...,)."""
+        return self._gmf_config.scaled(vectors[..., : self.gmf_width], lengths)
 
     def _products(self, users: Tensor) -> Tensor:
         """(..., D/2) user vectors of the GMF path times output weights, of which softmax uses the direction."""
@@ -216,24 +218,24 @@ class NCF(Model):
             output: Tensor = self.output(hidden).squeeze(-1)
             return output
         cosines = F.linear(F.normalize(hidden, dim=-1), F.normalize(self.output.weight, dim=-1)).squeeze(-1)
-        return cosines * (self.mlp_share / self.config.temperature)
+        return cosines * (self.mlp_gate * self.mlp_share / self.config.temperature)
 
-    def _grid(self, users: Tensor, items: Tensor, *, gmf: bool, mlp: bool) -> Tensor:
-        """(B, M) scores of every user (B, D) for every item (M, D), without bias."""
+    def _grid(self, users: Tensor, items: Tensor, lengths: Tensor, *, gmf: bool, mlp: bool) -> Tensor:
+        """(B, M) scores of every user (B, D) for every item (M, D) with its length (M,), without bias."""
         scores = users.new_zeros(len(users), len(items))
         if gmf:
-            scores = scores + self._products(users) @ self._factors(items).T
+            scores = scores + self._products(users) @ self._factors(items, lengths).T
         if mlp and len(users):
             user_terms, item_terms = self.from_user(self._inputs(users)), self.from_item(self._inputs(items))
             chunks = user_terms.split(_users_at_once(len(items)))
             scores = scores + torch.cat([self._network(chunk[:, None] + item_terms) for chunk in chunks])
         return scores
 
-    def _pairs(self, users: Tensor, items: Tensor, *, gmf: bool, mlp: bool) -> Tensor:
-        """(P, n) scores of each user (P, D) with items of their own (P, n, D), without bias."""
+    def _pairs(self, users: Tensor, items: Tensor, lengths: Tensor, *, gmf: bool, mlp: bool) -> Tensor:
+        """(P, n) scores of each user (P, D) with items of their own (P, n, D), of lengths (P, n), without bias."""
         scores = users.new_zeros(items.shape[:2])
         if gmf:
-            scores = scores + torch.einsum("pd,pnd->pn", self._products(users), self._factors(items))
+            scores = scores + torch.einsum("pd,pnd->pn", self._products(users), self._factors(items, lengths))
         if mlp:
             user_terms, item_terms = self.from_user(self._inputs(users)), self.from_item(self._inputs(items))
             scores = scores + self._network(user_terms[:, None] + item_terms)
@@ -267,7 +269,7 @@ class NCF(Model):
     def _make_fold_in(self) -> Callable[[Queries], NDArray[np.float32]]:
         """Fold-in to (B, D) user vectors: the mean for both paths, with a likelihood step for the GMF path."""
         fold, width = self.user_rows.fold.cpu().numpy(), self.gmf_width
-        if not self.config.by_angle or self.config.paths == "mlp":
+        if not self.config.likelihood_step or self.config.paths == "mlp":
             return FoldIn(fold, recency=self.recency)
         ones = self.user.new_ones(1, self.config.dim)
         ranked = self._factors(self.item) * (self._products(ones) / self._factors(ones))  # (N, D/2)
@@ -280,11 +282,11 @@ class NCF(Model):
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
-        self.user_rows.fit(self._directions(self.item), self._directions(self.user), self._batches.lists)
+        self.user_rows.fit(self._directions(self.item, self.item_length), self._directions(self.user), self._batches.lists)
 
-    def _directions(self, vectors: Tensor) -> Tensor:
+    def _directions(self, vectors: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(..., D) vectors as they enter the score: scaled for the GMF path, of length 1 for the MLP path."""
-        return torch.cat([self._factors(vectors), F.normalize(vectors[..., self.gmf_width :], dim=-1)], dim=-1)
+        return torch.cat([self._factors(vectors, lengths), F.normalize(vectors[..., self.gmf_width :], dim=-1)], dim=-1)
 
     def score(self, queries: Queries) -> Tensor:
         """(B, N) scores of the whole catalogue; with a shortlist, all other items rank below it."""
@@ -295,10 +297,11 @@ class NCF(Model):
         paths, shortlist = self._paths(), self.config.shortlist
 
         def exact(users: Tensor, bias_query: Tensor) -> Tensor:
-            return self._grid(users, self.item, **paths) + bias_query * self.item_bias
+            return self._grid(users, self.item, self.item_length, **paths) + bias_query * self.item_bias
 
         def reranked(users: Tensor, bias_query: Tensor) -> Tensor:
-            approximate = self._grid(users, self.item, gmf=True, mlp=False) + bias_query * self.item_bias  # (B, N)
+            approximate = self._grid(users, self.item, self.item_length, gmf=True, mlp=False)
+            approximate = approximate + bias_query * self.item_bias  # (B, N)
             best = approximate.topk(min(shortlist, len(self.item)), dim=1).indices  # (B, C)
             exact_scores = self._scores_of(users, best, bias_query)
             below = approximate - approximate.amax(dim=1, keepdim=True) + exact_scores.amin(dim=1, keepdim=True) - 1.0
@@ -320,19 +323,19 @@ class NCF(Model):
         """(B, C) exact scores of candidates, a bounded number of pairs at a time."""
         at_once = _users_at_once(items.shape[1])
         chunks = [
-            self._pairs(user, self.item[item], **self._paths())
+            self._pairs(user, self.item[item], self.item_length[item], **self._paths())
             for user, item in zip(users.split(at_once), items.split(at_once), strict=True)
         ]
         scores = torch.cat(chunks) if chunks else users.new_zeros(0, items.shape[1])
         return scores + bias_query * self.item_bias[items]
 
-    def _embeddings(self, vectors: Tensor) -> Tensor:
+    def _embeddings(self, vectors: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(..., D) vectors of both paths, the GMF path's as it enters the product."""
-        return torch.cat([self._factors(vectors), vectors[..., self.gmf_width :]], dim=-1)
+        return torch.cat([self._factors(vectors, lengths), vectors[..., self.gmf_width :]], dim=-1)
 
     def item_embeddings(self) -> Tensor:
         """(N, D) item vectors of both paths."""
-        return self._embeddings(self.item)
+        return self._embeddings(self.item, self.item_length)
 
     def query_embeddings(self, queries: Queries) -> Tensor:
         """(B, D) user vectors of both paths."""

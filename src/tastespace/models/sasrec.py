@@ -68,9 +68,9 @@ class SASRec(Factored):
         return transformer.ranges(shapes)
 
     @classmethod
-    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
+    def stand_in(cls, config: Any, epochs: int) -> tuple[str, Mapping[str, Any]]:
         """The plain factorisation, as of all transformers."""
-        return transformer.stand_in(config)
+        return transformer.stand_in(config, epochs)
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -83,7 +83,7 @@ class SASRec(Factored):
     def prepare(self, train: Interactions) -> None:
         """Initialise item vectors and biases."""
         self._batches = Batches(self.config, train.histories(), train.n_items)
-        self.tokens.prepare(train, self._batches.log_popularity())
+        self.tokens.prepare(train, self._batches.log_popularity(), self._batches.item_lengths())
 
     def batches(self, train: Interactions, rng: np.random.Generator, batch_size: int) -> Iterator[ShiftedBatch]:
         """Lists of two items or more; of long ones a window, drawn again every epoch."""
@@ -121,7 +121,7 @@ class SASRec(Factored):
     def loss(self, batch: ShiftedBatch) -> Tensor:
         """() the configured loss, per positive."""
         states = self._hidden_states(batch.table).flatten(0, 1)[batch.positions]  # (A, D)
-        return objective.loss(self.config, batch.answers, states, self.tokens.item, self.tokens.bias)
+        return objective.loss(self.config, batch.answers, states, self.tokens.item, self.tokens.bias, self.tokens.item_length)
 
     def _hidden_states(self, table: Table) -> Tensor:
         """(B, 1 + T, D) hidden states after START and after every item, which depend on earlier items alone."""

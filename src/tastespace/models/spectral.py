@@ -28,8 +28,9 @@ _SPARE = 32  # oversampling: extra directions, so that the last requested ones c
 _ROWS = 2**13  # of the longer side, projected at a time
 _DENSE_UP_TO = 500  # rows or columns; a full decomposition is faster than iterating up to here, and never fails
 
-# Last decomposition of each log in use, for the candidates of a search that differ in other options.
-_decomposed: WeakKeyDictionary[Interactions, tuple[tuple[int, float, int], np.ndarray]] = WeakKeyDictionary()
+# Decompositions of each log in use, for the candidates of a search that differ in other options, and the model itself.
+_decomposed: WeakKeyDictionary[Interactions, dict[tuple[int, float, int], np.ndarray]] = WeakKeyDictionary()
+_MOST_DECOMPOSED = 3  # of a log
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,12 @@ class Spectral(Factored):
 def item_directions(rows: Interactions, dim: int, smoothing: float, power_iterations: int) -> np.ndarray:
     """(N, d) `leading_item_vectors` of the positives; asked again for the same rows, they are not computed again."""
     asked = (dim, smoothing, power_iterations)
-    known = _decomposed.get(rows)
-    if known is None or known[0] != asked:
-        known = (asked, leading_item_vectors(rows.positives().matrix(), *asked))
-        _decomposed[rows] = known
-    return known[1]
+    known = _decomposed.setdefault(rows, {})
+    if asked not in known:
+        while len(known) >= _MOST_DECOMPOSED:
+            known.pop(next(iter(known)))  # the oldest
+        known[asked] = leading_item_vectors(rows.positives().matrix(), *asked)
+    return known[asked]
 
 
 def leading_item_vectors(

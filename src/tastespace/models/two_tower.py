@@ -114,6 +114,7 @@ class TwoTower(Factored):
     config: TwoTowerConfig
     n_positives: Tensor
     item_positives: Tensor
+    item_length: Tensor
     _batches: Batches
 
     def __init__(self, config: TwoTowerConfig, shapes: Shapes) -> None:
@@ -124,6 +125,7 @@ class TwoTower(Factored):
         self.user = nn.Parameter(torch.randn(shapes.n_users, dim) * 0.1)  # (U, D)
         self.item = nn.Parameter(torch.randn(shapes.n_items, dim) * 0.1)  # (N, D)
         self.item_bias = nn.Parameter(torch.zeros(shapes.n_items))  # (N,)
+        self.register_buffer("item_length", torch.ones(shapes.n_items))  # (N,)
         self.unliked_item = nn.Parameter(torch.zeros(shapes.n_items, dim))  # (N, D) of items seen but not liked
         self.user_base = nn.Parameter(torch.randn(dim) * 0.1)  # (D,)
         if shapes.user_features:
@@ -147,9 +149,9 @@ class TwoTower(Factored):
         return objective.ranges(shapes)
 
     @classmethod
-    def stand_in(cls, config: Any) -> tuple[str, Mapping[str, Any]]:
-        """The plain factorisation."""
-        return "mf", config.cheaper()
+    def stand_in(cls, config: Any, epochs: int) -> tuple[str, Mapping[str, Any]] | None:
+        """The plain factorisation, for training."""
+        return ("mf", config.cheaper(epochs)) if epochs else None
 
     @classmethod
     def memory_bytes(cls, config: Any, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -168,6 +170,7 @@ class TwoTower(Factored):
         self.n_positives = torch.from_numpy(self._batches.n_positives.astype(np.int32))
         liked = train.positives().item
         self.item_positives = torch.from_numpy(np.bincount(liked, minlength=train.n_items).astype(np.int32))
+        self.item_length = self._batches.item_lengths()
         self.unliked_kinds = torch.tensor([bool((train.weight == 0).any()), bool((train.weight < 0).any())])
         if self.config.by_angle:
             with torch.no_grad():
@@ -205,9 +208,10 @@ class TwoTower(Factored):
         answers, subset = batch.answers, None
         if self.config.loss != "softmax":
             answers, subset = batches.restrict_to_batch(answers)
-        items, bias = self._items(subset)
+        items, bias, lengths = self._items(subset)
         users = self._users(self.user[batch.users] * batch.id_mask, batch.features, batch.liked, batch.unliked)
-        return objective.loss(self.config, answers, users, items, bias, gain=self._gain(), n_items=len(self.item))
+        gain, n_items = self._gain(), len(self.item)
+        return objective.loss(self.config, answers, users, items, bias, lengths, gain=gain, n_items=n_items)
 
     def _users(self, id_vectors: Tensor, features: Bags, liked: Bags, unliked: Bags) -> Tensor:
         """(B, D) raw vectors: the sum of all inputs."""
@@ -216,18 +220,26 @@ class TwoTower(Factored):
             vectors = vectors + features.sum(self.user_feature)
         return vectors + self.user_network(vectors) if self.config.hidden else vectors
 
-    def _items(self, subset: Tensor | None = None, features: Bags | None = None) -> tuple[Tensor, Tensor]:
-        """(N, D) raw vectors and (N,) biases of all items, of a `subset`, or of new ones with `features` alone."""
+    def _items(self, subset: Tensor | None = None, features: Bags | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, D) raw vectors, (N,) biases and (N,) lengths of all items, of a `subset`, or of new ones with `features`.
+
+        New items have the length of the average one.
+        """
+        average = self.item_length.log().mean().exp()
         if features is not None:
             vectors, bias = features.sum(self.item_feature), features.sum(self.feature_bias[:, None]).squeeze(1)
-            return vectors + self.item_network(vectors) if self.config.hidden else vectors, bias
-        vectors, bias = (self.item, self.item_bias) if subset is None else (self.item[subset], self.item_bias[subset])
+            vectors = vectors + self.item_network(vectors) if self.config.hidden else vectors
+            return vectors, bias, average.expand_as(bias)
+        vectors, bias, lengths = (
+            table if subset is None else table[subset] for table in (self.item, self.item_bias, self.item_length)
+        )
         if self.shapes.item_features:
             id_mask = self._item_id_mask(subset, bias)
             item_features = self._item_bags(subset)
             vectors = vectors * id_mask[:, None] + item_features.sum(self.item_feature)
             bias = bias * id_mask + item_features.sum(self.feature_bias[:, None]).squeeze(1)
-        return vectors + self.item_network(vectors) if self.config.hidden else vectors, bias
+            lengths = torch.where(id_mask > 0, lengths, average)
+        return vectors + self.item_network(vectors) if self.config.hidden else vectors, bias, lengths
 
     def _item_id_mask(self, subset: Tensor | None, like: Tensor) -> Tensor:
         """(M,) 1 where an item's id vector and bias count, 0 where it has no positives or they are dropped."""
@@ -334,10 +346,10 @@ class TwoTower(Factored):
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors and bias; with `features` (M, G) those of M new items."""
         if features is None:
-            items, bias = self._items()
+            items, bias, lengths = self._items()
         else:
-            items, bias = self._items(features=Bags.of(sp.csr_matrix(features.cpu().numpy()), self.item.device))
-        return torch.cat([self.config.scaled(items), bias[:, None]], dim=1)
+            items, bias, lengths = self._items(features=Bags.of(sp.csr_matrix(features.cpu().numpy()), self.item.device))
+        return torch.cat([self.config.scaled(items, lengths), bias[:, None]], dim=1)
 
     def encode_queries(self, queries: Queries) -> Tensor:
         """(B, D + 1) vectors of everything that a query holds, and a coordinate for the item biases."""
@@ -368,8 +380,8 @@ class TwoTower(Factored):
         return encode
 
     def _likelihood_step(self, items: Tensor) -> LikelihoodStep | None:
-        """Likelihood step of unseen users among item vectors (N, D + 1), where vectors are compared by angle."""
-        if not self.config.by_angle:
+        """Likelihood step of unseen users among item vectors (N, D + 1), where it models them (see `Objective`)."""
+        if not self.config.likelihood_step:
             return None
         return LikelihoodStep(
             items.cpu().numpy(), [width for width, _ in self.config.halves], np.ones(1, dtype=np.float32)

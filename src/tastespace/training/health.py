@@ -11,6 +11,7 @@ from tastespace.evaluation.health import choose_rows, measure
 from tastespace.models.base import Factored, Model
 
 _QUERIES_AT_ONCE = 1024
+_MOST_USERS = 5_000  # sampled, as their histories may be folded in
 
 
 @torch.no_grad()
@@ -29,7 +30,7 @@ def check_health(model: Model, split: Split) -> Health | None:
     rows = choose_rows(per_item)
     item_health = measure(items[torch.from_numpy(rows).to(items.device)].cpu().numpy(), per_item, rows)
     per_user = np.bincount(positives.user, minlength=split.train.n_users)
-    users, histories = choose_rows(per_user), split.train.histories()
+    users, histories = choose_rows(per_user, _MOST_USERS), split.train.histories()
     batches = [model.query_embeddings(Queries.of_users(chunk, histories)) for chunk in _chunks(users)]
     vectors = [batch.cpu().numpy() for batch in batches if batch is not None]
     return Health(item_health, measure(np.concatenate(vectors), per_user, users) if vectors else None)

@@ -43,6 +43,7 @@ from tastespace.training.validation import (
 )
 
 _DAMAGED = "the checkpoint is damaged; delete it and train again"
+_CERTAIN = 2.0  # standard errors over users
 _CHECKPOINT_EVERY = 10.0  # seconds
 _STALLED_AFTER = 3  # validations without improvement before the learning rate is halved
 _SMOOTHED_OVER = 5  # validations averaged where new users are validated: they are few, so a single value is noise
@@ -86,6 +87,8 @@ class TrainingRun:
     _best: dict[str, Tensor] = field(default_factory=dict)
     _recent: list[NDArray[np.float64]] = field(default_factory=list)  # metric of each user, of the last validations
     _reference: NDArray[np.float64] | None = None  # metric of each user at `improved_epoch`
+    _initial: NDArray[np.float64] | None = None  # metric of each user by initial vectors
+    _below_initial: bool = False  # whether the last validation was worse than that, beyond noise
     _snapshot: Checkpoint | None = None
     _last_saved: float = field(default_factory=time.monotonic)
 
@@ -149,6 +152,9 @@ class TrainingRun:
         recent = [*self._recent, per_user][-self._window :]
         self._recent = recent if epoch else []
         smoothed = np.mean(recent, axis=0)
+        if epoch == 0:
+            self._initial = per_user
+        self._below_initial = self._initial is not None and is_better(self._initial, smoothed, _CERTAIN)
         all_zero = smoothed.mean() == 0 and self.best_value <= 0  # then the last epoch is as good as any
         if smoothed.mean() > self.best_value or all_zero:
             self.best_value, self.best_epoch = float(smoothed.mean()), epoch
@@ -158,9 +164,15 @@ class TrainingRun:
         return float(per_user.mean())
 
     def _is_flat(self) -> bool:
-        """Whether the metric has not improved beyond its noise for as many epochs as `patience` allows."""
+        """Whether the metric has not improved beyond its noise for as many epochs as `patience` allows.
+
+        Half as many are allowed for training that has only made initial vectors worse.
+        """
         validated = self._validated()
-        return bool(validated) and validated[-1].epoch - self.improved_epoch >= self.options.patience
+        if not validated:
+            return False
+        only_worse = self.best_epoch == 0 and self._below_initial and 2 * validated[-1].epoch >= self.options.patience
+        return only_worse or validated[-1].epoch - self.improved_epoch >= self.options.patience
 
     @cached_property
     def _wrapped(self) -> Callable[[Scorer], Scorer]:
@@ -233,7 +245,7 @@ class TrainingRun:
             **{f"optimizer.{key}": value for key, value in _cloned(optimizer.tensors()).items()},
             **({f"best.{key}": value for key, value in self._best.items()} if stage == "search" else {}),
             **{f"recent.{place}": torch.from_numpy(values) for place, values in enumerate(self._recent)},
-            **({} if self._reference is None else {"reference": torch.from_numpy(self._reference)}),
+            **{key: torch.from_numpy(values) for key, values in self._per_user().items() if values is not None},
         }
         state = {
             "stage": stage,
@@ -242,12 +254,17 @@ class TrainingRun:
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
             "improved_epoch": self.improved_epoch,
+            "below_initial": self._below_initial,
             "refitted": self.refitted,
             "baselines": None if self.baselines is None else self.baselines.to_json(),
         }
         self._snapshot = Checkpoint(tensors, state)
         if time.monotonic() - self._last_saved > _CHECKPOINT_EVERY:
             self._save_checkpoint()
+
+    def _per_user(self) -> dict[str, NDArray[np.float64] | None]:
+        """Metrics of each user that a resumed run needs, by the names of their tensors."""
+        return {"reference": self._reference, "initial": self._initial}
 
     def _save_checkpoint(self) -> None:
         if self.checkpoint is not None and self._snapshot is not None:
@@ -280,6 +297,7 @@ class TrainingRun:
             self.best_value = float(checkpoint.state["best_value"])
             self.improved_epoch = int(checkpoint.state["improved_epoch"])
             self.refitted = int(checkpoint.state["refitted"])
+            self._below_initial = bool(checkpoint.state["below_initial"])
             compared = checkpoint.state["baselines"]
             self.baselines = None if compared is None else BaselineComparison.from_json(compared)
             recent = _with_prefix(checkpoint.tensors, "recent.")
@@ -287,8 +305,8 @@ class TrainingRun:
         except (KeyError, TypeError, ValueError) as error:
             raise TrainingError(_DAMAGED) from error
         self._best = _with_prefix(checkpoint.tensors, "best.")
-        reference = checkpoint.tensors.get("reference")
-        self._reference = None if reference is None else reference.numpy()
+        saved = {key: checkpoint.tensors[key].numpy() for key in self._per_user() if key in checkpoint.tensors}
+        self._reference, self._initial = saved.get("reference"), saved.get("initial")
         self._restored = checkpoint
 
 

@@ -13,6 +13,7 @@ read.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from tastespace.data.features import Features
 from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, TrainingError
 from tastespace.evaluation import Evaluator, parse_metric
-from tastespace.models.base import Model, Options, Shapes
+from tastespace.models.base import Model, Options, Range, Shapes
 from tastespace.training.build import build_model, highest_rate
 from tastespace.training.forecast import forecast_run
 from tastespace.training.loop import train_epoch
@@ -38,6 +39,7 @@ from tastespace.training.validation import can_validate, is_better, sample_users
 _METRIC = "ndcg@10"
 _MOST_USERS = 2_000
 _NOISE, _CERTAIN = 0.5, 2.0  # standard errors over users
+_ROUNDS = 2  # of a search among initial vectors
 _EPOCHS = 6  # of a candidate that learns by gradient
 _SPARSE_BELOW = 10.0  # positives a user; there initial vectors from an SVD are compared, which training hardly improves
 
@@ -75,56 +77,75 @@ def choose_settings(
     searched = [option for option in automatic if len(ranges[option].values) > 1]  # the others follow a rule alone
     relevant_with, values = getattr(cls.Config, "RELEVANT_WITH", {}), to_mapping(settled)
     searched = [option for option in searched if is_relevant(relevant_with, option, values)]
+    if not split.validates_on_newest():  # newer rows tell no more of any row than older ones
+        searched = [option for option in searched if option != "recency"]
     if not searched or not options.search:
         return settled, None
     inner = split.for_validation()
     if not can_validate(inner):
         return settled, None
     started = time.perf_counter()
-    evaluate = _Candidates(name, options, inner, shapes, features)
-    known: dict[Any, NDArray[np.float64]] = {}  # metric of each user, by what was fitted
-
-    def measure(candidate: Any, tick: Ticker, alike: Sequence[Any] = ()) -> NDArray[np.float64]:
-        """Metric of each user; that of candidates `alike`, which are trained alike, is measured along with it."""
-        fitted = evaluate.stand_in(candidate)
-        if fitted not in known:
-            name, configs = fitted[0], list(dict.fromkeys(evaluate.stand_in(one)[1] for one in (candidate, *alike)))
-            try:
-                found = evaluate(name, configs)
-            except (MemoryLimitError, TrainingError):
-                found = [np.full(evaluate.n_users, -1.0)] * len(configs)  # below any metric
-            known.update(((name, config), values) for config, values in zip(configs, found, strict=True))
-            tick(len(known), f"{_METRIC} {max(values.mean() for values in known.values()):.4f}")
-        return known[fitted]
-
-    chosen = settled
-    total = sum(len(ranges[option].values) for option in searched)
+    search = {option: ranges[option] for option in searched}
+    candidates = _Candidates(name, settled, options, inner, shapes, features)
+    total = len(candidates.epochs) * sum(len(values.values) for values in search.values())
     with torch.random.fork_rng(devices=[]), track(f"choosing options of {name}", total=total) as tick:
-        for option in searched:
-            candidates = [replace(chosen, **{option: value}) for value in ranges[option].values]
-            start = candidates[ranges[option].values.index(ranges[option].start)]
-            if ranges[option].trained:
-                chosen = _climb(candidates, start, lambda candidate: measure(candidate, tick))
-            else:
-                measured = [measure(candidate, tick, candidates) for candidate in candidates]
-                best = max(measured, key=np.mean)
-                certain = is_better(best, measure(start, tick), _CERTAIN)
-                chosen = _nearest_as_good(candidates, start, measured) if certain else start
+        found: list[tuple[Any, NDArray[np.float64], float]] = []
+        for epochs in candidates.epochs:
+            found.append(_sweep(settled, search, partial(candidates.measure, epochs, tick), epochs))
+            for option in [option for option in search if not search[option].trained]:  # the next sweep begins with it
+                settled, search = replace(settled, **{option: getattr(found[0][0], option)}), {**search}
+                del search[option]
+    chosen, values, before = found[0]
+    for other in found[1:]:
+        if is_better(other[1], values, _CERTAIN):
+            chosen, values, before = other
     settings = {option: getattr(chosen, option) for option in automatic}
     seconds = time.perf_counter() - started
-    value, before = (float(known[evaluate.stand_in(config)].mean()) for config in (chosen, settled))
-    return chosen, Search(settings, value, before, evaluate.n_users, len(known), seconds)
+    return chosen, Search(
+        settings, float(values.mean()), before, candidates.n_users, candidates.n_measured, seconds
+    )
+
+
+def _sweep(settled: Any, ranges: Mapping[str, Range], measure: Callable[..., NDArray[np.float64]], epochs: int) -> tuple[Any, NDArray[np.float64], float]:
+    """Search one option after the other; return the config, its metric of each user, and that of the first config."""
+    ways = {option: values for option, values in ranges.items() if not (epochs and values.of_start)}
+    lowest = [option for option, values in ranges.items() if values.of_start and (epochs or "recency" in ranges)]
+    first = replace(settled, **{option: ranges[option].values[0] for option in lowest})
+    chosen, rounds = first, 1 if epochs else _ROUNDS
+    for number in range(rounds):
+        before = chosen
+        for option, values in ways.items():
+            if number and not values.trained:
+                continue
+            candidates = [replace(chosen, **{option: value}) for value in values.values]
+            start = candidates[values.values.index(getattr(chosen, option))]
+            if values.trained:
+                chosen = _climb(candidates, start, measure)
+            else:
+                measured = [measure(candidate, candidates) for candidate in candidates]
+                best = max(measured, key=np.mean)
+                certain = is_better(best, measure(start), _CERTAIN)
+                chosen = _nearest_as_good(candidates, start, measured) if certain else start
+        if chosen == before:
+            break
+    return chosen, measure(chosen), float(measure(first).mean())
 
 
 class _Candidates:
     """Measures configs of the model `name`: fits it, or its cheaper stand-in, to the inner training rows."""
 
-    def __init__(self, name: str, options: Options, inner: Split, shapes: Shapes, features: Features | None) -> None:
+    def __init__(
+        self, name: str, settled: Any, options: Options, inner: Split, shapes: Shapes, features: Features | None
+    ) -> None:
         self.name, self.searched = name, models.get(name)
         self.inner, self.shapes, self.features = inner, shapes, features
         self._options = options
+        self._known: dict[Any, NDArray[np.float64]] = {}
         n_positives = np.unique(inner.train.positives().user, return_counts=True)[1]
-        self._sparse = len(n_positives) > 0 and n_positives.mean() < _SPARSE_BELOW
+        sparse = len(n_positives) > 0 and n_positives.mean() < _SPARSE_BELOW
+        self.epochs: tuple[int, ...] = (0,)
+        if models.get(self.stand_in(settled, _EPOCHS)[0]).learns_by_gradient() and not sparse:
+            self.epochs = (_EPOCHS, 0) if options.init == "svd" else (_EPOCHS,)
         self._evaluator = Evaluator(sample_users(inner, _MOST_USERS), parse_metric(_METRIC)[1])
         self._wrap = scorer_wrapper(inner)
 
@@ -133,12 +154,31 @@ class _Candidates:
         """Number of users that are ranked for."""
         return len(self._evaluator.users)
 
-    def stand_in(self, config: Any) -> tuple[str, Any]:
+    def stand_in(self, config: Any, epochs: int) -> tuple[str, Any]:
         """Name and config of what is fitted in the place of a model with this config."""
-        found = self.searched.stand_in(config)
+        found = self.searched.stand_in(config, epochs)
         return (self.name, config) if found is None else (found[0], models.get(found[0]).Config(**found[1]))
 
-    def __call__(self, name: str, configs: Sequence[Any]) -> list[NDArray[np.float64]]:
+    @property
+    def n_measured(self) -> int:
+        """Number of configs that were measured."""
+        return len(self._known)
+
+    def measure(self, epochs: int, tick: Ticker, config: Any, alike: Sequence[Any] = ()) -> NDArray[np.float64]:
+        """(B,) NDCG@10 of each user after some epochs, or by initial vectors; that of configs `alike`, which are trained
+        alike, is measured along with it. A config that cannot be fitted has less than any other."""
+        name, own = self.stand_in(config, epochs)
+        if (epochs, name, own) not in self._known:
+            configs = list(dict.fromkeys(self.stand_in(one, epochs)[1] for one in (config, *alike)))
+            try:
+                found = self._fit(name, configs, epochs)
+            except (MemoryLimitError, TrainingError):
+                found = [np.full(self.n_users, -1.0)] * len(configs)
+            self._known.update(((epochs, name, one), values) for one, values in zip(configs, found, strict=True))
+            tick(len(self._known), f"{_METRIC} {max(values.mean() for values in self._known.values()):.4f}")
+        return self._known[epochs, name, own]
+
+    def _fit(self, name: str, configs: Sequence[Any], epochs: int) -> list[NDArray[np.float64]]:
         """(B,) NDCG@10 of each validation user, for each of `configs`, which are trained alike."""
         cls, rows, config = models.get(name), self.inner.train, configs[0]
         options = replace(cls.OPTIONS, seed=self._options.seed, device=self._options.device)
@@ -146,17 +186,17 @@ class _Candidates:
         with threads_for(self._options.threads, forecast):
             model = build_model(name, config, self.shapes, options, rows, self.features)
             start = self._rank(model, configs)
-            if cls.learns_by_gradient() and not (self._sparse and options.init == "svd"):
-                optimizer = Adam(model.parameters(), options.weight_decay)
-                for epoch in range(1, _EPOCHS + 1):
-                    train_epoch(name, model, optimizer, rows, highest_rate(options), options, epoch)
-                    if epoch == _EPOCHS - 1:
-                        before = self._rank(model, configs)
-                last = self._rank(model, configs)
-                trained = [(one + other) / 2 for one, other in zip(before, last, strict=True)]  # one alone is noise
-                # training would keep the better one, too
-                return [max(values, key=np.mean) for values in zip(start, trained, strict=True)]
-        return start
+            if epochs == 0:
+                return start
+            optimizer = Adam(model.parameters(), options.weight_decay)
+            for epoch in range(1, epochs + 1):
+                train_epoch(name, model, optimizer, rows, highest_rate(options), options, epoch)
+                if epoch == epochs - 1:
+                    before = self._rank(model, configs)
+            last = self._rank(model, configs)
+            trained = [(one + other) / 2 for one, other in zip(before, last, strict=True)]  # one alone is noise
+            # training would keep the better one, too
+            return [max(values, key=np.mean) for values in zip(start, trained, strict=True)]
 
     @torch.no_grad()
     def _rank(self, model: Model, configs: Sequence[Any]) -> list[NDArray[np.float64]]:

@@ -50,6 +50,10 @@ class Batches:
         log_counts = torch.from_numpy(self._popularity).float().log1p()
         return log_counts - log_counts.mean()
 
+    def item_lengths(self) -> Tensor:
+        """(N,) lengths of item vectors (see `Objective.item_lengths`)."""
+        return self.config.item_lengths(torch.from_numpy(self._popularity))
+
     def users(self, rng: np.random.Generator, batch_size: int) -> Iterator[NDArray[np.int64]]:
         """Users with positives in random order, about `batch_size` positives a step; small logs in 8 steps."""
         order = rng.permutation(np.flatnonzero(self.n_positives))

@@ -98,10 +98,10 @@ def fit_fold_in(items: NDArray[np.float32], users: NDArray[np.float32], history:
     """
     means = FoldIn(items)(Queries.of_histories(history))  # (U, D)
     active = history.positives().lengths > 0
-    X, Y = means[active].astype(np.float64), users[active].astype(np.float64)
+    X, Y = means[active], users[active]
     if len(X) == 0:
         return items
-    gram = X.T @ X / len(X)
-    penalty = _RIDGE * max(float(np.mean(X**2)), 1e-12)
-    W = np.linalg.solve(gram + penalty * np.eye(X.shape[1]), X.T @ Y / len(X))  # (D, D)
+    gram, target = (X.T @ X).astype(np.float64) / len(X), (X.T @ Y).astype(np.float64) / len(X)
+    penalty = _RIDGE * max(float(np.trace(gram)) / len(gram), 1e-12)  # in single precision rounding is far below it
+    W = np.linalg.solve(gram + penalty * np.eye(len(gram)), target)  # (D, D)
     return (items @ W).astype(np.float32)

@@ -45,7 +45,8 @@ def init_from_features(model: Model, name: str, features: Features) -> None:
 def init_from_svd(model: Model, name: str, rows: Interactions) -> None:
     """Set each table to a truncated SVD of the rows, at the scale of its initial vectors.
 
-    Positives are degree-normalised as in `spectral`; both halves of a vector get strong and weak directions.
+    Positives are degree-normalised as in `spectral`. Each part of a row gets the strongest directions; both halves of a
+    part get strong and weak ones.
     Raises `OptionError` for a model without tables.
     """
     _require_tables(model, name, "svd")
@@ -53,18 +54,19 @@ def init_from_svd(model: Model, name: str, rows: Interactions) -> None:
     user_tables, item_tables = (
         [model.get_parameter(parameter) for parameter in names] for names in (model.user_tables, model.item_tables)
     )
-    width = min(max(table.shape[1] for table in user_tables + item_tables), max(1, min(liked.shape) // 4))
+    widest = max(model.table_parts or (table.shape[1] for table in user_tables + item_tables))
+    width = min(widest, max(1, min(liked.shape) // 4))
     directions = item_directions(rows, width, _SMOOTHING, _POWER_ITERATIONS)
     normalised = normalise_degrees(liked, _SMOOTHING)
     users = normalised @ directions  # (U, d) left singular vectors times singular values
     items = directions * np.linalg.norm(users, axis=0)  # (N, d) right ones likewise
     for tables, content in ((user_tables, users), (item_tables, items)):
-        for table in tables:
-            halves = np.concatenate([content[:, 0::2], content[:, 1::2]], axis=1)[:, : table.shape[1]]
-            vectors = torch.from_numpy(np.ascontiguousarray(halves)).to(table)
-            scale = table.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
-            vectors *= scale * (table.shape[1] / vectors.square().sum(dim=1, keepdim=True).clamp(min=1e-20)) ** 0.5
-            table[:, : vectors.shape[1]] = vectors + _NOISE * table[:, : vectors.shape[1]]
+        for part in (part for table in tables for part in table.split(model.table_parts or table.shape[1], dim=1)):
+            halves = np.concatenate([content[:, 0::2], content[:, 1::2]], axis=1)[:, : part.shape[1]]
+            vectors = torch.from_numpy(np.ascontiguousarray(halves)).to(part)
+            scale = part.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
+            vectors *= scale * (part.shape[1] / vectors.square().sum(dim=1, keepdim=True).clamp(min=1e-20)) ** 0.5
+            part[:, : vectors.shape[1]] = vectors + _NOISE * part[:, : vectors.shape[1]]
 
 
 def _require_tables(model: Model, name: str, init: str) -> None:

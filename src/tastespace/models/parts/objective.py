@@ -26,6 +26,7 @@ from tastespace.models.parts.recency import recency_option
 _EXCLUDED = -30.0  # added to the score of an item that cannot be an answer
 _WHERE_HIDDEN = 0.5  # temperature of any interaction relative to that of positives, where low-rated items are hidden
 _MOST_PRODUCTS = 5e9  # users x items x dim of an epoch over the whole catalogue, about a second on one core
+_TRAINED_DIM, _TRAINED_NEGATIVES = 128, 1024  # at most, of a stand-in
 _MOST_NUMBERS = 2.5e8  # in both tables
 
 
@@ -77,10 +78,18 @@ class Objective:
         0.01, "L2 regularisation λ of the vectors of a step (bpr, bce, gbce)", usual=(0, 0.1), at_least=0
     )
 
+    degree_exponent: AutoFloat = option(
+        "auto",
+        "exponent of an item's positives that scales its vector (softmax); 0: all item vectors have one length",
+        usual=(0, 0.5),
+        at_least=0,
+        at_most=1,
+    )
     recency: AutoFloat = recency_option()
 
     RELEVANT_WITH: ClassVar[RelevantWith] = {
         "temperature": ("loss", ("auto", "softmax", "sampled-softmax")),
+        "degree_exponent": ("loss", ("auto", "softmax", "sampled-softmax")),
         "interaction_temperature": ("loss", ("auto", "softmax", "sampled-softmax")),
         "interaction_weight": ("loss", ("auto", "softmax")),
         "neutral_weight": ("loss", ("auto", "softmax")),
@@ -106,10 +115,16 @@ class Objective:
         hidden = split.hidden == "seen" and bool((split.train.weight <= 0).any())
         return replace(self, low_rated="hidden" if hidden else "ranked")
 
-    def cheaper(self) -> dict[str, Any]:
-        """Options of a factorisation that ranks configs like this one does, in a fraction of its time."""
+    def cheaper(self, epochs: int) -> dict[str, Any]:
+        """Options of a factorisation that ranks configs like this one does, in a fraction of its time.
+
+        Trained for some `epochs` it has fewer dimensions and negatives; as it is initialised (0) it has all.
+        """
         options = {name: getattr(self, name) for name in names(Objective)}
-        return {**options, "dim": min(self.dim, 128), "shared_negatives": min(self.shared_negatives, 1024)}
+        if epochs:
+            options["dim"] = min(self.dim, _TRAINED_DIM)
+            options["shared_negatives"] = min(self.shared_negatives, _TRAINED_NEGATIVES)
+        return options
 
     @property
     def unliked_offset(self) -> float:
@@ -128,13 +143,37 @@ class Objective:
         interaction_temperature = self.interaction_temperature or lower * self.temperature
         return ((first, interaction_temperature**-0.5), (self.dim - first, self.temperature**-0.5))
 
-    def scaled(self, vectors: Tensor) -> Tensor:
-        """(..., D) vectors as they enter the inner product: under softmax each half at its fixed length."""
+    @property
+    def blocks(self) -> tuple[tuple[int, float], ...]:
+        """(width, length) of the parts of a user's vector that are scaled: `halves` under softmax, else none."""
+        return self.halves if self.by_angle else ()
+
+    def scaled(self, vectors: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(..., D) vectors as they enter the inner product: under softmax each half at its fixed length.
+
+        Those of items are multiplied by their `lengths` (...,), see `item_lengths`.
+        """
         if not self.by_angle:
             return vectors
         halves = vectors.split([width for width, _ in self.halves], dim=-1)
-        lengths = [length for _, length in self.halves]
-        return torch.cat([F.normalize(h, dim=-1) * length for h, length in zip(halves, lengths, strict=True)], dim=-1)
+        at = [length for _, length in self.halves]
+        scaled = [F.normalize(half, dim=-1) * length for half, length in zip(halves, at, strict=True)]
+        return torch.cat(scaled, dim=-1) if lengths is None else torch.cat(scaled, dim=-1) * lengths[..., None]
+
+    @property
+    def likelihood_step(self) -> bool:
+        """Whether a folded-in history takes a step up the likelihood, which vectors compared by angle alone model."""
+        return self.by_angle and self.degree_exponent == 0
+
+    def item_lengths(self, positives: Tensor) -> Tensor:
+        """(N,) lengths of item vectors by their number of positives (N,), 1 in the mean over positives.
+
+        Where tastes are many and narrow, an item is popular among those who share its taste and nowhere else: there
+        popularity multiplies the score, where a bias would add it for everybody.
+        """
+        counts = positives.double()
+        powers = (1 + counts) ** self.degree_exponent if self.by_angle else torch.ones_like(counts)
+        return (powers * counts.sum() / (powers * counts).sum().clamp(min=1)).float() if counts.sum() else powers.float()
 
 
 @dataclass(frozen=True)
@@ -174,6 +213,7 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
         "recency": RECENCY,
         "temperature": Range((0.15, 0.2, 0.3, 0.45, 0.65, 0.9, 1.3, 2.0), 0.3 if n_items >= 5000 else 0.45),
         "dim": Range((*(smaller for smaller in (32, 64, 128) if smaller < dim), dim), dim),
+        "degree_exponent": Range((0.0, 0.25, 0.5), 0.25, of_start=True),
         "loss": Range.only(loss),
     }
 
@@ -195,6 +235,7 @@ def loss(
     users: Tensor,
     items: Tensor,
     item_bias: Tensor,
+    item_lengths: Tensor,
     user_bias: Tensor | None = None,
     *,
     gain: Tensor | None = None,
@@ -202,13 +243,13 @@ def loss(
 ) -> Tensor:
     """() the configured loss of a batch, per positive; 0 for a batch of none.
 
-    `users` (B, D) are the raw vectors of the batch's users, `items` (N, D) and `item_bias` (N,) of the catalogue;
-    `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss. `gain` (D,) multiplies the scaled user
+    `users` (B, D) are the raw vectors of the batch's users, `items` (N, D), `item_bias` (N,) and
+    `item_lengths` (N,) are those of the catalogue; `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss. `gain` (D,) multiplies the scaled user
     vectors: a learnt temperature. `n_items` is the catalogue's size where `items` holds only those of the batch.
     """
     users = config.scaled(users) if gain is None else config.scaled(users) * gain
     if config.loss == "softmax":
-        items = config.scaled(items)
+        items = config.scaled(items, item_lengths)
         first = config.halves[0][0]
         return softmax_loss(
             config,
@@ -218,8 +259,8 @@ def loss(
         )
     if len(batch.rows) == 0:
         return users.sum() * 0.0
-    positive_users, positive_items = users[batch.rows], config.scaled(items[batch.items])  # (P, D)
-    drawn = config.scaled(items[batch.negatives])  # (P, n, D) or (M, D)
+    positive_users, positive_items = users[batch.rows], config.scaled(items[batch.items], item_lengths[batch.items])
+    drawn = config.scaled(items[batch.negatives], item_lengths[batch.negatives])  # (P, n, D) or (M, D)
     positive = (positive_users * positive_items).sum(dim=1) + item_bias[batch.items]  # (P,)
     bias = item_bias[batch.negatives]
     if config.loss == "sampled-softmax":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tastespace.config import option
 from tastespace.data.histories import Histories
 
-RECENCIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+RECENCIES = (0.2, 0.35, 0.5, 0.7, 0.9, 1.0)
 """Values that are tried on validation rows."""
 _LEAST = 1e-6  # weight of a row relative to the newest one; no positive of a long history vanishes
 

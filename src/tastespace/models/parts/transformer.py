@@ -163,14 +163,15 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
         "temperature": shared["temperature"].times(_HOTTER),
         "interaction_temperature": Range.only(0.15) if large else Range((0.15, 0.2, 0.3, 0.45), 0.45),
         "dim": Range.only(128 if large else 64),
+        "degree_exponent": Range.only(0.0),
         "transformer_weight": Range.only(1.0 if many_users else 0.1),
         "loss": shared["loss"],
     }
 
 
-def stand_in(config: Sequence) -> tuple[str, Mapping[str, Any]]:
+def stand_in(config: Sequence, epochs: int) -> tuple[str, Mapping[str, Any]]:
     """Return a plain factorisation, whose histories are weighted in the same way, at its own temperature."""
-    return "mf", {**config.cheaper(), "temperature": config.temperature / _HOTTER}
+    return "mf", {**config.cheaper(epochs), "temperature": config.temperature / _HOTTER}
 
 
 def step_bytes(config: Sequence, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -200,10 +201,13 @@ class Tokens(nn.Module):
             "feedback_seen", torch.ones(3, dtype=torch.bool)
         )  # kinds of feedback that occur in training
         self.feedback_seen: Tensor
+        self.register_buffer("item_length", torch.ones(n_items))  # (N,) of the scored vector
+        self.item_length: Tensor
 
     @torch.no_grad()
-    def prepare(self, train: Interactions, log_popularity: Tensor) -> None:
-        """Initialise item vectors from a truncated SVD, their biases from popularity."""
+    def prepare(self, train: Interactions, log_popularity: Tensor, item_lengths: Tensor) -> None:
+        """Initialise item vectors from a truncated SVD, their biases from popularity, and set their lengths."""
+        self.item_length = item_lengths
         matrix = train.weighted(np.ones(len(train), dtype=np.float32)).matrix()
         vectors = torch.from_numpy(leading_item_vectors(matrix, self.config.dim).astype(np.float32))  # (N, d <= D)
         vectors = torch.cat([vectors[:, 0::2], vectors[:, 1::2]], dim=1)  # each half gets strong and weak directions
@@ -243,7 +247,7 @@ class Tokens(nn.Module):
 
     def item_vectors(self) -> Tensor:
         """(N, D + 1) item vectors as scored, and their bias."""
-        return torch.cat([self.config.scaled(self.item), self.bias[:, None]], dim=1)
+        return torch.cat([self.config.scaled(self.item, self.item_length), self.bias[:, None]], dim=1)
 
     def query_vectors(self, queries: Queries, encode: Callable[[Histories], Tensor]) -> Tensor:
         """(B, D + 1) query vectors: `encode` (b, D) applied to the newest items, lists of similar length together.

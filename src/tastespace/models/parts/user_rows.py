@@ -1,5 +1,7 @@
 """User rows: which users of a model have a trained vector, and the fold-in that answers for all others."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -52,17 +54,16 @@ class UserRows(nn.Module):
     def fold_in(
         self,
         bias_query: NDArray[np.float32],
-        blocks: tuple[tuple[int, float], ...],
+        blocks: Sequence[tuple[int, float]],
         items: Tensor | None,
         recency: float,
     ) -> FoldIn:
-        """Return the fold-in: the mean of the positives' vectors, plain without `items`.
+        """Return the fold-in: the mean of the positives' vectors, scaled to the lengths of the `blocks`, if any.
 
-        With `items` (N, D + n_bias), the ranked item vectors, it is scaled to the lengths of the `blocks` and followed
-        by a step up the likelihood.
+        With `items` (N, D + n_bias), the ranked item vectors, a step up the likelihood follows.
         """
         vectors = self.fold.cpu().numpy()
         if items is None:
-            return FoldIn(vectors, bias_query=bias_query, unseen_bias_query=bias_query, recency=recency)
+            return FoldIn(vectors, blocks, bias_query, bias_query, recency=recency)
         ranked = items.detach().cpu().numpy()
         return FoldIn.with_likelihood_step(vectors, blocks, bias_query, ranked, recency=recency)
