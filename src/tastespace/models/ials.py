@@ -116,12 +116,16 @@ class IALS(Factored):
         )
 
     @torch.no_grad()
-    def solve(self, lists: Histories, fixed: Tensor) -> Tensor:
+    def solve(self, lists: Histories, fixed: Tensor, by_recency: Histories | None = None) -> Tensor:
         """(B, D) the vectors whose products with the `fixed` ones (M, D) of the other side fit the lists best.
 
         The minimiser of the sum over a list of w (1 - p q)^2, or of w (p q)^2 where it is disliked, plus
         `unobserved_weight` (p q)^2 over all others, plus `l2` (total weight)^`l2_exponent` |p|^2.
+
+        Where `by_recency`, the lists with weights multiplied by a factor f, are given, the first term becomes
+        w min(f, 1) (max(f, 1) - p q)^2: newer rows pull further, and older ones are fitted less closely.
         """
+        by_recency = lists if by_recency is None else by_recency
         c = self.config
         common = c.unobserved_weight * (fixed.T @ fixed)  # (D, D)
         likes = np.bincount(lists.rows, np.maximum(lists.weights, 0), minlength=len(lists))
@@ -130,8 +134,8 @@ class IALS(Factored):
         squares, basis = torch.linalg.eigh(common)
         solved = fixed.new_zeros(len(lists), c.dim)
         for rows in _chunks(lists.lengths, c.dim):
-            chunk = lists.take(rows)
-            indices, weight, target = (table.to(fixed.device) for table in _padded(chunk, c.disliked_weight))
+            padded = _padded(lists.take(rows), by_recency.take(rows), c.disliked_weight)
+            indices, weight, target = (table.to(fixed.device) for table in padded)
             gathered, penalties = fixed[indices], torch.from_numpy(penalty[rows]).to(fixed)  # (b, T, D), (b,)
             if 2 * gathered.shape[1] <= c.dim:
                 vectors = _solve_by_cells(squares, basis, gathered, weight, target, penalties)
@@ -152,15 +156,16 @@ class IALS(Factored):
     @torch.no_grad()
     def contributions(self, query: Queries, item: int) -> Contributions:
         """Terms of each item of the history: the solution is linear in their targets."""
-        history = weighted_by_recency(query.history, self.recency)
+        history = query.history
         added = np.zeros(len(history.items))
         used = self._used_rows(history)
+        by_recency = self._used_rows(weighted_by_recency(history, self.recency))
         liked = used.positives()
         baseline = float(popularity_weight(query)[0]) * float(self.popular[item])
         if len(liked.items) == 0:
             return Contributions(added, baseline=baseline)
         c, items = self.config, self.items
-        indices, weight, target = (table[0] for table in _padded(used, c.disliked_weight))
+        indices, weight, target = (table[0] for table in _padded(used, by_recency, c.disliked_weight))
         gathered = items[indices]  # (T, D)
         matrix = c.unobserved_weight * (items.T @ items) + gathered.T @ (gathered * weight[:, None])
         penalty = c.l2 * (float(liked.weights.sum()) + c.unobserved_weight * len(items)) ** c.l2_exponent
@@ -181,8 +186,8 @@ class IALS(Factored):
 
     def encode_queries(self, queries: Queries) -> Tensor:
         """(B, D + 1) the exact solution for each history, and the weight of popularity."""
-        history = weighted_by_recency(queries.history, self.recency)
-        vectors = self.solve(self._used_rows(history), self.items)
+        by_recency = self._used_rows(weighted_by_recency(queries.history, self.recency))
+        vectors = self.solve(self._used_rows(queries.history), self.items, by_recency)
         weight = torch.from_numpy(popularity_weight(queries)).to(vectors.device)
         return torch.cat([vectors, weight[:, None]], dim=1)
 
@@ -234,15 +239,19 @@ def _chunks(lengths: NDArray[np.int64], dim: int) -> Iterator[NDArray[np.int64]]
         start = end
 
 
-def _padded(lists: Histories, disliked: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(b, T) indices, weights and weighted targets; cells beyond a list's end have weight 0."""
+def _padded(lists: Histories, by_recency: Histories, disliked: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(b, T) indices, weights and weighted targets; cells beyond a list's end have weight 0.
+
+    `by_recency` are the lists with weights multiplied by the factors of recency.
+    """
     width = max(1, int(lists.lengths.max(initial=0)))
     where = (lists.rows, np.arange(len(lists.items)) - np.repeat(lists.offsets[:-1], lists.lengths))
     indices = np.zeros((len(lists), width), dtype=np.int64)
     weight, target = np.zeros((2, len(lists), width), dtype=np.float32)
     indices[where] = lists.items
-    weight[where] = np.where(lists.weights > 0, lists.weights, -disliked * lists.weights)
-    target[where] = np.maximum(lists.weights, 0)
+    least = np.minimum(np.abs(lists.weights), np.abs(by_recency.weights))
+    weight[where] = np.where(lists.weights > 0, least, disliked * least)
+    target[where] = np.maximum(by_recency.weights, 0)
     return torch.from_numpy(indices), torch.from_numpy(weight), torch.from_numpy(target)
 
 
