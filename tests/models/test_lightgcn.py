@@ -85,7 +85,8 @@ def test_evaluation_before_training_uses_the_propagated_start() -> None:
     model = made()
     model.train()
     model.eval()
-    torch.testing.assert_close(model.item_vectors, model.config.scaled(model.propagate()[1]).detach())
+    scaled = model.config.scaled(model.propagate()[1], model.item_length).detach()
+    torch.testing.assert_close(model.item_vectors, scaled)
 
 
 def test_layers_below_zero_are_refused() -> None:

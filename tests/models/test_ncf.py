@@ -37,6 +37,7 @@ def test_the_score_is_that_of_the_joined_pair(loss: str) -> None:
     model = made(loss=loss, temperature=1.2, interaction_temperature=0.45)
     with torch.no_grad():
         model.item_bias.normal_()
+        model.mlp_gate.fill_(0.7)
         actual = model.score(everyone())
         first = torch.cat([model.from_user.weight, model.from_item.weight], dim=1)  # (64, 8)
         for user in range(5):
@@ -53,10 +54,11 @@ def test_the_score_is_that_of_the_joined_pair(loss: str) -> None:
                     halves = (slice(0, 2), 0.45), (slice(2, 4), 1.2)
                     weights = [F.normalize(model.product[half], dim=0) * 2**0.5 for half, _ in halves]
                     expected = sum(
-                        (weight * F.normalize(ours[half], dim=0) * F.normalize(theirs[half], dim=0)).sum() / temperature
+                        (weight * F.normalize(ours[half], dim=0) * F.normalize(theirs[half], dim=0)).sum()
+                        * (model.item_length[item] / temperature)
                         for weight, (half, temperature) in zip(weights, halves, strict=True)
                     )
-                    expected = expected + 0.3 / 1.2 * F.cosine_similarity(hidden, output, dim=0)
+                    expected = expected + 0.7 * 0.3 / 1.2 * F.cosine_similarity(hidden, output, dim=0)
                 torch.testing.assert_close(actual[user, item], expected + model.item_bias[item], rtol=1e-4, atol=1e-5)
 
 

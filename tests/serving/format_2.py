@@ -16,6 +16,7 @@ SETTINGS = {  # as then
     "interaction_temperature": 0.45,
     "shared_negatives": 1024,
     "low_rated": "hidden",
+    "degree_exponent": 0.0,
 }
 NAMES = {"format-2": "mf", "format-2-features": "two_tower"}
 

@@ -109,8 +109,16 @@ def test_any_one_option_may_be_left_at_auto(shop: Dataset, name: str) -> None:
     for left in ranges:
         by_hand = {option: ranges[option].start for option in ranges if option != left}
         fit = ts.train(name, split(shop), baselines=False, **quick(name), **by_hand)
-        assert (fit.search is None) == (len(ranges[left].values) == 1)
+        assert (fit.search is None) == (len(ranges[left].values) == 1 or left == "recency")
         assert {option: getattr(fit.model.config, option) for option in by_hand} == by_hand
+
+
+@pytest.mark.parametrize(("protocol", "searched"), [("leave-last-out", True), ("article", False)])
+def test_recency_is_searched_where_the_newest_rows_are_tested(shop: Dataset, protocol: str, searched: bool) -> None:
+    others = {option: values.start for option, values in models.get("mf").ranges(Shapes(200, 150)).items()}
+    del others["recency"]
+    fit = ts.train("mf", split(shop, protocol), baselines=False, epochs=1, **others)
+    assert (fit.search is not None) == searched
 
 
 def test_a_search_finds_the_planted_number_of_tastes_where_the_rule_does_not() -> None:

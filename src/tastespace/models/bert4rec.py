@@ -140,7 +140,9 @@ class BERT4Rec(Factored):
     def loss(self, batch: MaskedBatch) -> Tensor:
         """() the configured loss, per masked positive."""
         answers = self._predict(batch.visible, batch.positions).flatten(0, 1)[batch.queries]  # (A, D)
-        return objective.loss(self.config, batch.answers, answers, self.tokens.item, self.tokens.bias, self.tokens.item_length)
+        return objective.loss(
+            self.config, batch.answers, answers, self.tokens.item, self.tokens.bias, self.tokens.item_length
+        )
 
     def _predict(self, visible: Table, positions: Tensor) -> Tensor:
         """(B, Q, D) vectors of the masks at `positions` (B, Q)."""

@@ -150,7 +150,7 @@ class LightGCN(Factored):
     def fold_in(self) -> FoldIn:
         """Mean of the positives' fold-in vectors; under softmax at the length of a user's vector, with a step."""
         items = self.encode_items() if self.config.likelihood_step else None
-        return self.user_rows.fold_in(np.ones(1, dtype=np.float32), self.config.blocks, items, self.recency)
+        return self.user_rows.fold_in(np.ones(1, dtype=np.float32), self.config.scaled_blocks, items, self.recency)
 
 
 class _Graph:

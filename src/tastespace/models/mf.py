@@ -109,13 +109,15 @@ class MF(Factored):
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
-        self.user_rows.fit(self.config.scaled(self.item, self.item_length), self.config.scaled(self.user), self._batches.lists)
+        self.user_rows.fit(
+            self.config.scaled(self.item, self.item_length), self.config.scaled(self.user), self._batches.lists
+        )
 
     def fold_in(self) -> FoldIn:
         """Mean of the positives' fold-in vectors; under softmax at the length of a user's vector, with a step."""
         bias_query = np.array([1.0, 0.0] if self.config.loss == "bce" else [1.0], dtype=np.float32)
         items = self.encode_items() if self.config.likelihood_step else None
-        return self.user_rows.fold_in(bias_query, self.config.blocks, items, self.recency)
+        return self.user_rows.fold_in(bias_query, self.config.scaled_blocks, items, self.recency)
 
 
 MODEL = MF

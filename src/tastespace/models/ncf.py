@@ -9,7 +9,7 @@ user term and an item term, so each is computed once, and only the later layers 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tastespace.config import AutoInt, RelevantWith, option
+from tastespace.config import AutoInt, RelevantWith, names, option
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.models.base import Model, Options, Range, Shapes
@@ -33,6 +33,7 @@ from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.parts.user_rows import UserRows
 
 _LAYERS = (64, 32, 16)  # of the MLP path, as in the paper
+_CLOSED = 0.01  # share of the MLP path in the first step under softmax, so that initial vectors count as in `mf`
 _PAIR_BYTES = (
     8 * 2**20
 )  # of the widest layer of the pairs scored at a time; with more it no longer fits the cache (1.7 times slower)
@@ -61,6 +62,11 @@ class NCFConfig(Objective):
         "dropout": ("paths", ("both", "mlp")),
     }
 
+    @property
+    def gmf(self) -> Objective:
+        """The objective of the GMF path by itself: of half the dimension; the MLP path has the rest."""
+        return Objective(**{**{name: getattr(self, name) for name in names(Objective)}, "dim": int(self.dim) // 2})
+
 
 class NCF(Model):
     """GMF and MLP paths with separate vectors, joined in one output layer."""
@@ -81,7 +87,7 @@ class NCF(Model):
         super().__init__(config, shapes)
         config = self.config
         self.sigmoid = config.loss in ("bce", "gbce")
-        self.gmf_width = config.dim // 2  # the GMF path's width; the MLP path has the rest
+        self.gmf_width = int(config.gmf.dim)
         self.table_parts = (self.gmf_width, config.dim - self.gmf_width)
         self.user = nn.Parameter(torch.randn(shapes.n_users, config.dim) * 0.1)  # (U, D) GMF, then MLP
         self.item = nn.Parameter(torch.randn(shapes.n_items, config.dim) * 0.1)  # (N, D)
@@ -99,7 +105,7 @@ class NCF(Model):
         self.register_buffer("gmf_share", torch.ones(()))
         self.register_buffer("mlp_share", torch.tensor(config.mlp_weight))
         joins = config.paths == "both" and not config.pretrain and self.config.by_angle
-        self.mlp_gate = nn.Parameter(torch.zeros(()) if joins else torch.ones(()))  # under softmax it grows from none
+        self.mlp_gate = nn.Parameter(torch.tensor(_CLOSED if joins else 1.0))
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))  # current epoch, from 0
         if config.paths != "gmf":
             with torch.no_grad():
@@ -114,7 +120,7 @@ class NCF(Model):
     @classmethod
     def stand_in(cls, config: Any, epochs: int) -> tuple[str, Mapping[str, Any]]:
         """The plain factorisation, which the GMF path is as long as the network adds nothing."""
-        return "mf", replace(config, dim=config.dim // 2).cheaper(epochs)
+        return "mf", config.gmf.cheaper(epochs)
 
     @classmethod
     def memory_bytes(cls, config: NCFConfig, shapes: Shapes, n_rows: int, batch_size: int) -> int:
@@ -168,7 +174,11 @@ class NCF(Model):
             interaction_loss = self._interaction_loss(users, items) if gmf else None
             return objective.softmax_loss(self.config, batch, partial(losses.softmax, logits), interaction_loss)
         positive_users, positive_items, drawn = users[batch.rows], items[batch.items], items[batch.negatives]
-        own, drawn_lengths, bias = lengths[batch.items][:, None], lengths[batch.negatives], self.item_bias[batch.negatives]
+        own, drawn_lengths, bias = (
+            lengths[batch.items][:, None],
+            lengths[batch.negatives],
+            self.item_bias[batch.negatives],
+        )
         positive = self._pairs(positive_users, positive_items[:, None], own, gmf=gmf, mlp=mlp).squeeze(1)
         positive = positive + self.item_bias[batch.items]
         if self.config.loss == "sampled-softmax":
@@ -181,24 +191,19 @@ class NCF(Model):
 
     def _interaction_loss(self, users: Tensor, items: Tensor) -> Callable[[Targets], Tensor]:
         """Softmax cross-entropy of targets among the scores of any interaction: the GMF path's first half."""
-        first = self._gmf_config.halves[0][0]
+        first = self.config.gmf.halves[0][0]
         user_factors, item_factors = self._products(users)[:, :first], self._factors(items, self.item_length)[:, :first]
         return partial(losses.softmax_of_products, user_factors, item_factors, self.item_bias)
 
-    @property
-    def _gmf_config(self) -> Objective:
-        own = {field.name: getattr(self.config, field.name) for field in fields(Objective)}
-        return Objective(**{**own, "dim": self.gmf_width})
-
     def _factors(self, vectors: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(..., D/2) vectors of the GMF path, as they enter the product; those of items with their `lengths` (...,)."""
-        return self._gmf_config.scaled(vectors[..., : self.gmf_width], lengths)
+        return self.config.gmf.scaled(vectors[..., : self.gmf_width], lengths)
 
     def _products(self, users: Tensor) -> Tensor:
         """(..., D/2) user vectors of the GMF path times output weights, of which softmax uses the direction."""
         if not self.config.by_angle:
             return self._factors(users) * self.product
-        halves = self.product.split([width for width, _ in self._gmf_config.halves])
+        halves = self.product.split([width for width, _ in self.config.gmf.halves])
         direction = torch.cat([F.normalize(half, dim=0) * len(half) ** 0.5 for half in halves])
         return self._factors(users) * (direction * self.gmf_share)
 
@@ -274,7 +279,7 @@ class NCF(Model):
         ones = self.user.new_ones(1, self.config.dim)
         ranked = self._factors(self.item) * (self._products(ones) / self._factors(ones))  # (N, D/2)
         items = torch.cat([ranked, self.item_bias[:, None]], dim=1).cpu().numpy()
-        halves, bias_query = self._gmf_config.halves, np.ones(1, np.float32)
+        halves, bias_query = self.config.gmf.halves, np.ones(1, np.float32)
         stepped = FoldIn.with_likelihood_step(fold[:, :width], halves, bias_query, items, recency=self.recency)
         mean = FoldIn(fold[:, width:], recency=self.recency)
         return lambda queries: np.concatenate([stepped(queries)[:, :width], mean(queries)], axis=1)
@@ -282,7 +287,9 @@ class NCF(Model):
     @torch.no_grad()
     def on_train_end(self, train: Interactions) -> None:
         """Fit the fold-in to the trained users."""
-        self.user_rows.fit(self._directions(self.item, self.item_length), self._directions(self.user), self._batches.lists)
+        self.user_rows.fit(
+            self._directions(self.item, self.item_length), self._directions(self.user), self._batches.lists
+        )
 
     def _directions(self, vectors: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(..., D) vectors as they enter the score: scaled for the GMF path, of length 1 for the MLP path."""

@@ -121,7 +121,9 @@ class SASRec(Factored):
     def loss(self, batch: ShiftedBatch) -> Tensor:
         """() the configured loss, per positive."""
         states = self._hidden_states(batch.table).flatten(0, 1)[batch.positions]  # (A, D)
-        return objective.loss(self.config, batch.answers, states, self.tokens.item, self.tokens.bias, self.tokens.item_length)
+        return objective.loss(
+            self.config, batch.answers, states, self.tokens.item, self.tokens.bias, self.tokens.item_length
+        )
 
     def _hidden_states(self, table: Table) -> Tensor:
         """(B, 1 + T, D) hidden states after START and after every item, which depend on earlier items alone."""

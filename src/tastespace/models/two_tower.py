@@ -348,7 +348,9 @@ class TwoTower(Factored):
         if features is None:
             items, bias, lengths = self._items()
         else:
-            items, bias, lengths = self._items(features=Bags.of(sp.csr_matrix(features.cpu().numpy()), self.item.device))
+            items, bias, lengths = self._items(
+                features=Bags.of(sp.csr_matrix(features.cpu().numpy()), self.item.device)
+            )
         return torch.cat([self.config.scaled(items, lengths), bias[:, None]], dim=1)
 
     def encode_queries(self, queries: Queries) -> Tensor:

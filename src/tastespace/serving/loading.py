@@ -11,6 +11,7 @@ from tastespace.errors import BundleError, DataError, OptionError
 from tastespace.index import ExactIndex, Index
 from tastespace.index.build import index_class
 from tastespace.index.files import KINDS
+from tastespace.serving import format_2
 from tastespace.serving.bundle import Bundle
 from tastespace.serving.manifest import INDEX_VERSION
 
@@ -67,16 +68,20 @@ def load_model(bundle: Bundle, features: Features | None) -> "Model":
     name = bundle.manifest["model"]
     cls = models.get(name)
     try:
-        config = configs.from_mapping(cls.Config, bundle.manifest["config"])
+        written = bundle.manifest["config"]
+        config = configs.from_mapping(cls.Config, format_2.with_added_options(written, configs.names(cls.Config)))
     except OptionError as error:
         raise BundleError(f"the config of this {name} bundle is not valid: {error}") from error
     shapes = Shapes(len(bundle.users), bundle.n_known)
     if features is not None:
         shapes = replace(shapes, user_features=features.users.shape[1], item_features=features.items.shape[1])
-    weights = {key: torch.from_numpy(array) for key, array in bundle.weights.items()}
     try:
         with shapes_only():  # shapes alone, whatever they claim to be
             planned = cls(config, shapes).state_dict()
+        weights = {key: torch.from_numpy(array) for key, array in bundle.weights.items()}
+        if format_2.is_older(written):
+            added = {key: torch.ones(tensor.shape) for key, tensor in planned.items() if format_2.is_added_factor(key)}
+            weights = {**added, **weights}
         if _shapes_of(planned) != _shapes_of(weights):
             missing = ", ".join(sorted(set(planned) - set(weights)))
             why = (

@@ -1,13 +1,17 @@
 """Choose options that are "auto" on the log's own validation rows, before the training proper.
 
-One option after the other, in the order of `Model.ranges`. From the start of its range the search climbs as long as the
+One option after the other, in the order of `Model.ranges`. From the start of its range a sweep climbs as long as the
 next value is better, first upwards, then downwards. Of the values on its way it takes the first that the best one does
 not beat by more than half a standard error over users, as noise should not lead away from the rule. Of an option that
 training does not depend on, all values are tried with one fitted model, and the start is left for two standard errors
 alone. Each candidate is fitted to the inner training rows, or a cheaper one in its stead (`Model.stand_in`), and ranks
-for at most 2,000 of the validation users. A gradient model trains a few epochs, at the highest rate to be done soon; it
-counts as it ends, or as it started where that is better, and on a sparse log only as it starts. Test rows are never
-read.
+for at most 2,000 of the validation users. Test rows are never read.
+
+A gradient model that starts from an SVD has two sweeps. In one, candidates train a few epochs, at the highest rate to
+be done soon, and count as they end, or as they started where that is better. In the other they are compared as they
+start, which takes a fraction of the time: where tastes are many and narrow, training makes the best start worse, and
+the best start is under other options than the best training. The start wins by two standard errors. On a sparse log,
+which training hardly improves, there is no other sweep.
 """
 
 import time
@@ -39,9 +43,12 @@ from tastespace.training.validation import can_validate, is_better, sample_users
 _METRIC = "ndcg@10"
 _MOST_USERS = 2_000
 _NOISE, _CERTAIN = 0.5, 2.0  # standard errors over users
-_ROUNDS = 2  # of a search among initial vectors
+_SWEEPS_OF_STARTS = 2
 _EPOCHS = 6  # of a candidate that learns by gradient
 _SPARSE_BELOW = 10.0  # positives a user; there initial vectors from an SVD are compared, which training hardly improves
+
+
+_Measure = Callable[..., NDArray[np.float64]]  # of a config, and others that are trained alike
 
 
 @dataclass(frozen=True)
@@ -85,50 +92,58 @@ def choose_settings(
     if not can_validate(inner):
         return settled, None
     started = time.perf_counter()
-    search = {option: ranges[option] for option in searched}
     candidates = _Candidates(name, settled, options, inner, shapes, features)
+    search = {option: ranges[option] for option in searched}
     total = len(candidates.epochs) * sum(len(values.values) for values in search.values())
     with torch.random.fork_rng(devices=[]), track(f"choosing options of {name}", total=total) as tick:
-        found: list[tuple[Any, NDArray[np.float64], float]] = []
-        for epochs in candidates.epochs:
-            found.append(_sweep(settled, search, partial(candidates.measure, epochs, tick), epochs))
-            for option in [option for option in search if not search[option].trained]:  # the next sweep begins with it
-                settled, search = replace(settled, **{option: getattr(found[0][0], option)}), {**search}
-                del search[option]
-    chosen, values, before = found[0]
-    for other in found[1:]:
-        if is_better(other[1], values, _CERTAIN):
-            chosen, values, before = other
-    settings = {option: getattr(chosen, option) for option in automatic}
+        found = _sweep(settled, search, partial(candidates.measure, candidates.epochs[0], tick), candidates.epochs[0])
+        for epochs in candidates.epochs[1:]:
+            fixed = {option: getattr(found.config, option) for option in search if not search[option].trained}
+            left = {option: values for option, values in search.items() if option not in fixed}
+            other = _sweep(replace(settled, **fixed), left, partial(candidates.measure, epochs, tick), epochs)
+            if is_better(other.values, found.values, _CERTAIN):
+                found = other
+    settings = {option: getattr(found.config, option) for option in automatic}
+    value, start = float(found.values.mean()), float(found.start.mean())
     seconds = time.perf_counter() - started
-    return chosen, Search(
-        settings, float(values.mean()), before, candidates.n_users, candidates.n_measured, seconds
-    )
+    return found.config, Search(settings, value, start, candidates.n_users, candidates.n_measured, seconds)
 
 
-def _sweep(settled: Any, ranges: Mapping[str, Range], measure: Callable[..., NDArray[np.float64]], epochs: int) -> tuple[Any, NDArray[np.float64], float]:
-    """Search one option after the other; return the config, its metric of each user, and that of the first config."""
-    ways = {option: values for option, values in ranges.items() if not (epochs and values.of_start)}
-    lowest = [option for option, values in ranges.items() if values.of_start and (epochs or "recency" in ranges)]
-    first = replace(settled, **{option: ranges[option].values[0] for option in lowest})
-    chosen, rounds = first, 1 if epochs else _ROUNDS
-    for number in range(rounds):
+@dataclass(frozen=True)
+class _Found:
+    """What a sweep found: a config, its metric of each user (B,), and that of the config it started from."""
+
+    config: Any
+    values: NDArray[np.float64]
+    start: NDArray[np.float64]
+
+
+def _sweep(settled: Any, ranges: Mapping[str, Range], measure: _Measure, epochs: int) -> _Found:
+    """Search one option after the other; among initial vectors that are scaled, once more from what was found."""
+    by_order = "recency" in ranges or getattr(settled, "recency", 1.0) < 1
+    searched = {option: values for option, values in ranges.items() if not (epochs and values.of_start)}
+    # trained vectors, and those that weigh newer rows, are of one length
+    equal = [option for option, values in ranges.items() if values.of_start and (epochs or by_order)]
+    first = chosen = replace(settled, **{option: ranges[option].values[0] for option in equal})
+    for sweep in range(_SWEEPS_OF_STARTS if any(values.of_start for values in ranges.values()) and not epochs else 1):
         before = chosen
-        for option, values in ways.items():
-            if number and not values.trained:
-                continue
+        for option, values in searched.items():
             candidates = [replace(chosen, **{option: value}) for value in values.values]
-            start = candidates[values.values.index(getattr(chosen, option))]
+            place = values.values.index(getattr(chosen, option))
             if values.trained:
-                chosen = _climb(candidates, start, measure)
-            else:
-                measured = [measure(candidate, candidates) for candidate in candidates]
-                best = max(measured, key=np.mean)
-                certain = is_better(best, measure(start), _CERTAIN)
-                chosen = _nearest_as_good(candidates, start, measured) if certain else start
+                chosen = _climb(candidates, candidates[place], measure)
+            elif sweep == 0:
+                chosen = _best_beyond_noise(candidates, candidates[place], measure)
         if chosen == before:
             break
-    return chosen, measure(chosen), float(measure(first).mean())
+    return _Found(chosen, measure(chosen), measure(first))
+
+
+def _best_beyond_noise(candidates: Sequence[Any], start: Any, measure: _Measure) -> Any:
+    """Return the candidate nearest to `start` that is as good as the best; `start` where that is not certain."""
+    measured = [measure(candidate, candidates) for candidate in candidates]
+    certain = is_better(max(measured, key=np.mean), measure(start), _CERTAIN)
+    return _nearest_as_good(candidates, start, measured) if certain else start
 
 
 class _Candidates:
@@ -165,8 +180,10 @@ class _Candidates:
         return len(self._known)
 
     def measure(self, epochs: int, tick: Ticker, config: Any, alike: Sequence[Any] = ()) -> NDArray[np.float64]:
-        """(B,) NDCG@10 of each user after some epochs, or by initial vectors; that of configs `alike`, which are trained
-        alike, is measured along with it. A config that cannot be fitted has less than any other."""
+        """(B,) NDCG@10 of each user after some `epochs`; that of configs `alike` is measured along with it.
+
+        Those are trained alike. A config that cannot be fitted has less than any other.
+        """
         name, own = self.stand_in(config, epochs)
         if (epochs, name, own) not in self._known:
             configs = list(dict.fromkeys(self.stand_in(one, epochs)[1] for one in (config, *alike)))

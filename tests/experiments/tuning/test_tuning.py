@@ -81,6 +81,7 @@ def test_what_the_defaults_settled_is_not_settled_again(on: Split) -> None:
         "learning_rate": 0.02,
         "recency": default.recency,
         "temperature": default.temperature,
+        "degree_exponent": default.degree_exponent,
         "dim": tuning.trials[1].settings["dim"],
     }
 

@@ -30,7 +30,7 @@ def gradient_of_items(batch: Batch, config: Objective) -> torch.Tensor:
     """(N,) size of the gradient of each item."""
     torch.manual_seed(0)
     users, items = torch.randn(1, 4), torch.randn(6, 4, requires_grad=True)
-    objective.loss(config, batch, users, items, torch.zeros(6)).backward()
+    objective.loss(config, batch, users, items, torch.zeros(6), torch.ones(6)).backward()
     assert items.grad is not None
     return items.grad.abs().sum(dim=1)
 
@@ -75,7 +75,7 @@ def test_a_loss_does_not_depend_on_the_other_users_of_a_batch() -> None:
     for lists in (LISTS, LISTS.keep(LISTS.weights > 0)):
         batch = Batches(config, lists, 6).of(np.array([1]), rng, torch.device("cpu"))
         assert len(batch.unliked_rows) == 0
-        values.append(float(objective.loss(config, batch, users[1:], items, torch.zeros(6))))
+        values.append(float(objective.loss(config, batch, users[1:], items, torch.zeros(6), torch.ones(6))))
     assert values[0] > values[1] + 0.1
 
 

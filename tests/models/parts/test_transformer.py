@@ -126,7 +126,7 @@ def test_a_block_does_not_see_what_is_not_allowed() -> None:
 
 def test_feedback_unseen_in_training_is_not_read() -> None:
     model, rows = tokens(), log([(0, 0, 1), (0, 1, 1), (1, 1, -1)], n_items=10)
-    model.prepare(rows, torch.zeros(10))
+    model.prepare(rows, torch.zeros(10), torch.ones(10))
     history = Histories.of([[1, 2, 3]], [[1, 0, -1]])
     assert lists_of(model.with_known_feedback(history)) == [[1, 3]]
 

@@ -144,7 +144,7 @@ class Objective:
         return ((first, interaction_temperature**-0.5), (self.dim - first, self.temperature**-0.5))
 
     @property
-    def blocks(self) -> tuple[tuple[int, float], ...]:
+    def scaled_blocks(self) -> tuple[tuple[int, float], ...]:
         """(width, length) of the parts of a user's vector that are scaled: `halves` under softmax, else none."""
         return self.halves if self.by_angle else ()
 
@@ -173,7 +173,9 @@ class Objective:
         """
         counts = positives.double()
         powers = (1 + counts) ** self.degree_exponent if self.by_angle else torch.ones_like(counts)
-        return (powers * counts.sum() / (powers * counts).sum().clamp(min=1)).float() if counts.sum() else powers.float()
+        return (
+            (powers * counts.sum() / (powers * counts).sum().clamp(min=1)).float() if counts.sum() else powers.float()
+        )
 
 
 @dataclass(frozen=True)
@@ -243,9 +245,10 @@ def loss(
 ) -> Tensor:
     """() the configured loss of a batch, per positive; 0 for a batch of none.
 
-    `users` (B, D) are the raw vectors of the batch's users, `items` (N, D), `item_bias` (N,) and
-    `item_lengths` (N,) are those of the catalogue; `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss. `gain` (D,) multiplies the scaled user
-    vectors: a learnt temperature. `n_items` is the catalogue's size where `items` holds only those of the batch.
+    `users` (B, D) are the raw vectors of the batch's users; `items` (N, D), `item_bias` (N,) and `item_lengths` (N,)
+    are those of the catalogue. `user_bias` (B,) counts under bce alone, as it cancels in any ranking loss. `gain` (D,)
+    multiplies the scaled user vectors: a learnt temperature. `n_items` is the catalogue's size where `items` holds only
+    those of the batch.
     """
     users = config.scaled(users) if gain is None else config.scaled(users) * gain
     if config.loss == "softmax":
