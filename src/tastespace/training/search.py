@@ -43,7 +43,6 @@ from tastespace.training.validation import can_validate, is_better, sample_users
 _METRIC = "ndcg@10"
 _MOST_USERS = 2_000
 _NOISE, _CERTAIN = 0.5, 2.0  # standard errors over users
-_SWEEPS_OF_STARTS = 2
 _EPOCHS = 6  # of a candidate that learns by gradient
 _SPARSE_BELOW = 10.0  # positives a user; there initial vectors from an SVD are compared, which training hardly improves
 
@@ -119,31 +118,42 @@ class _Found:
 
 
 def _sweep(settled: Any, ranges: Mapping[str, Range], measure: _Measure, epochs: int) -> _Found:
-    """Search one option after the other; among initial vectors that are scaled, once more from what was found."""
+    """Search one option after the other; where no epoch is trained, once more from what was found."""
     by_order = "recency" in ranges or getattr(settled, "recency", 1.0) < 1
-    searched = {option: values for option, values in ranges.items() if not (epochs and values.of_start)}
+    scaled = [option for option, values in ranges.items() if values.of_start]
     # trained vectors, and those that weigh newer rows, are of one length
-    equal = [option for option, values in ranges.items() if values.of_start and (epochs or by_order)]
-    first = chosen = replace(settled, **{option: ranges[option].values[0] for option in equal})
-    for sweep in range(_SWEEPS_OF_STARTS if any(values.of_start for values in ranges.values()) and not epochs else 1):
-        before = chosen
-        for option, values in searched.items():
-            candidates = [replace(chosen, **{option: value}) for value in values.values]
-            place = values.values.index(getattr(chosen, option))
-            if values.trained:
-                chosen = _climb(candidates, candidates[place], measure)
-            elif sweep == 0:
-                chosen = _best_beyond_noise(candidates, candidates[place], measure)
-        if chosen == before:
-            break
+    equal = scaled if epochs or by_order else []
+    first = replace(settled, **{option: ranges[option].values[0] for option in equal})
+    trained = {
+        option: values for option, values in ranges.items() if values.trained and not (epochs and values.of_start)
+    }
+    weighing = {option: values for option, values in ranges.items() if not values.trained}
+    chosen = _climb_each(_weigh_each(first, weighing, measure), trained, measure)
+    if epochs == 0 and scaled:
+        chosen = _climb_each(chosen, trained, measure)
+    elif epochs == 0:  # another recency, now that the other options suit the log, may want others again
+        reweighed = _weigh_each(chosen, weighing, measure)
+        chosen = chosen if reweighed == chosen else _climb_each(reweighed, trained, measure)
     return _Found(chosen, measure(chosen), measure(first))
 
 
-def _best_beyond_noise(candidates: Sequence[Any], start: Any, measure: _Measure) -> Any:
-    """Return the candidate nearest to `start` that is as good as the best; `start` where that is not certain."""
-    measured = [measure(candidate, candidates) for candidate in candidates]
-    certain = is_better(max(measured, key=np.mean), measure(start), _CERTAIN)
-    return _nearest_as_good(candidates, start, measured) if certain else start
+def _climb_each(config: Any, ranges: Mapping[str, Range], measure: _Measure) -> Any:
+    """Climb along each option, from its value in the config."""
+    for option, values in ranges.items():
+        candidates = [replace(config, **{option: value}) for value in values.values]
+        config = _climb(candidates, candidates[values.values.index(getattr(config, option))], measure)
+    return config
+
+
+def _weigh_each(config: Any, ranges: Mapping[str, Range], measure: _Measure) -> Any:
+    """Choose each option that training does not depend on: the nearest as good as the best, if that is beyond noise."""
+    for option, values in ranges.items():
+        candidates = [replace(config, **{option: value}) for value in values.values]
+        start = candidates[values.values.index(getattr(config, option))]
+        measured = [measure(candidate, candidates) for candidate in candidates]
+        certain = is_better(max(measured, key=np.mean), measure(start), _CERTAIN)
+        config = _nearest_as_good(candidates, start, measured) if certain else start
+    return config
 
 
 class _Candidates:
