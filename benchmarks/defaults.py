@@ -65,6 +65,7 @@ _SOFTMAX = {
     "interaction_temperature": 0.45,
     "init": "default",
     "metric": "recall@10",
+    "degree_exponent": 0.0,
 }
 BEFORE: dict[str, dict[str, Any]] = {
     "mf": {**_SOFTMAX, "learning_rate": 0.06, "patience": 15},
@@ -81,6 +82,7 @@ BEFORE = {name: {**settings, "recency": 1.0} for name, settings in BEFORE.items(
 ABLATIONS: dict[str, dict[str, Any]] = {
     "no search": {"search": False},
     "equal rows": {"recency": 1.0},
+    "equal lengths": {"degree_exponent": 0.0},
     "one rate": {"learning_rate": 0.02},
     "random start": {"init": "default", "learning_rate": 0.06, "patience": 15},
 }
@@ -188,7 +190,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--logs", default="")
     parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--variants", default="now,before", help="of now, before, no search, one rate, random start")
+    parser.add_argument("--variants", default="now,before", help=f"of now, before, {', '.join(ABLATIONS)}")
     parser.add_argument("--again", action="store_true")
     arguments = parser.parse_args()
     results: dict[str, dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}

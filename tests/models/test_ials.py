@@ -183,3 +183,21 @@ def test_an_item_seen_once_and_a_user_without_likes() -> None:
     scores = fit.model.score(fit.queries(np.arange(3)))
     assert torch.isfinite(scores).all()
     assert scores[0, 0] > scores[0, 2]
+
+
+def test_recency_raises_the_targets_of_newer_rows_and_lowers_the_weights_of_older_ones() -> None:
+    model = made(recency=0.5, unobserved_weight=0.1, l2=0.3)
+    history = Histories(np.array([1, 3, 4], np.int32), np.array([0, 3]), np.ones(3, np.float32))
+    factors = np.array([1, 2, 4]) * 3 / 7  # oldest first, 1 in the mean
+    items, c = model.items.numpy().astype(np.float64), model.config
+    matrix, wanted = c.unobserved_weight * items.T @ items, np.zeros(c.dim)
+    for item, factor in zip(history.items, factors, strict=True):
+        matrix += min(factor, 1) * np.outer(items[item], items[item])
+        wanted += factor * items[item]
+    penalty = c.l2 * (3 + c.unobserved_weight * len(items)) ** c.l2_exponent
+    expected = np.linalg.solve(matrix + penalty * np.eye(c.dim), wanted)
+    query = Queries.of_histories(history)
+    vector = model.encode_queries(query).numpy()[0, : c.dim]
+    np.testing.assert_allclose(vector, expected, rtol=1e-3, atol=1e-5)
+    terms = model.contributions(query, 2)
+    assert float(terms.history.sum()) == pytest.approx(float(expected @ items[2]), rel=1e-3, abs=1e-5)

@@ -124,3 +124,15 @@ def test_a_batch_holds_every_like_once(board: Dataset) -> None:
             for row, item in zip(batch.rows, batch.items, strict=True)
         ]
         assert sorted(pairs) == sorted(zip(rows.user.tolist(), rows.item.tolist(), strict=True))
+
+
+def test_longer_vectors_are_ranked_and_folded_in_without_a_step(board: Dataset) -> None:
+    on = whole(board)
+    fit = ts.train("mf", on, dim=8, epochs=1, temperature=0.5, degree_exponent=0.5)
+    model = fit.model
+    assert isinstance(model, MF)
+    ranked = model.encode_items()[:, :-1].detach()
+    torch.testing.assert_close(ranked, model.config.scaled(model.item).detach() * model.item_length[:, None])
+    assert float(model.item_length.std()) > 0
+    assert model.fold_in().likelihood_step is None
+    assert ts.train("mf", on, dim=8, epochs=1, degree_exponent=0.0).model.fold_in().likelihood_step is not None

@@ -150,3 +150,12 @@ def test_a_batch_of_one_and_of_none() -> None:
 
 def test_probabilities_only_where_trained_as_such() -> None:
     assert [made(loss=loss).sigmoid for loss in LOSSES] == [False, False, False, True, True]
+
+
+def test_the_network_adds_next_to_nothing_before_training() -> None:
+    model = made(loss="softmax", temperature=0.5)
+    with torch.no_grad():
+        scores = model.score(everyone())
+        model.mlp_gate.zero_()
+        alone = model.score(everyone())
+    assert 0 < float((scores - alone).abs().max()) < 0.05 * float(alone.std())

@@ -232,3 +232,19 @@ def test_sums_of_bags_and_their_gradient_are_those_of_their_definition(starts: l
     (gradient,) = torch.autograd.grad(actual, table, outer)
     torch.testing.assert_close(actual, whole @ table)
     torch.testing.assert_close(gradient, whole.T @ outer)
+
+
+def test_new_items_have_the_length_of_the_average_item() -> None:
+    rows = [(user, item) for user in range(8) for item in range(5) if user >= item]
+    kinds = np.array(["a", "b", "a", "b", "a", "b"], dtype=object)
+    data = ts.Dataset("new", log(rows, n_items=6), ts.Table({"kind": kinds}))
+    model = prepared(data, degree_exponent=0.5, item_id_dropout=0.0).eval()
+    with torch.no_grad():
+        model.item_feature.normal_()
+    norms = model.encode_items().detach()[:, :-1].norm(dim=1)
+    new = model.encode_items(torch.eye(2)).detach()[:, :-1].norm(dim=1)
+    assert norms[:5].argsort(descending=True).tolist() == [0, 1, 2, 3, 4]  # by positives
+    torch.testing.assert_close(norms[5:], new[:1])
+    assert float(new[0] / norms[0]) == pytest.approx(
+        float((model.item_length.log().mean() - model.item_length[0].log()).exp())
+    )

@@ -167,6 +167,21 @@ def test_initial_vectors_are_kept_where_no_epoch_is_better(board: Dataset) -> No
     assert torch.equal(fit.model.user, start.user)
 
 
+def test_training_that_only_makes_initial_vectors_worse_ends_after_half_its_patience(
+    board: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = split(board, "article")
+    options = dataclasses.replace(models.get("mf").OPTIONS, epochs=30, patience=8, learning_rate=5.0, search=False)
+    fit = ts.fit("mf", on, options=options, baselines=False)
+    assert (fit.best_epoch, len(fit.history)) == (0, 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_epoch", _Stopping(3))
+        with pytest.raises(KeyboardInterrupt):
+            ts.fit("mf", on, options=options, checkpoint=tmp_path / "run", baselines=False)
+    resumed = ts.fit("mf", on, options=options, checkpoint=tmp_path / "run", resume=True, baselines=False)
+    assert len(resumed.history) == 4
+
+
 @pytest.mark.parametrize(("batch_size", "rate"), [(10**6, 0.02), (10, 0.02 * 8 * 10), (1, 0.001)])
 def test_the_learning_rate_falls_with_the_steps_of_an_epoch(board: Dataset, batch_size: int, rate: float) -> None:
     rows = board.interactions

@@ -130,6 +130,16 @@ def test_a_search_finds_the_planted_number_of_tastes_where_the_rule_does_not() -
     assert searched > 1.1 * ruled
 
 
+def test_narrow_tastes_are_left_to_longer_initial_vectors() -> None:
+    on = split(planted_taste(300, 1500, 25, n_tastes=50, skew=0.8))
+    found = ts.train("mf", on, baselines=False, refit=False)
+    equal = ts.train("mf", on, baselines=False, refit=False, degree_exponent=0.0)
+    assert found.model.config.degree_exponent > 0
+    assert found.search is not None
+    assert equal.search is not None
+    assert found.search.value > equal.search.value
+
+
 @pytest.mark.parametrize("name", [name for name in models.names() if not models.get(name).learns_by_gradient()])
 @pytest.mark.parametrize(
     ("n_users", "n_items", "rows"),

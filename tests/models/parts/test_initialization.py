@@ -84,3 +84,14 @@ def test_only_models_with_tables_start_from_an_svd() -> None:
     cls = models.get("ease")
     with pytest.raises(OptionError, match="ease has no vectors to initialise from an SVD"):
         init_from_svd(cls(cls.Config(), Shapes(80, 60)), "ease", on.train)
+
+
+def test_each_part_of_a_table_gets_the_leading_directions() -> None:
+    cls, rows = models.get("ncf"), checkerboard().interactions
+    torch.manual_seed(0)
+    model = cls(cls.Config(dim=8), Shapes(rows.n_users, rows.n_items))
+    init_from_svd(model, "ncf", rows)
+    for part in range(2):
+        users, items = (model.get_parameter(name).detach()[:, 4 * part : 4 * part + 4] for name in ("user", "item"))
+        scores = users @ items.T
+        assert scores[0::2, 0::2].mean() > scores[0::2, 1::2].mean() + 0.5 * scores.std()

@@ -104,3 +104,22 @@ def test_scaled_vectors_have_the_gradient_of_their_formula(dim: int) -> None:
     )
     torch.testing.assert_close(config.scaled(vectors), slow)
     assert torch.autograd.gradcheck(config.scaled, (vectors,))
+
+
+def test_popular_items_have_longer_vectors_of_mean_length_one_over_positives() -> None:
+    counts = torch.tensor([0, 1, 3, 15])
+    config = Objective(dim=4, loss="softmax", temperature=0.5, degree_exponent=0.5)
+    lengths = config.item_lengths(counts)
+    torch.testing.assert_close(lengths / lengths[0], torch.tensor([1.0, 2.0**0.5, 2.0, 4.0]))
+    assert float((lengths * counts).sum() / counts.sum()) == pytest.approx(1)
+    vectors = torch.randn(4, 4)
+    torch.testing.assert_close(config.scaled(vectors, lengths), config.scaled(vectors) * lengths[:, None])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"degree_exponent": 0.0, "loss": "softmax"}, {"degree_exponent": 0.5, "loss": "bpr"}]
+)
+def test_item_vectors_have_one_length_without_an_exponent_and_where_angles_are_not_compared(settings: dict) -> None:
+    config = Objective(dim=4, temperature=0.5, **settings)
+    assert config.item_lengths(torch.tensor([0, 2, 9])).tolist() == [1, 1, 1]
+    assert config.item_lengths(torch.tensor([0, 0])).tolist() == [1, 1]
