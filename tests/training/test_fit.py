@@ -36,6 +36,21 @@ def test_with_validation_rows_the_best_epoch_is_kept(board: Dataset) -> None:
     assert same(ts.train("mf", on, epochs=8), ts.train("mf", on, epochs=8, refit=False))
 
 
+@pytest.mark.parametrize("name", ["mf", "item_knn"])
+def test_the_final_model_may_be_fitted_to_validation_rows_too(board: Dataset, name: str) -> None:
+    on = split(board, "leave-last-out")
+    fit, more = (ts.train(name, on, search=False, train_on_validation=flag) for flag in (False, True))
+    assert not same(fit, more)
+    assert fit.baselines == more.baselines  # both measured on the validation rows without them
+    assert fit.best_epoch == more.best_epoch
+    assert on.validation is not None
+    everything = ts.Split(**{**vars(on), "train": on.known, "validation": None, "with_validation": None})
+    if name == "item_knn":
+        assert same(more, ts.train(name, everything, search=False, baselines=False))
+    else:
+        assert np.array_equal(more.model.user_rows.n_positives, on.known.histories().positives().lengths)  # type: ignore[union-attr]
+
+
 def test_without_validation_users_every_epoch_is_run() -> None:
     rows = [(0, n % 6, 1, n) for n in range(16)] + [(1, 6, 1, 20), (1, 7, 1, 21), (0, 7, 1, 30), (0, 8, 1, 31)]
     on = split(dataset(rows), "at-time")

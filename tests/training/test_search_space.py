@@ -57,7 +57,7 @@ def test_the_options_that_decide_most_are_searched_by_default() -> None:
     found = search_space("mf").domains
     assert next(iter(found)) == "loss"  # the effect of others depends on it, so it is drawn first
     assert {"dim", "learning_rate", "weight_decay", "batch_size", "negatives", "epochs", "temperature"} <= set(found)
-    assert not {"seed", "device", "metric", "low_rated", "refit"} & set(found)
+    assert not {"seed", "device", "metric", "low_rated", "refit", "train_on_validation"} & set(found)
     assert "layers" in search_space("lightgcn").domains
     assert "epochs" not in search_space("ials").domains
 

@@ -46,6 +46,10 @@ class Split:
         """Rows known before the test: training and validation rows, in file order."""
         return self.train if self.with_validation is None else self.with_validation
 
+    def fitted_rows(self, train_on_validation: bool) -> Interactions:
+        """Rows that the final model is fitted to: the training rows, or all rows known before the test."""
+        return self.known if train_on_validation else self.train
+
     @property
     def observed(self) -> Interactions:
         """Rows that a query at test may use: known rows, and after them the given ones."""

@@ -50,6 +50,10 @@ class Options:
     device: str = option("cpu", "torch device: cpu, cuda, cuda:1, mps")
     threads: int = option(0, "CPU threads; 0: one for small models, all for large ones", at_least=0, at_most=1024)
     refit: bool = option(True, "fit again on all training rows, for the best number of epochs")
+    train_on_validation: bool = option(
+        False,
+        "fit the final model on the validation rows too, where the protocol brings some; published figures do not",
+    )
     search: bool = option(True, "choose options that are auto on validation rows; false: by rule, from the log's sizes")
     init: Literal["default", "features", "svd"] = option(
         "default", "initial vectors: the model's own, with directions of the features, or from an SVD of the positives"

@@ -108,16 +108,17 @@ def fit(
     """Train a model on a split.
 
     Where the protocol brings validation rows, the best epoch's weights are kept; where it brings none, part of the
-    training rows picks the epoch and (`options.refit`) the model is fitted again on all of them. With `checkpoint`
-    the run can be resumed after an interruption and ends as if there had been none. `on_forecast` is called once with
-    the `Forecast` before the start, `on_epoch` after each epoch but those of the refit; an exception that it raises
-    ends the training. Raises `MemoryLimitError` for a run that would not fit, `TrainingError` for a loss that is not
-    finite.
+    training rows picks the epoch and (`options.refit`) the model is fitted again on all of them. With
+    `options.train_on_validation`, which published figures leave off, the protocol's validation rows are fitted too once
+    they have picked the epoch. With `checkpoint` the run can be resumed after an interruption and ends as if there had
+    been none. `on_forecast` is called once with the `Forecast` before the start, `on_epoch` after each epoch but those
+    of the refit; an exception that it raises ends the training. Raises `MemoryLimitError` for a run that would not fit,
+    `TrainingError` for a loss that is not finite.
 
     Options that are "auto" are settled first, by rule or by a short search on the validation rows (`Fit.search`).
     With `baselines`, the model is compared with `item_knn` and `popularity` on the validation rows, all fitted without
     them (`Fit.baselines`); `Fit.seconds` leave that out. A closed-form model is fitted once more for it where the
-    protocol brings no validation rows, unless its fit took more than 30 s.
+    final one has seen them, unless its fit took more than 30 s.
     """
     if not isinstance(split, Split):
         raise OptionError(f"a split is expected, not {type(split).__name__}: cut a log with tastespace.split first")
@@ -136,7 +137,8 @@ def fit(
         if not cls.learns_by_gradient():
             if on_forecast is not None:
                 on_forecast(forecast)
-            model = build_model(name, config, shapes, options, split.train, features)
+            rows = split.fitted_rows(options.train_on_validation)
+            model = build_model(name, config, shapes, options, rows, features)
             seconds = time.perf_counter() - started
             health = check_health(model.eval(), split)
             once = seconds - (0.0 if search is None else search.seconds)
@@ -194,7 +196,7 @@ def _compare_closed_form(
 ) -> BaselineComparison:
     """Compare a closed-form model, or where it has seen the validation rows one fitted without them, with baselines."""
     inner = split.for_validation()
-    if split.validation is None and can_validate(inner):
+    if (split.validation is None or options.train_on_validation) and can_validate(inner):
         if seconds > _LONG:
             return not_compared(
                 name, f"a second fit, without the validation rows, would take {seconds:.0f} s; see tastespace compare"

@@ -103,9 +103,9 @@ class TrainingRun:
                     return self._refit(tick)
                 model = self._search(inner, tick)
                 self._compare_with_baselines(model, inner)
-                if self.split.validation is not None or not self.options.refit:
-                    return model
-                return self._refit(tick)
+                own = self.split.validation is not None  # rows of the protocol; else training rows were held out
+                again = self.options.train_on_validation if own else self.options.refit
+                return self._refit(tick) if again else model
             except KeyboardInterrupt:
                 self._save_checkpoint()
                 raise
@@ -180,15 +180,16 @@ class TrainingRun:
         return scorer_wrapper(self.split.for_validation())
 
     def _refit(self, tick: Ticker) -> Model:
-        """All training rows, for the number of epochs that was best, at the same learning rates."""
-        model, optimizer = self._start_stage(self.split.train, "refit")
+        """All rows to be fitted, for the number of epochs that was best, at the same learning rates."""
+        rows = self.split.fitted_rows(self.options.train_on_validation)
+        model, optimizer = self._start_stage(rows, "refit")
         for number in range(self.refitted + 1, self.best_epoch + 1):
             rate = self.epochs[number - 1].learning_rate if self.epochs else self._learning_rate(number, halvings=0)
-            loss = train_epoch(self.name, model, optimizer, self.split.train, rate, self.options, number)
+            loss = train_epoch(self.name, model, optimizer, rows, rate, self.options, number)
             self.refitted = number
             tick(number * self.options.epochs / self.best_epoch, f"refit on all rows, loss {loss:.4f}")
             self._take_snapshot("refit", model, optimizer)
-        model.on_train_end(self.split.train)
+        model.on_train_end(rows)
         return model
 
     def _start_stage(self, rows: Interactions, stage: str) -> tuple[Model, Adam]:

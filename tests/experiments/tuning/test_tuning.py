@@ -340,6 +340,7 @@ def test_a_study_may_have_any_name(name: str, on: Split, tmp_path: Path) -> None
         ({"budget": float("nan")}, "budget is nan"),
         ({"metric": "auc"}, "'auc' is no ranking metric"),
         ({"settings": {"metric": "recall@5"}}, "metric cannot be set for tuning; use --metric"),
+        ({"settings": {"train_on_validation": True}}, "train_on_validation cannot be set for tuning"),
         ({"settings": {"refit": False}}, "refit cannot be set for tuning"),
         ({"settings": {"dimm": 8}}, "did you mean 'dim'"),
         ({"settings": {"dim": "wide"}}, "cannot be read"),

@@ -209,7 +209,8 @@ class _Run:
 
 def _fixed(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Options that the caller sets, as values of their type; those that tuning itself sets are refused."""
-    for own, instead in (("metric", "--metric"), ("refit", "train, which fits again on all rows")):
+    again = "train, which fits again on all rows"
+    for own, instead in (("metric", "--metric"), ("refit", again), ("train_on_validation", again)):
         if own in settings:
             raise OptionError(f"{own} cannot be set for tuning; use {instead}")
     config, options = configure(name, settings)
