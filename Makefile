@@ -45,6 +45,9 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/neighbours.py
 	$(BIN)/python benchmarks/answers.py
 	$(BIN)/python benchmarks/own_implementations.py
+	$(BIN)/python benchmarks/ease.py
+	$(BIN)/python benchmarks/item_knn.py
+	$(BIN)/python benchmarks/defaults.py
 
 # Made once, and again when the dependencies change; needs no network otherwise.
 .venv/ready: pyproject.toml constraints.txt
