@@ -125,7 +125,6 @@ class IALS(Factored):
         Where `by_recency`, the lists with weights multiplied by a factor f, are given, the first term becomes
         w min(f, 1) (max(f, 1) - p q)^2: newer rows pull further, and older ones are fitted less closely.
         """
-        by_recency = lists if by_recency is None else by_recency
         c = self.config
         common = c.unobserved_weight * (fixed.T @ fixed)  # (D, D)
         likes = np.bincount(lists.rows, np.maximum(lists.weights, 0), minlength=len(lists))
@@ -134,7 +133,8 @@ class IALS(Factored):
         squares, basis = torch.linalg.eigh(common)
         solved = fixed.new_zeros(len(lists), c.dim)
         for rows in _chunks(lists.lengths, c.dim):
-            padded = _padded(lists.take(rows), by_recency.take(rows), c.disliked_weight)
+            weighed = None if by_recency is None else by_recency.take(rows)
+            padded = _padded(lists.take(rows), weighed, c.disliked_weight)
             indices, weight, target = (table.to(fixed.device) for table in padded)
             gathered, penalties = fixed[indices], torch.from_numpy(penalty[rows]).to(fixed)  # (b, T, D), (b,)
             if 2 * gathered.shape[1] <= c.dim:
@@ -159,13 +159,12 @@ class IALS(Factored):
         history = query.history
         added = np.zeros(len(history.items))
         used = self._used_rows(history)
-        by_recency = self._used_rows(weighted_by_recency(history, self.recency))
         liked = used.positives()
         baseline = float(popularity_weight(query)[0]) * float(self.popular[item])
         if len(liked.items) == 0:
             return Contributions(added, baseline=baseline)
         c, items = self.config, self.items
-        indices, weight, target = (table[0] for table in _padded(used, by_recency, c.disliked_weight))
+        indices, weight, target = (table[0] for table in _padded(used, self._by_recency(history), c.disliked_weight))
         gathered = items[indices]  # (T, D)
         matrix = c.unobserved_weight * (items.T @ items) + gathered.T @ (gathered * weight[:, None])
         penalty = c.l2 * (float(liked.weights.sum()) + c.unobserved_weight * len(items)) ** c.l2_exponent
@@ -180,14 +179,17 @@ class IALS(Factored):
             return history.keep(history.weights != 0)
         return history.positives()
 
+    def _by_recency(self, history: Histories) -> Histories | None:
+        """The used rows with their weights multiplied by the factors of recency; None where all are 1."""
+        return None if self.recency == 1 else self._used_rows(weighted_by_recency(history, self.recency))
+
     def encode_items(self, features: Tensor | None = None) -> Tensor:
         """(N, D + 1) vectors, and popularity."""
         return torch.cat([self.items, self.popular[:, None]], dim=1)
 
     def encode_queries(self, queries: Queries) -> Tensor:
         """(B, D + 1) the exact solution for each history, and the weight of popularity."""
-        by_recency = self._used_rows(weighted_by_recency(queries.history, self.recency))
-        vectors = self.solve(self._used_rows(queries.history), self.items, by_recency)
+        vectors = self.solve(self._used_rows(queries.history), self.items, self._by_recency(queries.history))
         weight = torch.from_numpy(popularity_weight(queries)).to(vectors.device)
         return torch.cat([vectors, weight[:, None]], dim=1)
 
@@ -239,11 +241,12 @@ def _chunks(lengths: NDArray[np.int64], dim: int) -> Iterator[NDArray[np.int64]]
         start = end
 
 
-def _padded(lists: Histories, by_recency: Histories, disliked: float) -> tuple[Tensor, Tensor, Tensor]:
+def _padded(lists: Histories, by_recency: Histories | None, disliked: float) -> tuple[Tensor, Tensor, Tensor]:
     """(b, T) indices, weights and weighted targets; cells beyond a list's end have weight 0.
 
-    `by_recency` are the lists with weights multiplied by the factors of recency.
+    `by_recency` are the lists with weights multiplied by the factors of recency, if these are not all 1.
     """
+    by_recency = lists if by_recency is None else by_recency
     width = max(1, int(lists.lengths.max(initial=0)))
     where = (lists.rows, np.arange(len(lists.items)) - np.repeat(lists.offsets[:-1], lists.lengths))
     indices = np.zeros((len(lists), width), dtype=np.int64)

@@ -30,7 +30,7 @@ _DENSE_UP_TO = 500  # rows or columns; a full decomposition is faster than itera
 
 # Decompositions of each log in use, for the candidates of a search that differ in other options, and the model itself.
 _decomposed: WeakKeyDictionary[Interactions, dict[tuple[int, float, int], np.ndarray]] = WeakKeyDictionary()
-_MOST_DECOMPOSED = 3  # of a log
+_DECOMPOSED_BYTES = 2**27  # of those of a log, beside the last one
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def item_directions(rows: Interactions, dim: int, smoothing: float, power_iterat
     asked = (dim, smoothing, power_iterations)
     known = _decomposed.setdefault(rows, {})
     if asked not in known:
-        while len(known) >= _MOST_DECOMPOSED:
+        while sum(vectors.nbytes for vectors in known.values()) > _DECOMPOSED_BYTES:
             known.pop(next(iter(known)))  # the oldest
         known[asked] = leading_item_vectors(rows.positives().matrix(), *asked)
     return known[asked]

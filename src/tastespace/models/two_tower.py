@@ -223,13 +223,12 @@ class TwoTower(Factored):
     def _items(self, subset: Tensor | None = None, features: Bags | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(N, D) raw vectors, (N,) biases and (N,) lengths of all items, of a `subset`, or of new ones with `features`.
 
-        New items have the length of the average one.
+        New items have the average length.
         """
-        average = self.item_length.log().mean().exp()
         if features is not None:
             vectors, bias = features.sum(self.item_feature), features.sum(self.feature_bias[:, None]).squeeze(1)
             vectors = vectors + self.item_network(vectors) if self.config.hidden else vectors
-            return vectors, bias, average.expand_as(bias)
+            return vectors, bias, self._average_length().expand_as(bias)
         vectors, bias, lengths = (
             table if subset is None else table[subset] for table in (self.item, self.item_bias, self.item_length)
         )
@@ -238,8 +237,12 @@ class TwoTower(Factored):
             item_features = self._item_bags(subset)
             vectors = vectors * id_mask[:, None] + item_features.sum(self.item_feature)
             bias = bias * id_mask + item_features.sum(self.feature_bias[:, None]).squeeze(1)
-            lengths = torch.where(id_mask > 0, lengths, average)
+            lengths = torch.where(id_mask > 0, lengths, self._average_length())
         return vectors + self.item_network(vectors) if self.config.hidden else vectors, bias, lengths
+
+    def _average_length(self) -> Tensor:
+        """() geometric mean of the items' lengths."""
+        return self.item_length.log().mean().exp()
 
     def _item_id_mask(self, subset: Tensor | None, like: Tensor) -> Tensor:
         """(M,) 1 where an item's id vector and bias count, 0 where it has no positives or they are dropped."""

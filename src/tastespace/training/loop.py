@@ -35,6 +35,7 @@ from tastespace.training.checkpoint import Checkpoint, save_checkpoint
 from tastespace.training.forecast import Forecast, longest_seconds
 from tastespace.training.optimizer import Adam
 from tastespace.training.validation import (
+    CERTAIN,
     can_validate,
     compare_with_baselines,
     is_better,
@@ -43,7 +44,6 @@ from tastespace.training.validation import (
 )
 
 _DAMAGED = "the checkpoint is damaged; delete it and train again"
-_CERTAIN = 2.0  # standard errors over users
 _CHECKPOINT_EVERY = 10.0  # seconds
 _STALLED_AFTER = 3  # validations without improvement before the learning rate is halved
 _SMOOTHED_OVER = 5  # validations averaged where new users are validated: they are few, so a single value is noise
@@ -88,7 +88,6 @@ class TrainingRun:
     _recent: list[NDArray[np.float64]] = field(default_factory=list)  # metric of each user, of the last validations
     _reference: NDArray[np.float64] | None = None  # metric of each user at `improved_epoch`
     _initial: NDArray[np.float64] | None = None  # metric of each user by initial vectors
-    _below_initial: bool = False  # whether the last validation was worse than that, beyond noise
     _snapshot: Checkpoint | None = None
     _last_saved: float = field(default_factory=time.monotonic)
 
@@ -154,7 +153,6 @@ class TrainingRun:
         smoothed = np.mean(recent, axis=0)
         if epoch == 0:
             self._initial = per_user
-        self._below_initial = self._initial is not None and is_better(self._initial, smoothed, _CERTAIN)
         all_zero = smoothed.mean() == 0 and self.best_value <= 0  # then the last epoch is as good as any
         if smoothed.mean() > self.best_value or all_zero:
             self.best_value, self.best_epoch = float(smoothed.mean()), epoch
@@ -171,7 +169,12 @@ class TrainingRun:
         validated = self._validated()
         if not validated:
             return False
-        only_worse = self.best_epoch == 0 and self._below_initial and 2 * validated[-1].epoch >= self.options.patience
+        only_worse = (
+            self.best_epoch == 0
+            and self._initial is not None
+            and 2 * validated[-1].epoch >= self.options.patience
+            and is_better(self._initial, np.mean(self._recent, axis=0), CERTAIN)
+        )
         return only_worse or validated[-1].epoch - self.improved_epoch >= self.options.patience
 
     @cached_property
@@ -255,7 +258,6 @@ class TrainingRun:
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
             "improved_epoch": self.improved_epoch,
-            "below_initial": self._below_initial,
             "refitted": self.refitted,
             "baselines": None if self.baselines is None else self.baselines.to_json(),
         }
@@ -298,7 +300,6 @@ class TrainingRun:
             self.best_value = float(checkpoint.state["best_value"])
             self.improved_epoch = int(checkpoint.state["improved_epoch"])
             self.refitted = int(checkpoint.state["refitted"])
-            self._below_initial = bool(checkpoint.state["below_initial"])
             compared = checkpoint.state["baselines"]
             self.baselines = None if compared is None else BaselineComparison.from_json(compared)
             recent = _with_prefix(checkpoint.tensors, "recent.")

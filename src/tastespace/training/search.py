@@ -38,11 +38,11 @@ from tastespace.training.forecast import forecast_run
 from tastespace.training.loop import train_epoch
 from tastespace.training.optimizer import Adam
 from tastespace.training.threads import threads_for
-from tastespace.training.validation import can_validate, is_better, sample_users
+from tastespace.training.validation import CERTAIN, can_validate, is_better, sample_users
 
 _METRIC = "ndcg@10"
 _MOST_USERS = 2_000
-_NOISE, _CERTAIN = 0.5, 2.0  # standard errors over users
+_NOISE = 0.5  # standard errors over users
 _EPOCHS = 6  # of a candidate that learns by gradient
 _SPARSE_BELOW = 10.0  # positives a user; there initial vectors from an SVD are compared, which training hardly improves
 
@@ -83,16 +83,18 @@ def choose_settings(
     searched = [option for option in automatic if len(ranges[option].values) > 1]  # the others follow a rule alone
     relevant_with, values = getattr(cls.Config, "RELEVANT_WITH", {}), to_mapping(settled)
     searched = [option for option in searched if is_relevant(relevant_with, option, values)]
-    if not split.validates_on_newest():  # newer rows tell no more of any row than older ones
-        searched = [option for option in searched if option != "recency"]
     if not searched or not options.search:
         return settled, None
     inner = split.for_validation()
     if not can_validate(inner):
         return settled, None
+    search = {option: ranges[option] for option in searched}
+    if "recency" in search and not split.validates_on_newest():  # newer rows tell no more of any row than older ones
+        del search["recency"]
+    if not search:
+        return settled, None
     started = time.perf_counter()
     candidates = _Candidates(name, settled, options, inner, shapes, features)
-    search = {option: ranges[option] for option in searched}
     total = len(candidates.epochs) * sum(len(values.values) for values in search.values())
     with torch.random.fork_rng(devices=[]), track(f"choosing options of {name}", total=total) as tick:
         found = _sweep(settled, search, partial(candidates.measure, candidates.epochs[0], tick), candidates.epochs[0])
@@ -100,7 +102,7 @@ def choose_settings(
             fixed = {option: getattr(found.config, option) for option in search if not search[option].trained}
             left = {option: values for option, values in search.items() if option not in fixed}
             other = _sweep(replace(settled, **fixed), left, partial(candidates.measure, epochs, tick), epochs)
-            if is_better(other.values, found.values, _CERTAIN):
+            if is_better(other.values, found.values, CERTAIN):
                 found = other
     settings = {option: getattr(found.config, option) for option in automatic}
     value, start = float(found.values.mean()), float(found.start.mean())
@@ -151,7 +153,7 @@ def _weigh_each(config: Any, ranges: Mapping[str, Range], measure: _Measure) -> 
         candidates = [replace(config, **{option: value}) for value in values.values]
         start = candidates[values.values.index(getattr(config, option))]
         measured = [measure(candidate, candidates) for candidate in candidates]
-        certain = is_better(max(measured, key=np.mean), measure(start), _CERTAIN)
+        certain = is_better(max(measured, key=np.mean), measure(start), CERTAIN)
         config = _nearest_as_good(candidates, start, measured) if certain else start
     return config
 

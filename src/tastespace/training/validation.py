@@ -103,6 +103,10 @@ def sample_users(inner: Split, most: int) -> Split:
     return replace(inner, test=inner.test.take(np.isin(inner.test.user, drawn)))
 
 
+CERTAIN = 2.0
+"""Standard errors by which a difference in the mean over users is no noise."""
+
+
 def is_better(values: NDArray[np.float64], reference: NDArray[np.float64], errors: float = 1.0) -> bool:
     """Whether the mean over users (B,) is higher than that of the `reference` by more than so many standard errors."""
     gain = values - reference

@@ -172,10 +172,9 @@ class Objective:
         popularity multiplies the score, where a bias would add it for everybody.
         """
         counts = positives.double()
-        powers = (1 + counts) ** self.degree_exponent if self.by_angle else torch.ones_like(counts)
-        return (
-            (powers * counts.sum() / (powers * counts).sum().clamp(min=1)).float() if counts.sum() else powers.float()
-        )
+        powers = (1 + counts) ** (self.degree_exponent if self.by_angle else 0.0)
+        mean = (powers * counts).sum() / counts.sum().clamp(min=1)
+        return (powers / mean if mean > 0 else powers).float()
 
 
 @dataclass(frozen=True)
