@@ -121,6 +121,14 @@ def test_recency_is_searched_where_the_newest_rows_are_tested(shop: Dataset, pro
     assert (fit.search is not None) == searched
 
 
+def test_a_log_without_a_known_target_is_not_searched() -> None:
+    """Every item has one row, so that no candidate can be told from another."""
+    log = split(dataset([(item // 10, item) for item in range(300)]), "article")
+    trained = ts.train("mf", log, baselines=False, **quick("mf"))
+    assert trained.search is None
+    assert not unresolved(trained.model.config)
+
+
 def test_a_search_finds_the_planted_number_of_tastes_where_the_rule_does_not() -> None:
     on = split(planted_taste(1500, 6000, 60, n_tastes=12, noise=0.1, skew=0.2))  # as many items as a shop, few tastes
     found = ts.train("spectral", on, baselines=False)

@@ -40,6 +40,7 @@ from tastespace.training.validation import (
     compare_with_baselines,
     is_better,
     not_compared,
+    sample_for_catalogue,
     sample_users,
 )
 
@@ -113,7 +114,9 @@ class TrainingRun:
         """Epochs on the inner training rows until the validation metric is flat; the best epoch's weights."""
         metric, k = parse_metric(self.options.metric)
         model, optimizer = self._start_stage(inner.train, "search")
-        evaluator = Evaluator(sample_users(inner, _MOST_USERS if model.recency == 1 else _MOST_FOLDED_IN), k)
+        by_row = model.recency == 1
+        users = sample_users(inner, _MOST_USERS) if by_row else sample_for_catalogue(inner, _MOST_FOLDED_IN)
+        evaluator = Evaluator(users, k)
         if not self.epochs and not self.refitted:  # the initial vectors may be better than any epoch
             self._validate(model.eval(), evaluator, metric, 0)
         while len(self.epochs) < self.options.epochs and not self._is_flat() and not self.refitted:

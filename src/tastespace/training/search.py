@@ -5,7 +5,7 @@ next value is better, first upwards, then downwards. Of the values on its way it
 not beat by more than half a standard error over users, as noise should not lead away from the rule. Of an option that
 training does not depend on, all values are tried with one fitted model, and the start is left for two standard errors
 alone. Each candidate is fitted to the inner training rows, or a cheaper one in its stead (`Model.stand_in`), and ranks
-for at most 2,000 of the validation users. Test rows are never read.
+for at most 2,000 of the validation users, 1,000 of a large catalogue. Test rows are never read.
 
 A gradient model that starts from an SVD has two sweeps. In one, candidates train a few epochs, at the highest rate to
 be done soon, and count as they end, or as they started where that is better. In the other they are compared as they
@@ -38,7 +38,7 @@ from tastespace.training.forecast import forecast_run
 from tastespace.training.loop import train_epoch
 from tastespace.training.optimizer import Adam
 from tastespace.training.threads import threads_for
-from tastespace.training.validation import CERTAIN, can_validate, is_better, sample_users
+from tastespace.training.validation import CERTAIN, can_validate, has_known_targets, is_better, sample_for_catalogue
 
 _METRIC = "ndcg@10"
 _MOST_USERS = 2_000
@@ -86,7 +86,7 @@ def choose_settings(
     if not searched or not options.search:
         return settled, None
     inner = split.for_validation()
-    if not can_validate(inner):
+    if not can_validate(inner) or (features is None and not has_known_targets(inner)):
         return settled, None
     search = {option: ranges[option] for option in searched}
     if "recency" in search and not split.validates_on_newest():  # newer rows tell no more of any row than older ones
@@ -173,7 +173,7 @@ class _Candidates:
         self.epochs: tuple[int, ...] = (0,)
         if models.get(self.stand_in(settled, _EPOCHS)[0]).learns_by_gradient() and not sparse:
             self.epochs = (_EPOCHS, 0) if options.init == "svd" else (_EPOCHS,)
-        self._evaluator = Evaluator(sample_users(inner, _MOST_USERS), parse_metric(_METRIC)[1])
+        self._evaluator = Evaluator(sample_for_catalogue(inner, _MOST_USERS), parse_metric(_METRIC)[1])
         self._wrap = scorer_wrapper(inner)
 
     @property

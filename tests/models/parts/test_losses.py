@@ -38,7 +38,7 @@ def test_sampling_the_whole_catalogue_is_the_full_softmax() -> None:
     target = torch.tensor([0, 3, 3, 8])
     hit = F.one_hot(target, 9).bool()
     positive = logits.gather(1, target[:, None]).squeeze(1)
-    actual = losses.sampled_softmax(positive, torch.arange(4), logits, hit, torch.zeros(9), torch.ones(4))
+    actual = losses.sampled_softmax(positive, torch.arange(4), logits.clone(), hit, torch.zeros(9), torch.ones(4))
     assert float(actual) == pytest.approx(float(F.cross_entropy(logits, target)), rel=1e-6)
 
 
@@ -47,6 +47,25 @@ def test_the_correction_makes_a_sample_estimate_the_catalogue() -> None:
     hit, rows = torch.zeros(1, 4).bool(), torch.zeros(1, dtype=torch.long)
     actual = losses.sampled_softmax(torch.zeros(1), rows, logits, hit, torch.full((4,), -math.log(10)), torch.ones(1))
     assert float(actual) == pytest.approx(math.log(41), rel=1e-6)
+
+
+def test_sampled_softmax_has_the_gradient_of_its_definition() -> None:
+    """Row 1 has one candidate that is no hit; row 2 has hits alone, so that its positive has no rival."""
+    torch.manual_seed(0)
+    positive, scores = torch.randn(4).double().requires_grad_(), torch.randn(3, 5).double().requires_grad_()
+    rows, weight = torch.tensor([0, 0, 1, 2]), torch.tensor([1.0, 0.5, 2.0, 1.0]).double()
+    hit, log_expected = torch.zeros(3, 5).bool(), torch.randn(5).double()
+    hit[0, 2], hit[1, :4], hit[2] = True, True, True
+
+    def by_rows(positive: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        candidates = (scores - log_expected).masked_fill(hit, -torch.inf)[rows]  # (P, M)
+        both = torch.cat([positive[:, None], candidates], dim=1)
+        return ((both.logsumexp(dim=1) - positive) * weight).sum() / weight.sum()
+
+    expected = torch.autograd.grad(by_rows(positive, scores), (positive, scores))
+    actual = losses.sampled_softmax(positive, rows, scores * 1, hit, log_expected, weight)
+    torch.testing.assert_close(actual, by_rows(positive, scores))
+    torch.testing.assert_close(torch.autograd.grad(actual, (positive, scores)), expected)
 
 
 def test_gbce_without_calibration_is_bce_over_all_negatives() -> None:

@@ -15,6 +15,7 @@ from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.parts.recency import weighted_by_recency
 
 _RIDGE = 0.03  # of the mean square of a coordinate; benchmarks/fold_in.py
+_MOST_USERS = 5_000  # that a fold-in is fitted to: a few hundred unknowns a coordinate need no more
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +95,15 @@ class FoldIn:
 def fit_fold_in(items: NDArray[np.float32], users: NDArray[np.float32], history: Histories) -> NDArray[np.float32]:
     """(N, D) fold-in vectors: item vectors (N, D), mapped so that their mean over a history comes closest to the user.
 
-    Ridge regression of the user vectors (U, D) on the mean vectors of their liked items; U' = X W in closed form.
+    Ridge regression of the vectors (U, D) of at most 5,000 users on the mean vectors of their liked items; U' = X W in
+    closed form.
     """
-    means = FoldIn(items)(Queries.of_histories(history))  # (U, D)
-    active = history.positives().lengths > 0
-    X, Y = means[active], users[active]
-    if len(X) == 0:
+    active = np.flatnonzero(history.positives().lengths > 0)
+    if len(active) == 0:
         return items
+    if len(active) > _MOST_USERS:
+        active = np.sort(np.random.default_rng(0).choice(active, _MOST_USERS, replace=False))
+    X, Y = FoldIn(items)(Queries.of_histories(history.take(active))), users[active]  # (U, D)
     gram, target = (X.T @ X).astype(np.float64) / len(X), (X.T @ Y).astype(np.float64) / len(X)
     penalty = _RIDGE * max(float(np.trace(gram)) / len(gram), 1e-12)  # in single precision rounding is far below it
     W = np.linalg.solve(gram + penalty * np.eye(len(gram)), target)  # (D, D)

@@ -41,6 +41,21 @@ def gbce(positive: Tensor, negative: Tensor, weight: Tensor, n_items: int, calib
     return (losses * weight).sum() / weight.sum()
 
 
+class _LogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, log_expected: Tensor, hit: Tensor) -> Tensor:
+        scores.sub_(log_expected).masked_fill_(hit, -torch.inf)
+        highest = scores.amax(dim=1, keepdim=True).clamp_(min=torch.finfo(scores.dtype).min)  # all may be hits
+        sums = scores.sub_(highest).exp_().sum(dim=1)
+        ctx.save_for_backward(scores, sums)
+        return sums.log() + highest.squeeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
+        powers, sums = ctx.saved_tensors
+        return powers.mul_((outer / sums.clamp(min=torch.finfo(sums.dtype).tiny))[:, None]), None, None
+
+
 def sampled_softmax(
     positive: Tensor, rows: Tensor, candidates: Tensor, hit: Tensor, log_expected: Tensor, weight: Tensor
 ) -> Tensor:
@@ -49,9 +64,9 @@ def sampled_softmax(
     `hit` (B, M) marks accidental hits, candidates that are positives of the row: they are left out, so that one sum
     serves all positives of a row. `log_expected` (M,) is the logarithm of a candidate's expected count in the sample;
     subtracted, it makes the sum over candidates an estimate of that over the catalogue (logQ correction, Bengio and
-    Senecal 2008; Yi et al. 2019).
+    Senecal 2008; Yi et al. 2019). It is written over `candidates`, which must not be used afterwards.
     """
-    log_sum = torch.logsumexp((candidates - log_expected).masked_fill(hit, -torch.inf), dim=1)  # (B,)
+    log_sum = _LogSumExp.apply(candidates, log_expected, hit)  # type: ignore[no-untyped-call]  # (B,)
     losses = torch.logaddexp(positive, log_sum[rows]) - positive  # (P,)
     return (losses * weight).sum() / weight.sum()
 

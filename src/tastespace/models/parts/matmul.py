@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 _BLOCK = 1024  # items; a block stays in a core's own cache
-_WHOLE_UP_TO = 16_384  # items; for fewer, one product is as fast
+_WHOLE_UP_TO = 8192  # items; for fewer, one product is as fast
 
 
 def products(queries: Tensor, items: Tensor, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:

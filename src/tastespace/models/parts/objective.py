@@ -22,6 +22,7 @@ from tastespace.models.parts import losses
 from tastespace.models.parts.losses import Targets
 from tastespace.models.parts.negatives import Sampling
 from tastespace.models.parts.recency import recency_option
+from tastespace.models.parts.scaling import to_lengths
 
 _EXCLUDED = -30.0  # added to the score of an item that cannot be an answer
 _WHERE_HIDDEN = 0.5  # temperature of any interaction relative to that of positives, where low-rated items are hidden
@@ -155,10 +156,8 @@ class Objective:
         """
         if not self.by_angle:
             return vectors
-        halves = vectors.split([width for width, _ in self.halves], dim=-1)
-        at = [length for _, length in self.halves]
-        scaled = [F.normalize(half, dim=-1) * length for half, length in zip(halves, at, strict=True)]
-        return torch.cat(scaled, dim=-1) if lengths is None else torch.cat(scaled, dim=-1) * lengths[..., None]
+        scaled = to_lengths(vectors, self.halves)
+        return scaled if lengths is None or self.degree_exponent == 0 else scaled * lengths[..., None]
 
     @property
     def likelihood_step(self) -> bool:
@@ -261,12 +260,16 @@ def loss(
         )
     if len(batch.rows) == 0:
         return users.sum() * 0.0
-    positive_users, positive_items = users[batch.rows], config.scaled(items[batch.items], item_lengths[batch.items])
-    drawn = config.scaled(items[batch.negatives], item_lengths[batch.negatives])  # (P, n, D) or (M, D)
-    positive = (positive_users * positive_items).sum(dim=1) + item_bias[batch.items]  # (P,)
-    bias = item_bias[batch.negatives]
+    taken = torch.cat([batch.items, batch.negatives.flatten()])
+    vectors = config.scaled(F.embedding(taken, items), item_lengths[taken])
+    sizes, shape = [len(batch.items), batch.negatives.numel()], batch.negatives.shape
+    positive_items, drawn = vectors.split(sizes)
+    positive_bias, bias = item_bias[taken].split(sizes)
+    drawn, bias = drawn.view(*shape, -1), bias.view(shape)  # (P, n, D) or (M, D)
+    positive_users = F.embedding(batch.rows, users)
+    positive = (positive_users * positive_items).sum(dim=1) + positive_bias  # (P,)
     if config.loss == "sampled-softmax":
-        return sampled_loss(config, batch, positive, users @ drawn.T + bias)  # (B, M)
+        return sampled_loss(config, batch, positive, torch.addmm(bias, users, drawn.T))  # (B, M)
     negative = torch.einsum("pd,pnd->pn", positive_users, drawn) + bias
     if config.loss == "bce" and user_bias is not None:
         positive, negative = positive + user_bias[batch.rows], negative + user_bias[batch.rows][:, None]
