@@ -1,7 +1,7 @@
 """Scaling of vectors block by block to fixed lengths, with a gradient in three passes over memory.
 
-`torch.nn.functional.normalize` takes ten, most of a training step with sampled negatives
-(benchmarks/own_implementations.py).
+The derived gradient of `torch.nn.functional.normalize` makes more, and takes almost twice the time; a training step
+with sampled negatives is spent on little else (benchmarks/own_implementations.py).
 """
 
 from collections.abc import Sequence
