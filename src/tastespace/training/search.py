@@ -130,7 +130,10 @@ def _sweep(settled: Any, ranges: Mapping[str, Range], measure: _Measure, epochs:
         option: values for option, values in ranges.items() if values.trained and not (epochs and values.of_start)
     }
     weighing = {option: values for option, values in ranges.items() if not values.trained}
-    chosen = _climb_each(_weigh_each(first, weighing, measure), trained, measure)
+    weighed = _weigh_each(first, weighing, measure)
+    if epochs == 0 and getattr(weighed, "recency", 1.0) == 1:  # newer rows weigh no more after all
+        weighed = replace(weighed, **{option: getattr(settled, option) for option in equal})
+    chosen = _climb_each(weighed, trained, measure)
     if epochs == 0 and scaled:
         chosen = _climb_each(chosen, trained, measure)
     elif epochs == 0:  # another recency, now that the other options suit the log, may want others again
