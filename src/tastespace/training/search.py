@@ -4,8 +4,8 @@ One option after the other, in the order of `Model.ranges`. From the start of it
 next value is better, first upwards, then downwards. Of the values on its way it takes the first that the best one does
 not beat by more than half a standard error over users, as noise should not lead away from the rule. Of an option that
 training does not depend on, all values are tried with one fitted model, and the start is left for two standard errors
-alone. Each candidate is fitted to the inner training rows, or a cheaper one in its stead (`Model.stand_in`), and ranks
-for at most 2,000 of the validation users, 1,000 of a large catalogue. Test rows are never read.
+alone. Where no epoch is trained, there is a second climb, as an option may not suit what the others became. Each candidate is fitted to the inner training rows, or a cheaper one in its stead (`Model.stand_in`), and ranks
+for at most 2,000 of the validation users. Test rows are never read.
 
 A gradient model that starts from an SVD has two sweeps. In one, candidates train a few epochs, at the highest rate to
 be done soon, and count as they end, or as they started where that is better. In the other they are compared as they
@@ -38,7 +38,7 @@ from tastespace.training.forecast import forecast_run
 from tastespace.training.loop import train_epoch
 from tastespace.training.optimizer import Adam
 from tastespace.training.threads import threads_for
-from tastespace.training.validation import CERTAIN, can_validate, has_known_targets, is_better, sample_for_catalogue
+from tastespace.training.validation import CERTAIN, can_validate, has_known_targets, is_better, sample_users
 
 _METRIC = "ndcg@10"
 _MOST_USERS = 2_000
@@ -134,9 +134,9 @@ def _sweep(settled: Any, ranges: Mapping[str, Range], measure: _Measure, epochs:
     if epochs == 0 and getattr(weighed, "recency", 1.0) == 1:  # newer rows weigh no more after all
         weighed = replace(weighed, **{option: getattr(settled, option) for option in equal})
     chosen = _climb_each(weighed, trained, measure)
-    if epochs == 0 and scaled:
+    if epochs == 0:  # an option that suited the start of the others may not suit what they became
         chosen = _climb_each(chosen, trained, measure)
-    elif epochs == 0:  # another recency, now that the other options suit the log, may want others again
+    if epochs == 0 and not scaled:  # another recency, now that the other options suit the log, may want others again
         reweighed = _weigh_each(chosen, weighing, measure)
         chosen = chosen if reweighed == chosen else _climb_each(reweighed, trained, measure)
     return _Found(chosen, measure(chosen), measure(first))
@@ -176,7 +176,7 @@ class _Candidates:
         self.epochs: tuple[int, ...] = (0,)
         if models.get(self.stand_in(settled, _EPOCHS)[0]).learns_by_gradient() and not sparse:
             self.epochs = (_EPOCHS, 0) if options.init == "svd" else (_EPOCHS,)
-        self._evaluator = Evaluator(sample_for_catalogue(inner, _MOST_USERS), parse_metric(_METRIC)[1])
+        self._evaluator = Evaluator(sample_users(inner, _MOST_USERS), parse_metric(_METRIC)[1])
         self._wrap = scorer_wrapper(inner)
 
     @property

@@ -136,7 +136,9 @@ class Tuner:
         """Train one configuration on the rows that are neither validation nor test rows."""
         config, options = configure(self.name, {**self.fixed, **settings})
         if not models.get(self.name).learns_by_gradient():
-            return fit(self.name, self.inner, config=config, options=options, progress=progress, baselines=False)
+            # with validation rows of its own the split is fitted without them, and "auto" settled as `train` does
+            rows = self.inner if self.split.validation is None else self.split
+            return fit(self.name, rows, config=config, options=options, progress=progress, baselines=False)
         options = replace(options, metric=self.metric, refit=False)
         return fit(
             self.name,
