@@ -4,8 +4,9 @@ One option after the other, in the order of `Model.ranges`. From the start of it
 next value is better, first upwards, then downwards. Of the values on its way it takes the first that the best one does
 not beat by more than half a standard error over users, as noise should not lead away from the rule. Of an option that
 training does not depend on, all values are tried with one fitted model, and the start is left for two standard errors
-alone. Where no epoch is trained, there is a second climb, as an option may not suit what the others became. Each candidate is fitted to the inner training rows, or a cheaper one in its stead (`Model.stand_in`), and ranks
-for at most 2,000 of the validation users. Test rows are never read.
+alone. Where no epoch is trained, there is a second climb, as an option may not suit what the others became. Each
+candidate is fitted to the inner training rows, or a cheaper one in its stead (`Model.stand_in`), and ranks for at most
+2,000 of the validation users. Test rows are never read.
 
 A gradient model that starts from an SVD has two sweeps. In one, candidates train a few epochs, at the highest rate to
 be done soon, and count as they end, or as they started where that is better. In the other they are compared as they
