@@ -40,7 +40,6 @@ from tastespace.training.validation import (
     compare_with_baselines,
     is_better,
     not_compared,
-    sample_for_catalogue,
     sample_users,
 )
 
@@ -48,7 +47,7 @@ _DAMAGED = "the checkpoint is damaged; delete it and train again"
 _CHECKPOINT_EVERY = 10.0  # seconds
 _STALLED_AFTER = 3  # validations without improvement before the learning rate is halved
 _SMOOTHED_OVER = 5  # validations averaged where new users are validated: they are few, so a single value is noise
-_MOST_USERS, _MOST_FOLDED_IN = 5_000, 2_000  # that an epoch is validated on: by row, or by a step up the likelihood
+_MOST_USERS = 5_000  # that an epoch is validated on, by row
 
 
 @dataclass(frozen=True)
@@ -114,9 +113,8 @@ class TrainingRun:
         """Epochs on the inner training rows until the validation metric is flat; the best epoch's weights."""
         metric, k = parse_metric(self.options.metric)
         model, optimizer = self._start_stage(inner.train, "search")
-        by_row = model.recency == 1
-        users = sample_users(inner, _MOST_USERS) if by_row else sample_for_catalogue(inner, _MOST_FOLDED_IN)
-        evaluator = Evaluator(users, k)
+        most = _MOST_USERS if model.recency == 1 else _most_folded_in(inner.train.n_items)
+        evaluator = Evaluator(sample_users(inner, most), k)
         if not self.epochs and not self.refitted:  # the initial vectors may be better than any epoch
             self._validate(model.eval(), evaluator, metric, 0)
         while len(self.epochs) < self.options.epochs and not self._is_flat() and not self.refitted:
@@ -342,6 +340,11 @@ def train_epoch(
         optimizer.step(rate)
         losses.append(value)
     return float(np.mean(losses)) if losses else 0.0
+
+
+def _most_folded_in(n_items: int) -> int:
+    """Users that an epoch is validated on by fold-in: 1,000, or more while they have less than 12 million scores."""
+    return min(2_000, max(1_000, 12_000_000 // max(1, n_items)))
 
 
 def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -132,12 +132,14 @@ def _sweep(settled: Any, ranges: Mapping[str, Range], measure: _Measure, epochs:
     }
     weighing = {option: values for option, values in ranges.items() if not values.trained}
     weighed = _weigh_each(first, weighing, measure)
-    if epochs == 0 and getattr(weighed, "recency", 1.0) == 1:  # newer rows weigh no more after all
+    if epochs:
+        chosen = _climb_each(weighed, trained, measure)
+        return _Found(chosen, measure(chosen), measure(first))
+    if getattr(weighed, "recency", 1.0) == 1:  # newer rows weigh no more after all
         weighed = replace(weighed, **{option: getattr(settled, option) for option in equal})
-    chosen = _climb_each(weighed, trained, measure)
-    if epochs == 0:  # an option that suited the start of the others may not suit what they became
-        chosen = _climb_each(chosen, trained, measure)
-    if epochs == 0 and not scaled:  # another recency, now that the other options suit the log, may want others again
+    once = _climb_each(weighed, trained, measure)
+    chosen = _climb_each(once, trained, measure)  # an option may not suit what the others became
+    if not scaled:  # another recency, now that the other options suit the log, may want others again
         reweighed = _weigh_each(chosen, weighing, measure)
         chosen = chosen if reweighed == chosen else _climb_each(reweighed, trained, measure)
     return _Found(chosen, measure(chosen), measure(first))

@@ -20,7 +20,6 @@ from tastespace.training.build import build_model, shapes_of
 from tastespace.training.forecast import forecast_run
 
 _MOST_USERS = 5_000
-_MOST_SCORES, _FEWEST_USERS = 12_000_000, 1_000
 _MOST_SECONDS = 40.0  # of item_knn; Gowalla takes 5
 _SECONDS_PER_PRODUCT, _SECONDS_PER_PAIR = 1e-8, 6e-8  # of item_knn, on one x86-64 core
 
@@ -98,11 +97,6 @@ def _fit_baseline(name: str, inner: Split, recency: float) -> Model:
     config = cls.settle_config(cls.resolve_config(own, inner), shapes)
     forecast_run(cls, name, config, shapes, inner.train, options.batch_size)
     return build_model(name, config, shapes, options, inner.train, None)
-
-
-def sample_for_catalogue(inner: Split, most: int) -> Split:
-    """Leave out the test rows of all but `most` users, or of all but 1,000 where they have above 12 million scores."""
-    return sample_users(inner, min(most, max(_FEWEST_USERS, _MOST_SCORES // max(1, inner.train.n_items))))
 
 
 def sample_users(inner: Split, most: int) -> Split:
