@@ -56,7 +56,7 @@ class BERT4Rec(Factored):
     """Bidirectional transformer trained to predict masked items."""
 
     about = "bidirectional transformer over the history, trained on masked items"
-    pick = "when the order of a history matters: there far ahead of every model that ignores it"
+    pick = "when what comes next follows from the order of the history; trains in a third of the time of sasrec"
     Config = BERT4RecConfig
     OPTIONS = Options(
         epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=10, validate_every=2

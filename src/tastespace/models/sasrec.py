@@ -43,7 +43,7 @@ class SASRec(Factored):
     """Causal transformer trained on the next item at every position."""
 
     about = "causal transformer over the history, trained on the next item"
-    pick = "as accurate as bert4rec, in three times its training time; the baseline of most published comparisons"
+    pick = "when what comes next follows from the order of the history; the baseline of most published comparisons"
     Config = SASRecConfig
     OPTIONS = Options(
         epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=10, validate_every=2
