@@ -54,6 +54,14 @@ def test_a_side_is_solved_exactly(settings: dict[str, float]) -> None:
         np.testing.assert_allclose(actual[user], expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("n_items", "largest"), [(900, 64), (4_000, 128), (12_000, 256), (100_000, 512), (1_000_000, 128)]
+)
+def test_larger_catalogues_have_more_dimensions_as_long_as_tables_are_affordable(n_items: int, largest: int) -> None:
+    dims = IALS.ranges(Shapes(50_000, n_items))["dim"]
+    assert dims.start == max(dims.values) == largest
+
+
 @pytest.mark.parametrize("disliked", [0.0, 0.7])
 def test_lists_shorter_than_the_dimension_are_solved_as_exactly(disliked: float) -> None:
     torch.manual_seed(0)

@@ -26,6 +26,8 @@ from tastespace.models.parts.meta_device import shapes_only
 from tastespace.models.parts.recency import RECENCIES
 from tastespace.models.parts.user_rows import UserRows
 
+_MOST_NUMBERS = 2.5e8  # in both tables, by default
+
 
 @dataclass(frozen=True)
 class Options:
@@ -71,6 +73,12 @@ class Shapes:
     n_items: int
     user_features: int = 0
     item_features: int = 0
+
+    def affordable_dim(self, dim: int) -> int:
+        """Return `dim`, halved until the tables of users and items hold less than 250 million numbers together."""
+        while dim > 32 and dim * (self.n_users + self.n_items) > _MOST_NUMBERS:
+            dim //= 2
+        return dim
 
 
 @dataclass(frozen=True)

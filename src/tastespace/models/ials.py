@@ -78,12 +78,13 @@ class IALS(Factored):
         """
         weights = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
         nearest = min(weights, key=lambda weight: abs(np.log(weight * max(1, shapes.n_items) / 160)))
-        dim = 64 if shapes.n_items < 1000 else 128 if shapes.n_items < 5000 else 256
+        largest = {1000: 64, 5000: 128, 50_000: 256}  # below so many items
+        dim = shapes.affordable_dim(next((dim for below, dim in largest.items() if shapes.n_items < below), 512))
         return {
             "recency": RECENCY,
             "unobserved_weight": Range(weights, nearest),
             "l2": Range((0.05, 0.1, 0.2, 0.4, 0.8, 1.6), 0.4),
-            "dim": Range(tuple(value for value in (32, 64, 128, 256) if value <= dim), dim),
+            "dim": Range(tuple(value for value in (32, 64, 128, 256, 512) if value <= dim), dim),
         }
 
     @classmethod

@@ -31,6 +31,7 @@ from tastespace.models.parts.likelihood_step import LikelihoodStep
 from tastespace.models.parts.objective import Objective
 from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.parts.recency import recency_factors, weighted_by_recency
+from tastespace.models.parts.user_rows import rows_of
 
 
 @dataclass(frozen=True)
@@ -209,13 +210,15 @@ class TwoTower(Factored):
         if self.config.loss != "softmax":
             answers, subset = batches.restrict_to_batch(answers)
         items, bias, lengths = self._items(subset)
-        users = self._users(self.user[batch.users] * batch.id_mask, batch.features, batch.liked, batch.unliked)
+        users = self._users(rows_of(self.user, batch.users) * batch.id_mask, batch.features, batch.liked, batch.unliked)
         gain, n_items = self._gain(), len(self.item)
         return objective.loss(self.config, answers, users, items, bias, lengths, gain=gain, n_items=n_items)
 
     def _users(self, id_vectors: Tensor, features: Bags, liked: Bags, unliked: Bags) -> Tensor:
         """(B, D) raw vectors: the sum of all inputs."""
-        vectors = self.user_base + id_vectors + liked.sum(self.item) + unliked.sum(self.unliked_item)
+        vectors = self.user_base + id_vectors + liked.sum(self.item)
+        if bool(self.unliked_kinds.any()):  # a step over a table without gradients takes as long as any
+            vectors = vectors + unliked.sum(self.unliked_item)
         if self.shapes.user_features:
             vectors = vectors + features.sum(self.user_feature)
         return vectors + self.user_network(vectors) if self.config.hidden else vectors

@@ -28,7 +28,6 @@ _EXCLUDED = -30.0  # added to the score of an item that cannot be an answer
 _WHERE_HIDDEN = 0.5  # temperature of any interaction relative to that of positives, where low-rated items are hidden
 _MOST_PRODUCTS = 5e9  # users x items x dim of an epoch over the whole catalogue, about a second on one core
 _TRAINED_DIM, _TRAINED_NEGATIVES = 128, 1024  # at most, of a stand-in
-_MOST_NUMBERS = 2.5e8  # in both tables
 
 
 @dataclass(frozen=True)
@@ -204,9 +203,7 @@ def ranges(shapes: Shapes) -> Mapping[str, Range]:
     sizes, so the start is a guess. Few broad tastes of users with a row or two are lost in many dimensions.
     """
     n_items = shapes.n_items
-    dim = 64 if n_items < 1000 else 128 if n_items < 2000 else 256
-    while dim > 32 and dim * (shapes.n_users + n_items) > _MOST_NUMBERS:
-        dim //= 2
+    dim = shapes.affordable_dim(64 if n_items < 1000 else 128 if n_items < 2000 else 256)
     sampled = float(dim) * shapes.n_users * n_items > _MOST_PRODUCTS
     loss = "sampled-softmax" if sampled else "softmax"
     return {
