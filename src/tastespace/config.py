@@ -18,7 +18,7 @@ from tastespace._messages import did_you_mean, shown
 from tastespace.errors import OptionError
 
 T = TypeVar("T")
-AUTO = "auto"
+AUTO: Any = "auto"
 
 if TYPE_CHECKING:  # code that reads an option does so after it was resolved
     AutoInt = int

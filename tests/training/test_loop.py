@@ -182,6 +182,19 @@ def test_training_that_only_makes_initial_vectors_worse_ends_after_half_its_pati
     assert len(resumed.history) == 4
 
 
+def test_an_automatic_batch_size_grows_with_the_log_so_that_an_epoch_has_32_steps_at_most(board: Dataset) -> None:
+    rows = board.interactions
+    options = training.configure("lightgcn", {})[1]
+    assert options.batch_size == "auto"
+    assert settle_options(options, rows).batch_size == 5500
+    large = rows.take(np.tile(np.arange(len(rows)), 1 + 10**6 // len(rows)))
+    settled = settle_options(options, large)
+    n_positives = int((large.weight > 0).sum())
+    assert settled.batch_size == n_positives // 32 > 5500
+    assert settled.learning_rate == pytest.approx(0.02 * 8 / 32, rel=0.01)
+    assert settle_options(replace(options, batch_size=100), large).batch_size == 100
+
+
 @pytest.mark.parametrize(("batch_size", "rate"), [(10**6, 0.02), (10, 0.02 * 8 * 10), (1, 0.001)])
 def test_the_learning_rate_falls_with_the_steps_of_an_epoch(board: Dataset, batch_size: int, rate: float) -> None:
     rows = board.interactions

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tastespace.config import AutoFloat, check, option, unresolved
+from tastespace.config import AutoFloat, AutoInt, check, option, unresolved
 from tastespace.data.features import Features
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
@@ -34,7 +34,9 @@ class Options:
     """Training options of gradient models. A model's `OPTIONS` are its own defaults."""
 
     epochs: int = option(100, "maximum number of passes over the training rows", usual=(10, 100), at_least=1)
-    batch_size: int = option(1024, "interactions per step", usual=(256, 8192), at_least=1)
+    batch_size: AutoInt = option(
+        1024, "interactions per step; auto: 5,500, more for epochs of 32 steps at most", usual=(256, 8192), at_least=1
+    )
     learning_rate: AutoFloat = option(
         "auto",
         "initial learning rate of Adam; auto: 0.02 from an SVD, 0.06 otherwise, less for epochs of more than 8 steps",

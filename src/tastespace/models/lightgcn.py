@@ -16,7 +16,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from tastespace.config import RelevantWith, option
+from tastespace.config import AUTO, RelevantWith, option
 from tastespace.data.interactions import Interactions
 from tastespace.models.base import Factored, Options, Range, Shapes
 from tastespace.models.parts import batches, objective
@@ -46,7 +46,7 @@ class LightGCN(Factored):
     about = "vectors propagated over the graph of positives"
     pick = "as accurate as mf, in two to four times its training time; the baseline for graph models"
     Config = LightGCNConfig
-    OPTIONS = Options(epochs=40, batch_size=5500, patience=6, init="svd")
+    OPTIONS = Options(epochs=40, batch_size=AUTO, patience=6, init="svd")  # a step propagates over all rows
     user_tables, item_tables = ("user",), ("item",)
     config: LightGCNConfig
     user_rows: UserRows

@@ -15,6 +15,7 @@ from tastespace.models.parts.initialization import init_from_features, init_from
 
 _SVD_RATE, _RANDOM_RATE, _LOWEST_RATE = 0.02, 0.06, 0.001
 _STEPS = 8  # of an epoch, up to which these rates hold
+_BATCH_SIZE, _MOST_STEPS = 5_500, 32  # where the size is "auto"
 
 
 def shapes_of(cls: type[Model], split: Split, features: Features | None) -> Shapes:
@@ -40,16 +41,31 @@ def highest_rate(options: Options) -> float:
     return _SVD_RATE if options.init == "svd" else _RANDOM_RATE
 
 
+def settle_batch_size(options: Options, rows: Interactions) -> Options:
+    """Return the options with the batch size settled for the training `rows`.
+
+    Where each step costs a pass over the whole log, a larger log has larger steps rather than more of them.
+    """
+    if "batch_size" not in unresolved(options):
+        return options
+    return replace(options, batch_size=max(_BATCH_SIZE, _n_positives(rows) // _MOST_STEPS))
+
+
 def settle_options(options: Options, rows: Interactions) -> Options:
-    """Return the options with the learning rate settled for the training `rows`.
+    """Return the options with batch size and learning rate settled for the training `rows`.
 
     A step of Adam moves a vector by about the rate, whatever the gradient. So the rate falls with the number of steps,
     for an epoch to move it equally far on any log; an SVD is to be refined, and random vectors have further to go.
     """
+    options = settle_batch_size(options, rows)
     if "learning_rate" not in unresolved(options):
         return options
-    steps = max(_STEPS, int((rows.weight > 0).sum()) / options.batch_size)
+    steps = max(_STEPS, _n_positives(rows) / options.batch_size)
     return replace(options, learning_rate=max(_LOWEST_RATE, highest_rate(options) * _STEPS / steps))
+
+
+def _n_positives(rows: Interactions) -> int:
+    return int((rows.weight > 0).sum())
 
 
 def build_model(

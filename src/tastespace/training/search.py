@@ -34,7 +34,7 @@ from tastespace.data.split import Split
 from tastespace.errors import MemoryLimitError, TrainingError
 from tastespace.evaluation import Evaluator, parse_metric
 from tastespace.models.base import Model, Options, Range, Shapes
-from tastespace.training.build import build_model, highest_rate
+from tastespace.training.build import build_model, highest_rate, settle_batch_size
 from tastespace.training.forecast import forecast_run
 from tastespace.training.loop import train_epoch
 from tastespace.training.optimizer import Adam
@@ -216,7 +216,8 @@ class _Candidates:
     def _fit(self, name: str, configs: Sequence[Any], epochs: int) -> list[NDArray[np.float64]]:
         """(B,) NDCG@10 of each validation user, for each of `configs`, which are trained alike."""
         cls, rows, config = models.get(name), self.inner.train, configs[0]
-        options = replace(cls.OPTIONS, seed=self._options.seed, device=self._options.device)
+        options = settle_batch_size(cls.OPTIONS, rows)
+        options = replace(options, seed=self._options.seed, device=self._options.device)
         forecast = forecast_run(cls, name, config, self.shapes, rows, options.batch_size)
         with threads_for(self._options.threads, forecast):
             model = build_model(name, config, self.shapes, options, rows, self.features)
