@@ -58,8 +58,8 @@ class BERT4Rec(Factored):
     about = "bidirectional transformer over the history, trained on masked items"
     pick = "when what comes next follows from the order of the history; trains in a third of the time of sasrec"
     Config = BERT4RecConfig
-    OPTIONS = Options(
-        epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=10, validate_every=2
+    OPTIONS = Options(  # the schedule is run to its end: vectors of an early epoch, at a high rate, are a lucky draw
+        epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=30, validate_every=2
     )
     item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True

@@ -45,8 +45,8 @@ class SASRec(Factored):
     about = "causal transformer over the history, trained on the next item"
     pick = "when what comes next follows from the order of the history; the baseline of most published comparisons"
     Config = SASRecConfig
-    OPTIONS = Options(
-        epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=10, validate_every=2
+    OPTIONS = Options(  # the schedule is run to its end: vectors of an early epoch, at a high rate, are a lucky draw
+        epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=30, validate_every=2
     )
     item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True
