@@ -18,7 +18,7 @@ from tastespace._messages import did_you_mean, shown
 from tastespace.errors import OptionError
 
 T = TypeVar("T")
-AUTO: Any = "auto"
+AUTO: Any = "auto"  # in the place of a value of any type
 
 if TYPE_CHECKING:  # code that reads an option does so after it was resolved
     AutoInt = int

@@ -149,7 +149,7 @@ def _show(tuning: "Tuning") -> None:
             [
                 [
                     name,
-                    _text(tuning.default_values[name]),
+                    _short(tuning.default_values[name]),
                     _text(best.settings[name]) if name in best.settings else "default" if best.is_default else "-",
                     f"{tuning.importance[name]:.0%}" if name in tuning.importance else "-",
                 ]
@@ -191,7 +191,10 @@ def _settings(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={_text(value)}" for name, value in settings.items())
 
 
+def _short(value: Any) -> str:
+    """A value that a rule computed, for a table; commands get all its digits."""
+    return f"{value:.6g}" if isinstance(value, float) else _text(value)
+
+
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -24,7 +24,7 @@ from tastespace.config import option
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models.base import Factored, Options, Range, Shapes
+from tastespace.models.base import Factored, Range, Shapes
 from tastespace.models.parts import objective, transformer
 from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.transformer import Block, Table, Tokens
@@ -58,9 +58,7 @@ class BERT4Rec(Factored):
     about = "bidirectional transformer over the history, trained on masked items"
     pick = "when what comes next follows from the order of the history; trains in a third of the time of sasrec"
     Config = BERT4RecConfig
-    OPTIONS = Options(  # the schedule is run to its end: vectors of an early epoch, at a high rate, are a lucky draw
-        epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=30, validate_every=2
-    )
+    OPTIONS = transformer.OPTIONS
     item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True
     n_bias = 1

@@ -78,8 +78,9 @@ class IALS(Factored):
         """
         weights = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
         nearest = min(weights, key=lambda weight: abs(np.log(weight * max(1, shapes.n_items) / 160)))
-        largest = {1000: 64, 5000: 128, 50_000: 256}  # below so many items
-        dim = shapes.affordable_dim(next((dim for below, dim in largest.items() if shapes.n_items < below), 512))
+        n_items = shapes.n_items
+        dim = 64 if n_items < 1000 else 128 if n_items < 5000 else 256 if n_items < 50_000 else 512
+        dim = shapes.affordable_dim(dim)
         return {
             "recency": RECENCY,
             "unobserved_weight": Range(weights, nearest),

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from tastespace.data.histories import Histories
 from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
-from tastespace.models.base import Factored, Options, Range, Shapes
+from tastespace.models.base import Factored, Range, Shapes
 from tastespace.models.parts import objective, transformer
 from tastespace.models.parts.batches import Batches
 from tastespace.models.parts.transformer import Block, Table, Tokens
@@ -45,9 +45,7 @@ class SASRec(Factored):
     about = "causal transformer over the history, trained on the next item"
     pick = "when what comes next follows from the order of the history; the baseline of most published comparisons"
     Config = SASRecConfig
-    OPTIONS = Options(  # the schedule is run to its end: vectors of an early epoch, at a high rate, are a lucky draw
-        epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=30, validate_every=2
-    )
+    OPTIONS = transformer.OPTIONS
     item_tables = ("tokens.item",)
     in_order: ClassVar[bool] = True
     n_bias = 1

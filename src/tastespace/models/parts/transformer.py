@@ -26,11 +26,16 @@ from tastespace.data.interactions import Interactions
 from tastespace.data.queries import Queries
 from tastespace.data.split import Split
 from tastespace.errors import OptionError
-from tastespace.models.base import Range, Shapes
+from tastespace.models.base import Options, Range, Shapes
 from tastespace.models.parts import batches, objective
 from tastespace.models.parts.objective import Objective
 from tastespace.models.parts.popularity_prior import popularity_weight
 from tastespace.models.spectral import leading_item_vectors
+
+# The schedule is run to its end: what an early epoch gives, at a high learning rate, is a lucky draw.
+OPTIONS = Options(
+    epochs=30, batch_size=4096, learning_rate=0.006, final_lr_fraction=0.05, patience=30, validate_every=2
+)
 
 _TOKENS_PER_QUERY_BATCH = 16_384
 _HOTTER = 1.5  # temperature, relative to that of a factorisation
